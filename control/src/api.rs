@@ -1,0 +1,486 @@
+//! What the REST API speaks: one type per request and answer, and [`Problem`], the one error.
+//!
+//! `rest/` parses into these, `actors/` answers with them; they name no HTTP and no actor.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Asks for a new call.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateCall {
+    /// A name for people; at most 128 characters.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Free labels, at most 16 of at most 128 characters each; they come back in views and events.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Where a call is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallState {
+    /// Fewer than two legs are connected and none was before.
+    Waiting,
+    /// Two or more legs are connected.
+    Active,
+    /// Over.
+    Ended,
+}
+
+/// A call as it is now.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CallView {
+    /// Its id, 22 characters that cannot be guessed.
+    pub id: String,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Where it is in its life.
+    pub state: CallState,
+    /// Seconds since 1970 when it was created.
+    pub created: u64,
+    /// Its legs in the order of joining.
+    pub legs: Vec<LegView>,
+}
+
+/// Where a leg is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LegState {
+    /// The node has offered and waits for the answer.
+    Offered,
+    /// ICE is looking for a pair, or DTLS is shaking hands.
+    Connecting,
+    /// Keys are installed and a pair is nominated.
+    Connected,
+    /// Over.
+    Ended,
+}
+
+/// Why a leg is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// The leg left or was deleted.
+    Left,
+    /// Its call was deleted or its last other leg left.
+    CallEnded,
+    /// The certificate does not match the fingerprint of the description.
+    FingerprintMismatch,
+    /// The DTLS handshake failed.
+    DtlsFailed,
+    /// Nobody joined within the time for it.
+    JoinTimeout,
+    /// Nothing came from the leg for the consent time.
+    ConsentLost,
+    /// The far side closed DTLS.
+    Closed,
+    /// The worker could not take it.
+    EngineRefused,
+}
+
+/// A leg as it is now.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LegView {
+    /// Its id.
+    pub id: String,
+    /// The role that it joined with, such as `customer` or `agent`.
+    pub role: String,
+    /// Where it is in its life.
+    pub state: LegState,
+    /// Whether it has put the call on hold (it takes no media).
+    pub held: bool,
+    /// Why it is over.
+    pub ended: Option<EndReason>,
+    /// DTLS version and SRTP suite once connected, such as `DTLS 1.3, AES_CM_128_HMAC_SHA1_80`.
+    pub security: Option<String>,
+    /// The nominated far address, once connected.
+    pub remote: Option<String>,
+}
+
+/// Adds a leg: with an offer the node answers, without one it offers.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddLeg {
+    /// The role, at most 32 characters; a join token's role wins.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// The far side's SDP offer.
+    #[serde(default)]
+    pub offer: Option<String>,
+    /// What the node offers where it is to offer; audio and video by default.
+    #[serde(default)]
+    pub media: Option<Vec<Media>>,
+}
+
+/// A kind of media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Media {
+    /// Audio.
+    Audio,
+    /// Video.
+    Video,
+}
+
+/// A leg that was added.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LegAdded {
+    /// The leg.
+    pub leg: LegView,
+    /// The node's answer, if it was offered to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// The node's offer, if it offers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offer: Option<String>,
+}
+
+/// A session description from the far side: an answer, or the offer of a renegotiation.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Description {
+    /// The SDP.
+    pub sdp: String,
+}
+
+/// Candidates that come after the description (RFC 8838), up to 32 at once.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Trickle {
+    /// `candidate:…` lines, with or without `a=`.
+    #[serde(default)]
+    pub candidates: Vec<String>,
+    /// Whether these were the last.
+    #[serde(default)]
+    pub end_of_candidates: bool,
+}
+
+/// Asks for a join token.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateToken {
+    /// The role that its bearer joins with, at most 32 characters.
+    pub role: String,
+    /// Seconds that it is good for, 10 to 86400; 3600 by default.
+    #[serde(default)]
+    pub expires_in: Option<u64>,
+}
+
+/// A join token: lets one browser join one call in one role.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TokenCreated {
+    /// The token; a signed JWT whose payload holds `call`, `role` and `exp`.
+    pub token: String,
+    /// Seconds since 1970 when it expires.
+    pub expires: u64,
+}
+
+/// Counters of one stream or sink.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct MediaStats {
+    /// `audio` or `video`.
+    pub kind: String,
+    /// SSRC on this leg, 0 while unknown.
+    pub ssrc: u32,
+    /// Media packets, retransmissions aside.
+    pub packets: u64,
+    /// Payload bytes of them.
+    pub bytes: u64,
+    /// Retransmissions.
+    pub rtx_packets: u64,
+    /// Packets that the sequence numbers miss (streams from the leg only).
+    pub lost: u64,
+    /// Interarrival jitter in seconds (RFC 3550 §6.4.1; streams from the leg only).
+    pub jitter: f64,
+    /// Packets asked for again.
+    pub nacks: u64,
+    /// Key frames asked for.
+    pub plis: u64,
+}
+
+/// Latency inside the node, in microseconds: from the kernel's receive time stamp to the send.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct Latency {
+    /// Median.
+    pub p50: u64,
+    /// 90th percentile.
+    pub p90: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// 99.9th percentile.
+    pub p999: u64,
+    /// Packets measured.
+    pub packets: u64,
+}
+
+/// One leg's statistics.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LegStats {
+    /// The leg.
+    pub leg: String,
+    /// Its role.
+    pub role: String,
+    /// What it sends to the node.
+    pub received: Vec<MediaStats>,
+    /// What the node sends to it.
+    pub sent: Vec<MediaStats>,
+    /// Its dropped packets by reason; reasons with none are left out.
+    pub drops: BTreeMap<String, u64>,
+    /// Latency of its packets (powers of two, upper bounds).
+    pub latency_us: Latency,
+}
+
+/// A call's statistics.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CallStats {
+    /// The call.
+    pub call: String,
+    /// Its legs.
+    pub legs: Vec<LegStats>,
+    /// Latency of all of its packets.
+    pub latency_us: Latency,
+}
+
+/// One worker's statistics.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct WorkerStats {
+    /// Its number.
+    pub worker: u16,
+    /// `uring` or `mmsg`.
+    pub backend: String,
+    /// Legs now.
+    pub legs: u64,
+    /// Sockets now.
+    pub sockets: u64,
+    /// Frames not in use now.
+    pub frames_free: u64,
+    /// Datagrams received.
+    pub packets_in: u64,
+    /// Datagrams sent.
+    pub packets_out: u64,
+    /// Payload bytes received.
+    pub bytes_in: u64,
+    /// Payload bytes sent.
+    pub bytes_out: u64,
+    /// Dropped packets by reason, all reasons.
+    pub drops: BTreeMap<String, u64>,
+    /// Loop turns.
+    pub turns: u64,
+    /// Commands applied or refused.
+    pub commands: u64,
+    /// Datagrams handed to control.
+    pub punts: u64,
+    /// Latency since the node started.
+    pub latency_us: Latency,
+}
+
+/// The node as it is now.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NodeStats {
+    /// Its name.
+    pub name: String,
+    /// The version.
+    pub version: String,
+    /// Seconds since it started.
+    pub uptime: u64,
+    /// Calls that are not over.
+    pub calls: u64,
+    /// Calls created since the start.
+    pub calls_created: u64,
+    /// Legs that are not over.
+    pub legs: u64,
+    /// Its workers.
+    pub workers: Vec<WorkerStats>,
+}
+
+/// What happens in a call's and the node's life, for server-sent events.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LifeEvent {
+    /// Counts up over the node's life; the SSE `id`.
+    pub sequence: u64,
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
+    /// What happened; the SSE `event` is its `type`.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum What {
+    /// A call was created.
+    CallCreated {
+        /// The call.
+        call: CallView,
+    },
+    /// A call's first two legs are connected.
+    CallActive {
+        /// The call's id.
+        call: String,
+    },
+    /// A call is over.
+    CallEnded {
+        /// The call's id.
+        call: String,
+        /// Why.
+        reason: EndReason,
+    },
+    /// A leg joined: its description was answered.
+    LegJoined {
+        /// The call's id.
+        call: String,
+        /// The leg.
+        leg: LegView,
+    },
+    /// A leg's state, hold or address changed.
+    LegChanged {
+        /// The call's id.
+        call: String,
+        /// The leg.
+        leg: LegView,
+    },
+    /// A leg is over.
+    LegEnded {
+        /// The call's id.
+        call: String,
+        /// The leg, with the reason.
+        leg: LegView,
+    },
+    /// The node has another candidate for a leg (trickle).
+    Candidate {
+        /// The call's id.
+        call: String,
+        /// The leg's id.
+        leg: String,
+        /// The `candidate:…` line; empty after the last.
+        candidate: String,
+    },
+    /// What the node now has for a leg differs from what was negotiated; the leg should offer again.
+    RenegotiationNeeded {
+        /// The call's id.
+        call: String,
+        /// The leg's id.
+        leg: String,
+        /// Why, in words.
+        because: String,
+    },
+}
+
+impl What {
+    /// The call that it is about.
+    pub fn call(&self) -> &str {
+        match self {
+            Self::CallCreated { call } => &call.id,
+            Self::CallActive { call }
+            | Self::CallEnded { call, .. }
+            | Self::LegJoined { call, .. }
+            | Self::LegChanged { call, .. }
+            | Self::LegEnded { call, .. }
+            | Self::Candidate { call, .. }
+            | Self::RenegotiationNeeded { call, .. } => call,
+        }
+    }
+
+    /// The `type` as it stands in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CallCreated { .. } => "call_created",
+            Self::CallActive { .. } => "call_active",
+            Self::CallEnded { .. } => "call_ended",
+            Self::LegJoined { .. } => "leg_joined",
+            Self::LegChanged { .. } => "leg_changed",
+            Self::LegEnded { .. } => "leg_ended",
+            Self::Candidate { .. } => "candidate",
+            Self::RenegotiationNeeded { .. } => "renegotiation_needed",
+        }
+    }
+}
+
+/// An error as it goes over HTTP (RFC 9457, `application/problem+json`).
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, thiserror::Error)]
+#[error("{title}: {detail}")]
+pub struct Problem {
+    /// Stable name of the kind: `urn:causeway:problem:<kind>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong with this request and what to change.
+    pub detail: String,
+    /// The line or field at fault, such as `line 14: a=fingerprint` or `expires_in`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+}
+
+impl Problem {
+    fn new(kind: &str, title: &str, status: u16, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:causeway:problem:{kind}"),
+            title: title.into(),
+            status,
+            detail: detail.into(),
+            at: None,
+        }
+    }
+
+    /// Names the line or field at fault.
+    #[must_use]
+    pub fn at(mut self, at: impl Into<String>) -> Self {
+        self.at = Some(at.into());
+        self
+    }
+
+    /// 400: the request cannot be understood.
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        Self::new("malformed", "Malformed request", 400, detail)
+    }
+
+    /// 401: no valid token.
+    pub fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new("unauthorized", "Unauthorized", 401, detail)
+    }
+
+    /// 403: the token does not reach that far.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new("forbidden", "Forbidden", 403, detail)
+    }
+
+    /// 404: there is no such thing (any more).
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new("not-found", "Not found", 404, detail)
+    }
+
+    /// 409: not in this state.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new("conflict", "Conflict", 409, detail)
+    }
+
+    /// 413: too large.
+    pub fn too_large(detail: impl Into<String>) -> Self {
+        Self::new("too-large", "Too large", 413, detail)
+    }
+
+    /// 422: understood, but nothing the node can do: bad SDP, no common codec.
+    pub fn unprocessable(kind: &str, detail: impl Into<String>) -> Self {
+        Self::new(kind, "Cannot be done", 422, detail)
+    }
+
+    /// 503: a limit is reached; try another node or later.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new("unavailable", "Unavailable", 503, detail)
+    }
+
+    /// 500: a fault of the node itself.
+    pub fn internal(detail: impl Into<String>) -> Self {
+        Self::new("internal", "Internal error", 500, detail)
+    }
+}

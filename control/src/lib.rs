@@ -1,0 +1,3 @@
+//! The control plane.
+#![forbid(unsafe_code)]
+pub mod api;

@@ -1,0 +1,444 @@
+//! The only language between the planes: [`Command`] goes down to a worker, [`Event`] and
+//! [`Punt`] come up.
+//!
+//! Control chooses every id, so a command never waits for a number. Each accepted command is
+//! answered by one [`Event::Applied`], which also carries back the memory that the worker no
+//! longer needs: memory is freed by the side that made it.
+
+use std::net::{SocketAddr, UdpSocket};
+
+use arrayvec::ArrayVec;
+
+use crate::config::{MID_MAX, PAYLOAD_MAX};
+use crate::leg::Leg;
+use crate::route::RouteMap;
+use crate::srtp::{MasterKey, Srtp};
+use crate::stats::{LegReading, WorkerReading};
+
+/// A worker's number, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkerId(pub u16);
+
+/// A socket's slot on its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketId(pub u16);
+
+/// A leg: its worker, its slot there and the slot's generation, so that a late packet or command
+/// never meets the slot's next tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LegId {
+    /// The worker that owns it.
+    pub worker: WorkerId,
+    /// Its slot on that worker.
+    pub slot: u16,
+    /// How often the slot was used before.
+    pub generation: u32,
+}
+
+/// A transport by its leg and its place there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TransportId {
+    /// The leg that it belongs to.
+    pub leg: LegId,
+    /// Its place in the leg.
+    pub index: u8,
+}
+
+/// A stream that a leg sends to the node, by its leg and its place there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId {
+    /// The leg that sends it.
+    pub leg: LegId,
+    /// Its place in the leg.
+    pub index: u8,
+}
+
+/// A sink: a stream that the node sends to a leg, by that leg and its place there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SinkId {
+    /// The leg that receives it.
+    pub leg: LegId,
+    /// Its place in the leg.
+    pub index: u8,
+}
+
+/// Names one accepted command until it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// Control → worker. Applied in order, at most [`crate::config::COMMANDS_PER_TURN`] between batches.
+#[derive(Debug)]
+pub enum Command {
+    /// Receive on `udp` from now on. Legal while the slot is free.
+    AddSocket {
+        /// The slot.
+        socket: SocketId,
+        /// The bound socket; it is non-blocking afterwards.
+        udp: UdpSocket,
+    },
+    /// Stop receiving; the answer, which may come turns later, carries the socket back.
+    RemoveSocket {
+        /// The slot.
+        socket: SocketId,
+    },
+    /// Install a leg. Legal while the slot is free.
+    AddLeg {
+        /// The id that control chose.
+        leg: LegId,
+        /// The leg, made by [`Leg::new`].
+        state: Box<Leg>,
+    },
+    /// Remove a leg with its transports, streams and sinks. Always has room in the ring.
+    RemoveLeg {
+        /// Which.
+        leg: LegId,
+    },
+    /// Give a transport its SRTP contexts; older ones come back.
+    SetKeys {
+        /// Which.
+        transport: TransportId,
+        /// Contexts for both directions.
+        keys: Box<Srtp>,
+    },
+    /// Set the far address of a transport without ICE.
+    SetRemote {
+        /// Which.
+        transport: TransportId,
+        /// Where it sends to and receives from.
+        remote: SocketAddr,
+    },
+    /// Allow a pair that has passed an authenticated check. DTLS that came early from it goes up.
+    InstallPair {
+        /// The transport, which has ICE.
+        transport: TransportId,
+        /// The far address as seen.
+        remote: SocketAddr,
+        /// Whether media goes there from now on.
+        nominated: bool,
+    },
+    /// Tell a transport the far side's ICE credentials, which come with the answer where the node offers.
+    SetRemoteCredentials {
+        /// Which.
+        transport: TransportId,
+        /// Both credentials of the far side.
+        credentials: Box<Credentials>,
+    },
+    /// Add or replace a stream at the first free place or its own.
+    SetStream {
+        /// Where; the place is at most one past the last.
+        stream: StreamId,
+        /// What.
+        spec: Box<StreamSpec>,
+    },
+    /// Add or replace a sink; one that is replaced keeps its sequence and timestamp if the SSRC stays.
+    SetSink {
+        /// Where; the place is at most one past the last.
+        sink: SinkId,
+        /// What.
+        spec: Box<SinkSpec>,
+    },
+    /// Stop or resume forwarding what a stream receives (hold).
+    PauseStream {
+        /// Which.
+        stream: StreamId,
+        /// Whether it stands still.
+        paused: bool,
+    },
+    /// Let a stream also go to `sink`. Sent to the stream's worker.
+    AddSink {
+        /// The stream.
+        stream: StreamId,
+        /// Where it goes too, on any worker.
+        sink: SinkId,
+    },
+    /// Undo [`Command::AddSink`].
+    RemoveSink {
+        /// The stream.
+        stream: StreamId,
+        /// Where it no longer goes.
+        sink: SinkId,
+    },
+    /// Say where a sink's packets come from and how they are rewritten. Sent to the sink's worker,
+    /// before [`Command::AddSink`] to the stream's. Asks a video source for a key frame.
+    SetSource {
+        /// The sink.
+        sink: SinkId,
+        /// Its stream, on any worker; `None` silences the sink.
+        source: Option<StreamId>,
+        /// Numbers of the source's leg to numbers of the sink's leg.
+        map: Box<RouteMap>,
+    },
+    /// Send one datagram as it is (STUN and DTLS of control's machines). May be lost like any datagram.
+    Transmit {
+        /// From.
+        socket: SocketId,
+        /// To.
+        remote: SocketAddr,
+        /// What; at most [`PAYLOAD_MAX`] bytes.
+        bytes: Box<[u8]>,
+    },
+    /// Fill in the worker's counters and swap its latency histogram for the (empty) one given.
+    ReadWorker(Box<WorkerReading>),
+    /// Fill in a leg's counters.
+    ReadLeg {
+        /// Which.
+        leg: LegId,
+        /// Where to.
+        into: Box<LegReading>,
+    },
+    /// End the worker thread once the queue is drained.
+    Stop,
+}
+
+/// Why a command was not applied. Nothing has changed then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The slot is taken.
+    #[error("the slot is taken")]
+    Taken,
+    /// The id names nothing, or what it named is gone.
+    #[error("no such leg, socket, transport, stream or sink")]
+    Gone,
+    /// A table of the leg or worker is full.
+    #[error("a table of the worker is full")]
+    Full,
+    /// The command does not fit what it names.
+    #[error("the command does not fit what it names")]
+    Misuse,
+    /// The kernel refused; the number is its errno.
+    #[error("the kernel refused (errno {0})")]
+    Kernel(i32),
+}
+
+/// What an answered command gives back.
+#[derive(Debug, Default)]
+pub enum Returned {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The removed or refused leg.
+    Leg(Box<Leg>),
+    /// Replaced or refused contexts.
+    Keys(Box<Srtp>),
+    /// The removed or refused socket.
+    Socket(UdpSocket),
+    /// The sent datagram.
+    Datagram(Box<[u8]>),
+    /// Applied credentials.
+    Credentials(Box<Credentials>),
+    /// An applied or refused description of a stream.
+    Stream(Box<StreamSpec>),
+    /// An applied or refused description of a sink.
+    Sink(Box<SinkSpec>),
+    /// The applied or refused map.
+    Map(Box<RouteMap>),
+    /// The reading asked for.
+    Worker(Box<WorkerReading>),
+    /// The reading asked for.
+    LegReading(Box<LegReading>),
+}
+
+/// Worker → control. Never dropped.
+#[derive(Debug)]
+pub enum Event {
+    /// A command is done with.
+    Applied {
+        /// Which.
+        ticket: Ticket,
+        /// Whether it took effect.
+        outcome: Result<(), Refusal>,
+        /// Memory that goes home.
+        returned: Returned,
+    },
+    /// A transport's media goes to this address from now on.
+    Nominated {
+        /// Which.
+        transport: TransportId,
+        /// Where to.
+        remote: SocketAddr,
+    },
+    /// Nothing authenticated came on a transport's pairs for the consent time (RFC 7675 §5.1).
+    ConsentLost {
+        /// Which.
+        transport: TransportId,
+    },
+    /// A check claims the role that the node has (RFC 8445 §7.3.1.1).
+    RoleConflict {
+        /// Which.
+        transport: TransportId,
+    },
+    /// The first packet of a transport has passed authentication, or on plain RTP was accepted.
+    MediaStarted {
+        /// Which.
+        transport: TransportId,
+        /// From where.
+        remote: SocketAddr,
+    },
+}
+
+/// What kind of datagram goes up to control.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PuntKind {
+    /// A STUN message for a transport's ufrag, from an address that is no installed pair.
+    Stun,
+    /// DTLS from an installed pair.
+    Dtls,
+}
+
+/// A datagram for control's machines. Lossy, counted, rate limited.
+#[derive(Debug, Clone)]
+pub struct Punt {
+    /// What it is.
+    pub kind: PuntKind,
+    /// Whose it is.
+    pub transport: TransportId,
+    /// Where it came in.
+    pub socket: SocketId,
+    /// Where it came from.
+    pub remote: SocketAddr,
+    /// Its bytes.
+    pub bytes: ArrayVec<u8, PAYLOAD_MAX>,
+}
+
+/// Everything a leg is made of, as plain data.
+#[derive(Debug, Clone, Default)]
+pub struct LegSpec {
+    /// Its transports, at most [`crate::config::TRANSPORTS_PER_LEG`].
+    pub transports: Vec<TransportSpec>,
+    /// What it sends to the node, at most [`crate::config::STREAMS_PER_LEG`].
+    pub streams: Vec<StreamSpec>,
+    /// What the node sends to it, at most [`crate::config::SINKS_PER_LEG`].
+    pub sinks: Vec<SinkSpec>,
+}
+
+/// One local socket × its remote pairs × its keys.
+#[derive(Debug, Clone)]
+pub struct TransportSpec {
+    /// The local socket, shared or its own.
+    pub socket: SocketId,
+    /// ICE of this component; `None` for a peer with a fixed address.
+    pub ice: Option<IceSpec>,
+    /// The far address where there is no ICE; may come later.
+    pub remote: Option<SocketAddr>,
+    /// Which packets are wanted.
+    pub security: Security,
+    /// SRTP keys if they are known already (SDES).
+    pub keys: Option<KeysSpec>,
+    /// Extension id of transport-wide sequence numbers if negotiated here.
+    pub transport_cc: Option<u8>,
+    /// Whether the far side takes RTCP that does not start with a report (RFC 5506).
+    pub reduced_size: bool,
+    /// Whether plain RTP may take the far address from the first packet, once.
+    pub learn_remote: bool,
+}
+
+/// What protects a transport's packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// Plain RTP.
+    Plain,
+    /// SRTP; nothing passes before the keys.
+    Srtp,
+}
+
+/// ICE of one component.
+#[derive(Debug, Clone)]
+pub struct IceSpec {
+    /// What the far side's checks must name and be signed with.
+    pub local: Credentials,
+    /// What the node's checks name and are signed with, once known.
+    pub remote: Option<Credentials>,
+    /// Whether the worker sends checks of its own for consent (full agent), or lives on incoming ones (lite).
+    pub send_checks: bool,
+    /// Whether the node has the controlling role.
+    pub controlling: bool,
+}
+
+/// A ufrag and its password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user fragment.
+    pub ufrag: String,
+    /// The password.
+    pub password: zeroize::Zeroizing<String>,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("ufrag", &self.ufrag).finish_non_exhaustive()
+    }
+}
+
+/// Master keys of both directions.
+#[derive(Debug, Clone)]
+pub struct KeysSpec {
+    /// What the far side protects with.
+    pub inbound: MasterKey,
+    /// What the node protects with.
+    pub outbound: MasterKey,
+}
+
+/// Audio or video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MediaKind {
+    /// Audio, telephone-event included.
+    Audio,
+    /// Video; a new sink asks for a key frame.
+    Video,
+}
+
+/// A media identification tag (RFC 8843 §15).
+pub type Mid = ArrayVec<u8, MID_MAX>;
+
+/// One payload type of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PayloadType {
+    /// Its number on this leg.
+    pub number: u8,
+    /// Ticks per second of its timestamps.
+    pub clock_rate: u32,
+    /// The payload type that it retransmits, if it is RTX (RFC 4588 §8.1).
+    pub retransmits: Option<u8>,
+}
+
+/// What a leg sends to the node on one m-line.
+#[derive(Debug, Clone)]
+pub struct StreamSpec {
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// The transport of its RTP.
+    pub transport: u8,
+    /// The transport of its RTCP: the same with rtcp-mux.
+    pub rtcp_transport: u8,
+    /// Its MID, if the leg tags packets.
+    pub mid: Option<Mid>,
+    /// Extension id of the MID.
+    pub mid_extension: Option<u8>,
+    /// SSRCs that the description named, each with the SSRC of its RTX.
+    pub ssrcs: Vec<(u32, Option<u32>)>,
+    /// Its payload types.
+    pub payload_types: Vec<PayloadType>,
+    /// Whether it starts on hold.
+    pub paused: bool,
+}
+
+/// What the node sends to a leg on one m-line, in the node's own name.
+#[derive(Debug, Clone)]
+pub struct SinkSpec {
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// The transport of its RTP.
+    pub transport: u8,
+    /// The transport of its RTCP: the same with rtcp-mux.
+    pub rtcp_transport: u8,
+    /// The node's SSRC.
+    pub ssrc: u32,
+    /// The node's SSRC for retransmissions.
+    pub rtx_ssrc: Option<u32>,
+    /// The node's canonical name, in SDES (RFC 3550 §6.5.1).
+    pub cname: String,
+    /// The MID that goes into packets.
+    pub mid: Option<Mid>,
+    /// Extension id of the MID on this leg.
+    pub mid_extension: Option<u8>,
+}

@@ -1,0 +1,107 @@
+//! Every limit of the engine, tied together by const asserts.
+//!
+//! Nothing in the engine grows: what is beyond a limit is refused or dropped, and counted.
+
+use std::path::PathBuf;
+
+/// How the engine is started.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// The core that each worker is pinned to; `None` leaves the thread where the kernel puts it.
+    pub workers: Vec<Option<usize>>,
+    /// Which I/O backend the workers use.
+    pub backend: BackendChoice,
+    /// Legs that one worker holds at most (1 to [`LEGS_PER_WORKER_CEILING`]).
+    pub legs_per_worker: usize,
+    /// Frames in each worker's pool (a power of two, at least [`FRAMES_FLOOR`]).
+    pub frames_per_worker: usize,
+    /// Where a worker that died says why; `None` keeps it on standard error.
+    pub crash_dir: Option<PathBuf>,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            workers: vec![None],
+            backend: BackendChoice::Auto,
+            legs_per_worker: 4096,
+            frames_per_worker: 8192,
+            crash_dir: None,
+        }
+    }
+}
+
+/// Which I/O backend is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BackendChoice {
+    /// io_uring where a probe that really sends and receives succeeds, else recvmmsg/sendmmsg.
+    #[default]
+    Auto,
+    /// io_uring or a start error.
+    Uring,
+    /// recvmmsg/sendmmsg on epoll.
+    Mmsg,
+}
+
+/// Bytes of one frame. A power of two so that the pool can serve as AF_XDP UMEM.
+pub const FRAME_SIZE: usize = 2048;
+/// Bytes before a received payload: room for the backend's header, a longer MID, a ChannelData header.
+pub const HEAD_ROOM: usize = 128;
+/// Bytes kept behind a received payload: SRTP tag, SRTCP index and MKI at their largest.
+pub const TAIL_ROOM: usize = 148;
+/// Longest datagram that is received whole; a longer one is dropped as truncated.
+pub const PAYLOAD_MAX: usize = FRAME_SIZE - HEAD_ROOM - TAIL_ROOM;
+/// Fewest frames that a worker runs with.
+pub const FRAMES_FLOOR: usize = 256;
+/// Packets that one loop turn takes in at most.
+pub const RX_BATCH: usize = 256;
+/// Packets that one loop turn sends at most; beyond it they are dropped and counted.
+pub const TX_BATCH: usize = 1024;
+/// Commands that a worker applies between two batches.
+pub const COMMANDS_PER_TURN: usize = 64;
+/// Commands that can wait for a worker, removals aside.
+pub const COMMAND_RING: usize = 4096;
+/// Events that can wait for control. A command is applied only when its answer has a slot.
+pub const EVENT_RING: usize = 8192;
+/// Datagrams that can wait for control; beyond it they are dropped and counted.
+pub const PUNT_RING: usize = 512;
+/// Datagrams per second that a worker hands to control.
+pub const PUNTS_PER_SECOND: u32 = 4000;
+/// Packets that can wait in the ring from one worker to another.
+pub const HOP_RING: usize = 256;
+/// Workers of one engine.
+pub const WORKERS_MAX: usize = 64;
+/// Sockets of one worker.
+pub const SOCKETS_PER_WORKER: usize = 16384;
+/// Legs per worker that can be configured at most.
+pub const LEGS_PER_WORKER_CEILING: usize = 16384;
+/// Transports of one leg: two unbundled m-lines with two components each, twice.
+pub const TRANSPORTS_PER_LEG: usize = 8;
+/// Streams that one leg sends to the node.
+pub const STREAMS_PER_LEG: usize = 8;
+/// Sinks that one leg has: streams that the node sends to it.
+pub const SINKS_PER_LEG: usize = 64;
+/// Sinks that one stream feeds.
+pub const SINKS_PER_STREAM: usize = 64;
+/// Remote pairs of one transport.
+pub const PAIRS_PER_TRANSPORT: usize = 8;
+/// SSRCs that one transport keeps SRTP state for, each way.
+pub const SSRCS_PER_TRANSPORT: usize = 64;
+/// DTLS datagrams kept per 5-tuple until it has passed an authenticated check.
+pub const EARLY_DTLS_PER_TUPLE: usize = 4;
+/// DTLS datagrams kept per worker until their 5-tuples have passed an authenticated check.
+pub const EARLY_DTLS_MAX: usize = 64;
+/// Bytes of a MID on the wire, longest (RFC 8843 §15 gives no bound; one-byte extensions carry 16).
+pub const MID_MAX: usize = 16;
+/// Bytes of a ufrag, longest that is accepted (RFC 8839 §5.4 allows 256; agents send 4 to 32).
+pub const UFRAG_MAX: usize = 256;
+/// Bytes of an ICE password, longest that is accepted (RFC 8839 §5.4).
+pub const PASSWORD_MAX: usize = 256;
+
+const _: () = assert!(FRAME_SIZE.is_power_of_two());
+const _: () = assert!(HEAD_ROOM >= 128 && TAIL_ROOM >= 148);
+const _: () = assert!(PAYLOAD_MAX >= 1500 && PAYLOAD_MAX < u16::MAX as usize);
+const _: () = assert!(COMMAND_RING + LEGS_PER_WORKER_CEILING <= u16::MAX as usize);
+const _: () = assert!(SOCKETS_PER_WORKER <= u16::MAX as usize);
+const _: () = assert!(SINKS_PER_LEG <= u8::MAX as usize && STREAMS_PER_LEG <= u8::MAX as usize);
+const _: () = assert!(RX_BATCH <= FRAMES_FLOOR);

@@ -1,0 +1,218 @@
+//! Counters and latency. Each has one writer, its worker; control reads them by swapping boxes
+//! ([`crate::command::Command::ReadWorker`], [`crate::command::Command::ReadLeg`]), so that no
+//! counter on the packet path is shared between threads.
+
+use hdrhistogram::Histogram;
+
+use crate::command::{SinkId, StreamId, TransportId};
+use crate::error::DropReason;
+
+/// Number of drop counters.
+pub const DROP_REASONS: usize = DropReason::ALL.len();
+/// Buckets of a leg's latency: bucket `n` counts 2^n to 2^(n+1) - 1 microseconds, bucket 0 also 0.
+pub const LATENCY_BUCKETS: usize = 24;
+/// Longest latency that the worker's histogram tells apart, in nanoseconds.
+pub const LATENCY_MAX_NS: u64 = 10_000_000_000;
+
+/// Counts per [`DropReason`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drops(pub [u64; DROP_REASONS]);
+
+impl Default for Drops {
+    fn default() -> Self {
+        Self([0; DROP_REASONS])
+    }
+}
+
+impl Drops {
+    /// Counts one drop.
+    pub fn count(&mut self, reason: DropReason) {
+        self.0[reason as usize] += 1;
+    }
+
+    /// How often `reason` was counted.
+    pub fn of(&self, reason: DropReason) -> u64 {
+        self.0[reason as usize]
+    }
+
+    /// All drops.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
+/// What a worker has done since it started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkerCounters {
+    /// Datagrams received.
+    pub packets_in: u64,
+    /// Bytes of their payloads.
+    pub bytes_in: u64,
+    /// Datagrams handed to the kernel.
+    pub packets_out: u64,
+    /// Bytes of their payloads.
+    pub bytes_out: u64,
+    /// Packets dropped, by reason.
+    pub drops: Drops,
+    /// Loop turns.
+    pub turns: u64,
+    /// Commands applied or refused.
+    pub commands: u64,
+    /// Datagrams handed to control.
+    pub punts: u64,
+    /// Packets handed to another worker.
+    pub hops_out: u64,
+    /// Packets taken from another worker.
+    pub hops_in: u64,
+    /// Times that a receive had to be armed again.
+    pub rearms: u64,
+    /// Turns by number of packets received: bucket `n` counts 2^n to 2^(n+1) - 1.
+    pub batch_sizes: [u64; 10],
+    /// Legs now.
+    pub legs: u64,
+    /// Sockets now.
+    pub sockets: u64,
+    /// Frames not in use now.
+    pub frames_free: u64,
+    /// Nanoseconds between the two latest turns' ends that were spent outside of waiting.
+    pub busy_ns: u64,
+}
+
+/// What [`crate::command::Command::ReadWorker`] fills in.
+#[derive(Debug, Clone)]
+pub struct WorkerReading {
+    /// Totals since start.
+    pub counters: WorkerCounters,
+    /// Latency in nanoseconds of the packets sent since the previous reading: from the kernel's
+    /// receive time stamp to the clock read after submit.
+    pub latency: Histogram<u64>,
+}
+
+impl WorkerReading {
+    /// An empty one to be filled in.
+    ///
+    /// # Panics
+    /// Never: the bounds are constants that the histogram accepts.
+    pub fn new() -> Self {
+        let latency = Histogram::new_with_bounds(1_000, LATENCY_MAX_NS, 2)
+            .expect("constant bounds are legal");
+        Self { counters: WorkerCounters::default(), latency }
+    }
+}
+
+impl Default for WorkerReading {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Log2 latency of one leg's packets, from it to all of its sinks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LatencyBuckets(pub [u32; LATENCY_BUCKETS]);
+
+impl Default for LatencyBuckets {
+    fn default() -> Self {
+        Self([0; LATENCY_BUCKETS])
+    }
+}
+
+impl LatencyBuckets {
+    /// Counts one packet that took `ns` nanoseconds.
+    pub fn record(&mut self, ns: u64) {
+        let us = (ns / 1_000).max(1);
+        let bucket = (us.ilog2() as usize).min(LATENCY_BUCKETS - 1);
+        self.0[bucket] = self.0[bucket].saturating_add(1);
+    }
+
+    /// Adds another's counts.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine = mine.saturating_add(theirs);
+        }
+    }
+
+    /// Upper bound in microseconds of the bucket that holds the quantile `q` (0 to 1); 0 if empty.
+    pub fn quantile_us(&self, q: f64) -> u64 {
+        let total: u64 = self.0.iter().map(|&n| u64::from(n)).sum();
+        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let rank = (q.clamp(0.0, 1.0) * total as f64).ceil() as u64;
+        let mut seen = 0;
+        for (bucket, &count) in self.0.iter().enumerate() {
+            seen += u64::from(count);
+            if count > 0 && seen >= rank {
+                return (2u64 << bucket) - 1;
+            }
+        }
+        0
+    }
+}
+
+/// One stream's or sink's counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MediaCounters {
+    /// SSRC of the media, 0 while unknown.
+    pub ssrc: u32,
+    /// Media packets, retransmissions aside.
+    pub packets: u64,
+    /// Payload bytes of them, headers and padding aside as far as they are visible.
+    pub bytes: u64,
+    /// Retransmissions.
+    pub rtx_packets: u64,
+    /// Packets that the sequence numbers miss (streams only).
+    pub lost: u64,
+    /// Interarrival jitter in timestamp units (RFC 3550 §6.4.1; streams only).
+    pub jitter: u32,
+    /// Ticks per second of the jitter.
+    pub clock_rate: u32,
+    /// NACKed packets asked for by the far side (sinks) or passed on to it (streams).
+    pub nacks: u64,
+    /// Key frame requests: received (sinks) or passed on (streams).
+    pub plis: u64,
+}
+
+/// One transport's counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TransportCounters {
+    /// Datagrams received from its pairs.
+    pub packets_in: u64,
+    /// Bytes of them.
+    pub bytes_in: u64,
+    /// Datagrams sent.
+    pub packets_out: u64,
+    /// Bytes of them.
+    pub bytes_out: u64,
+    /// Where it sends to.
+    pub remote: Option<std::net::SocketAddr>,
+    /// STUN checks answered.
+    pub checks: u64,
+    /// Whether keys are installed.
+    pub keyed: bool,
+}
+
+/// What [`crate::command::Command::ReadLeg`] fills in.
+#[derive(Debug, Clone, Default)]
+pub struct LegReading {
+    /// Transports, in their order.
+    pub transports: Vec<(TransportId, TransportCounters)>,
+    /// What the leg sends.
+    pub streams: Vec<(StreamId, MediaCounters)>,
+    /// What the leg gets.
+    pub sinks: Vec<(SinkId, MediaCounters)>,
+    /// Packets from this leg that were dropped.
+    pub drops: Drops,
+    /// Latency of packets from this leg.
+    pub latency: LatencyBuckets,
+}
+
+impl LegReading {
+    /// One with room for the largest leg, so that filling it in does not allocate.
+    pub fn new() -> Self {
+        use crate::config::{SINKS_PER_LEG, STREAMS_PER_LEG, TRANSPORTS_PER_LEG};
+        Self {
+            transports: Vec::with_capacity(TRANSPORTS_PER_LEG),
+            streams: Vec::with_capacity(STREAMS_PER_LEG),
+            sinks: Vec::with_capacity(SINKS_PER_LEG),
+            ..Self::default()
+        }
+    }
+}
