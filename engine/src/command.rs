@@ -10,10 +10,12 @@ use std::net::{SocketAddr, UdpSocket};
 use arrayvec::ArrayVec;
 
 use crate::config::{MID_MAX, PAYLOAD_MAX};
+use crate::hop::{HopReceiver, HopSender};
 use crate::leg::Leg;
 use crate::route::RouteMap;
 use crate::srtp::{MasterKey, Srtp};
 use crate::stats::{LegReading, WorkerReading};
+use crate::stream::{Sink, Stream};
 
 /// A worker's number, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -123,19 +125,27 @@ pub enum Command {
         /// Both credentials of the far side.
         credentials: Box<Credentials>,
     },
-    /// Add or replace a stream at the first free place or its own.
+    /// Add a stream at the first free place, or replace one; its sinks, SSRCs and counters stay.
     SetStream {
         /// Where; the place is at most one past the last.
         stream: StreamId,
-        /// What.
-        spec: Box<StreamSpec>,
+        /// What, made by [`Stream::new`].
+        state: Box<Stream>,
     },
-    /// Add or replace a sink; one that is replaced keeps its sequence and timestamp if the SSRC stays.
+    /// Add a sink at the first free place, or replace one that was never used.
     SetSink {
         /// Where; the place is at most one past the last.
         sink: SinkId,
-        /// What.
-        spec: Box<SinkSpec>,
+        /// What, made by [`Sink::new`].
+        state: Box<Sink>,
+    },
+    /// Let the worker answer a transport's transport-wide sequence numbers itself (true), or leave
+    /// that to the far end of the call (false).
+    AnswerTransportCc {
+        /// The transport that receives them.
+        transport: TransportId,
+        /// Whether the worker answers.
+        answer: bool,
     },
     /// Stop or resume forwarding what a stream receives (hold).
     PauseStream {
@@ -186,6 +196,20 @@ pub enum Command {
         /// Where to.
         into: Box<LegReading>,
     },
+    /// Hand packets for another worker's sinks to this ring.
+    AddHopTo {
+        /// The other worker.
+        to: WorkerId,
+        /// The ring's sending end and what wakes the other worker.
+        end: Box<HopSender>,
+    },
+    /// Take packets of another worker's streams from this ring.
+    AddHopFrom {
+        /// The other worker.
+        from: WorkerId,
+        /// The ring's receiving end.
+        end: Box<HopReceiver>,
+    },
     /// End the worker thread once the queue is drained.
     Stop,
 }
@@ -226,10 +250,14 @@ pub enum Returned {
     Datagram(Box<[u8]>),
     /// Applied credentials.
     Credentials(Box<Credentials>),
-    /// An applied or refused description of a stream.
-    Stream(Box<StreamSpec>),
-    /// An applied or refused description of a sink.
-    Sink(Box<SinkSpec>),
+    /// The replaced or refused stream.
+    Stream(Box<Stream>),
+    /// The replaced or refused sink.
+    Sink(Box<Sink>),
+    /// A refused end of a ring.
+    HopTo(Box<HopSender>),
+    /// A refused end of a ring.
+    HopFrom(Box<HopReceiver>),
     /// The applied or refused map.
     Map(Box<RouteMap>),
     /// The reading asked for.

@@ -2,8 +2,6 @@
 //!
 //! Nothing in the engine grows: what is beyond a limit is refused or dropped, and counted.
 
-use std::path::PathBuf;
-
 /// How the engine is started.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -15,8 +13,6 @@ pub struct EngineConfig {
     pub legs_per_worker: usize,
     /// Frames in each worker's pool (a power of two, at least [`FRAMES_FLOOR`]).
     pub frames_per_worker: usize,
-    /// Where a worker that died says why; `None` keeps it on standard error.
-    pub crash_dir: Option<PathBuf>,
 }
 
 impl Default for EngineConfig {
@@ -26,7 +22,6 @@ impl Default for EngineConfig {
             backend: BackendChoice::Auto,
             legs_per_worker: 4096,
             frames_per_worker: 8192,
-            crash_dir: None,
         }
     }
 }
@@ -93,6 +88,14 @@ pub const EARLY_DTLS_PER_TUPLE: usize = 4;
 pub const EARLY_DTLS_MAX: usize = 64;
 /// Bytes of a MID on the wire, longest (RFC 8843 §15 gives no bound; one-byte extensions carry 16).
 pub const MID_MAX: usize = 16;
+/// Bytes of a ufrag of the node's own, longest: it is a key of the worker's table.
+pub const LOCAL_UFRAG_MAX: usize = 32;
+/// Bytes of a canonical name, longest (RFC 3550 §6.5 allows 255; ours are random and short).
+pub const CNAME_MAX: usize = 64;
+/// Payload types of one stream.
+pub const PAYLOAD_TYPES_PER_STREAM: usize = 32;
+/// SSRCs of one stream, retransmissions included.
+pub const SSRCS_PER_STREAM: usize = 16;
 /// Bytes of a ufrag, longest that is accepted (RFC 8839 §5.4 allows 256; agents send 4 to 32).
 pub const UFRAG_MAX: usize = 256;
 /// Bytes of an ICE password, longest that is accepted (RFC 8839 §5.4).

@@ -1,7 +1,47 @@
-//! The media plane.
+//! The media plane of causeway: pinned worker threads that decrypt, rewrite, re-encrypt and
+//! forward media, without locks and without allocating after the start.
+//!
+//! # A packet's way
+//! A worker's backend ([`sys`]) receives a batch into frames of the worker's pool. `worker::walk`
+//! takes each packet: [`demux`] tells by the first byte what it is; the worker's tables tell by
+//! (socket, remote address) whose it is ([`transport`]); [`srtp`] authenticates and decrypts it
+//! where it lies; the leg says which [`stream`] it belongs to; for each sink the [`route`]
+//! rewrites SSRC, payload type, sequence, timestamp, MID and extension ids, the sink's transport
+//! protects it again, and the backend sends what the whole turn has gathered with one submit.
+//! RTCP takes the same way in [`rtcp`], with the inverse of each rewrite for feedback.
+//!
+//! # A command's way
+//! Control sends [`command::Command`]s through a [`Link`]; the worker applies them between batches
+//! and answers each with [`command::Event::Applied`]. STUN and DTLS that need a machine go up as
+//! [`command::Punt`]s. ICE consent is the worker's own ([`consent`]), so media lives on while
+//! control stands still.
+//!
+//! The planes share no lock and no counter: only the rings, and one [`sys::wake::Wake`] each way.
+
+mod apply;
 pub mod command;
 pub mod config;
+pub mod consent;
+pub mod demux;
 pub mod error;
+mod feedback;
+mod hop;
+pub mod leg;
+pub mod link;
 pub mod packet;
+pub mod ring;
+pub mod route;
+pub mod rtcp;
 pub mod rtp;
+pub mod srtp;
 pub mod stats;
+pub mod stream;
+pub mod stun;
+mod sweep;
+pub mod sys;
+mod tables;
+pub mod transport;
+pub mod twcc;
+pub mod worker;
+
+pub use link::{Engine, Link};

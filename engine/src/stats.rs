@@ -30,6 +30,11 @@ impl Drops {
         self.0[reason as usize] += 1;
     }
 
+    /// Counts `times` drops.
+    pub fn add(&mut self, reason: DropReason, times: u64) {
+        self.0[reason as usize] += times;
+    }
+
     /// How often `reason` was counted.
     pub fn of(&self, reason: DropReason) -> u64 {
         self.0[reason as usize]

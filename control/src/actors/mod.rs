@@ -1,0 +1,16 @@
+//! Thin mailboxes and timers around the sans-IO machines.
+//!
+//! | actor | thread | owns |
+//! |---|---|---|
+//! | [`registry::Registry`] | calls | who is there: call id → call actor; admission |
+//! | [`call::CallActor`] | calls | one [`crate::call::Call`] |
+//! | [`worker_link::WorkerLink`] | calls | one worker's link; routes what comes up |
+//! | [`dtls::DtlsActor`] | dtls | the handshakes of many legs, so that none delays an answer |
+//!
+//! Mailboxes are bounded and written with `try_send`; what must not be lost (removals, answers of
+//! the engine) goes by `do_send`, whose number is bounded by the legs that there are.
+
+pub mod call;
+pub mod dtls;
+pub mod registry;
+pub mod worker_link;

@@ -1,0 +1,314 @@
+//! One worker's link: the single producer of its commands and the single consumer of its events
+//! and punts, which it hands to the calls that they belong to.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::prelude::*;
+use causeway_engine::Link;
+use causeway_engine::command::{Command, Event, LegId, Punt, Refusal, Returned, Ticket, WorkerId};
+use causeway_engine::stats::{WorkerCounters, WorkerReading};
+use hdrhistogram::Histogram;
+use tokio::io::unix::AsyncFd;
+
+use crate::actors::call::{CallActor, FromEngine};
+
+/// Messages that can wait for a worker's link.
+const MAILBOX: usize = 4096;
+/// Events and punts handled in one go before the arbiter's other actors get their turn.
+const BATCH: usize = 256;
+/// How often the worker's counters are read.
+const READ_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The leg slots of one worker. A slot is free again when the worker has given the leg back.
+#[derive(Debug)]
+pub struct Slots {
+    worker: WorkerId,
+    free: Vec<u16>,
+    generations: Vec<u32>,
+}
+
+impl Slots {
+    /// All `legs` slots of `worker`, free.
+    pub fn new(worker: WorkerId, legs: usize) -> Self {
+        let count = u16::try_from(legs).unwrap_or(u16::MAX);
+        Self { worker, free: (0..count).rev().collect(), generations: vec![0; legs] }
+    }
+
+    /// A leg id that was never used before.
+    pub fn take(&mut self) -> Option<LegId> {
+        let slot = self.free.pop()?;
+        let generation = &mut self.generations[usize::from(slot)];
+        *generation += 1;
+        Some(LegId { worker: self.worker, slot, generation: *generation })
+    }
+
+    /// Gives a slot back.
+    pub fn give(&mut self, leg: LegId) {
+        self.free.push(leg.slot);
+    }
+
+    /// Slots that are free.
+    pub fn free(&self) -> usize {
+        self.free.len()
+    }
+}
+
+/// A worker as everybody may see it: its slots and its latest counters.
+#[derive(Debug)]
+pub struct WorkerDesk {
+    /// Which worker.
+    pub worker: WorkerId,
+    /// Its leg slots.
+    pub slots: Mutex<Slots>,
+    /// What was read last.
+    pub latest: Mutex<Latest>,
+}
+
+/// A worker's totals.
+#[derive(Debug)]
+pub struct Latest {
+    /// Counters since start.
+    pub counters: WorkerCounters,
+    /// Latency in nanoseconds since start.
+    pub latency: Histogram<u64>,
+}
+
+impl WorkerDesk {
+    /// A desk for `worker` with room for `legs` legs.
+    pub fn new(worker: WorkerId, legs: usize) -> Arc<Self> {
+        let empty = WorkerReading::new();
+        Arc::new(Self {
+            worker,
+            slots: Mutex::new(Slots::new(worker, legs)),
+            latest: Mutex::new(Latest { counters: empty.counters, latency: empty.latency }),
+        })
+    }
+}
+
+/// What a call wants of its worker.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Tell {
+    /// Whom to answer.
+    pub call: Addr<CallActor>,
+    /// The commands in order, each with the call's own number for the answer.
+    pub commands: Vec<(u64, Command)>,
+}
+
+/// Lets the events and punts of a leg find its call; sent before the leg is installed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Own {
+    /// The leg.
+    pub leg: LegId,
+    /// Its call.
+    pub call: Addr<CallActor>,
+}
+
+/// The actor.
+pub struct WorkerLink {
+    link: Link,
+    desk: Arc<WorkerDesk>,
+    owners: HashMap<u16, (LegId, Addr<CallActor>)>,
+    pending: HashMap<Ticket, (u64, Addr<CallActor>)>,
+    removals: HashMap<Ticket, LegId>,
+    spare: Option<Box<WorkerReading>>,
+}
+
+struct WakeFd(RawFd);
+
+impl AsRawFd for WakeFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0
+    }
+}
+
+impl WorkerLink {
+    /// Wraps a link.
+    pub fn new(link: Link, desk: Arc<WorkerDesk>) -> Self {
+        Self {
+            link,
+            desk,
+            owners: HashMap::new(),
+            pending: HashMap::new(),
+            removals: HashMap::new(),
+            spare: Some(Box::new(WorkerReading::new())),
+        }
+    }
+
+    fn pump(&mut self, ctx: &mut Context<Self>) {
+        for _ in 0..BATCH {
+            let Some(event) = self.link.event() else { break };
+            self.route_event(event);
+        }
+        for _ in 0..BATCH {
+            let Some(punt) = self.link.punt() else { break };
+            self.route_punt(punt);
+        }
+        if self.link.has_input() {
+            ctx.notify(Pump);
+        }
+    }
+
+    fn route_event(&mut self, event: Event) {
+        let leg = match event {
+            Event::Applied { ticket, outcome, returned } => {
+                return self.route_answer(ticket, outcome, returned);
+            }
+            Event::Nominated { transport, .. }
+            | Event::ConsentLost { transport }
+            | Event::RoleConflict { transport }
+            | Event::MediaStarted { transport, .. } => transport.leg,
+        };
+        if let Some((owner, call)) = self.owners.get(&leg.slot)
+            && *owner == leg
+        {
+            call.do_send(FromEngine::Event(event));
+        }
+    }
+
+    fn route_answer(&mut self, ticket: Ticket, outcome: Result<(), Refusal>, returned: Returned) {
+        if let Some(leg) = self.removals.remove(&ticket) {
+            self.owners.remove(&leg.slot);
+            lock(&self.desk.slots).give(leg);
+        }
+        match returned {
+            Returned::Worker(reading) => self.note(reading),
+            returned => {
+                if let Some((tag, call)) = self.pending.remove(&ticket) {
+                    call.do_send(FromEngine::Applied { tag, outcome, returned });
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, mut reading: Box<WorkerReading>) {
+        let mut latest = lock(&self.desk.latest);
+        latest.counters.clone_from(&reading.counters);
+        // Both have the same constant bounds.
+        let _ = latest.latency.add(&reading.latency);
+        reading.latency.reset();
+        self.spare = Some(reading);
+    }
+
+    fn route_punt(&mut self, punt: Punt) {
+        if let Some((owner, call)) = self.owners.get(&punt.transport.leg.slot)
+            && *owner == punt.transport.leg
+        {
+            // A full mailbox loses the datagram, as the network may.
+            let _ = call.try_send(FromEngine::Punt(Box::new(punt)));
+        }
+    }
+
+    fn send(&mut self, call: &Addr<CallActor>, tag: u64, command: Command) {
+        let removal = match &command {
+            Command::RemoveLeg { leg } => Some(*leg),
+            _ => None,
+        };
+        match self.link.send(command) {
+            Ok(ticket) => {
+                self.pending.insert(ticket, (tag, call.clone()));
+                if let Some(leg) = removal {
+                    self.removals.insert(ticket, leg);
+                }
+            }
+            Err(_command) => {
+                let refused = FromEngine::Applied {
+                    tag,
+                    outcome: Err(Refusal::Full),
+                    returned: Returned::Nothing,
+                };
+                call.do_send(refused);
+            }
+        }
+    }
+
+    fn read(&mut self) {
+        if let Some(reading) = self.spare.take()
+            && let Err(Command::ReadWorker(reading)) = self.link.send(Command::ReadWorker(reading))
+        {
+            self.spare = Some(reading);
+        }
+    }
+}
+
+/// A lock that a panicking thread cannot poison for the others: what it guards is counters.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl Actor for WorkerLink {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        ctx.run_interval(READ_INTERVAL, |link, _| link.read());
+        let wake = self.link.wake().clone();
+        let addr = ctx.address();
+        ctx.spawn(
+            async move {
+                let Ok(fd) = AsyncFd::new(WakeFd(wake.as_fd().as_raw_fd())) else { return };
+                loop {
+                    let sleep = wake.prepare();
+                    // What came before the flag was set is found here; what comes after it writes.
+                    if addr.send(Pump).await.is_err() {
+                        return;
+                    }
+                    let Ok(mut ready) = fd.readable().await else { return };
+                    drop(sleep);
+                    wake.drain();
+                    ready.clear_ready();
+                }
+            }
+            .into_actor(self),
+        );
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Pump;
+
+impl Handler<Pump> for WorkerLink {
+    type Result = ();
+
+    fn handle(&mut self, _: Pump, ctx: &mut Self::Context) {
+        self.pump(ctx);
+    }
+}
+
+impl Handler<Own> for WorkerLink {
+    type Result = ();
+
+    fn handle(&mut self, Own { leg, call }: Own, _: &mut Self::Context) {
+        self.owners.insert(leg.slot, (leg, call));
+    }
+}
+
+impl Handler<Tell> for WorkerLink {
+    type Result = ();
+
+    fn handle(&mut self, Tell { call, commands }: Tell, _: &mut Self::Context) {
+        for (tag, command) in commands {
+            self.send(&call, tag, command);
+        }
+    }
+}
+
+/// Ends the worker; the link goes back to whoever waits for the engine to stop.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct StopWorker;
+
+impl Handler<StopWorker> for WorkerLink {
+    type Result = ();
+
+    fn handle(&mut self, _: StopWorker, ctx: &mut Self::Context) {
+        let _ = self.link.send(Command::Stop);
+        ctx.stop();
+    }
+}
+

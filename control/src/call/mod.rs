@@ -1,0 +1,721 @@
+//! The call machine: legs, offer and answer, what to install in the worker and what to remove.
+//!
+//! Sans-IO: requests, engine events, DTLS results and `now` go in; what is to be done comes out of
+//! [`Call::poll_output`]. A request is answered when the worker has applied what it needs
+//! ([`Output::Reply`]), so that a reply of 201 means that media can flow.
+//!
+//! Each leg is one engine leg with one transport (bundled, rtcp-mux, ICE). Each m-line that both
+//! sides of the call have is a wire in each direction that the descriptions allow: from a stream of
+//! one leg to the sink of the other. [`Call::rewire`] computes the wires from the descriptions and
+//! tells the workers the difference; joining, hold, resume and leaving are nothing else.
+
+mod leg;
+mod media;
+mod wire;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use causeway_engine::command::{
+    Command, Event, LegId, Punt, PuntKind, Refusal, Returned, SocketId, TransportId, WorkerId,
+};
+use causeway_engine::stats::LegReading;
+
+use crate::api::{
+    AddLeg, CallState, CallStats, CallView, CreateCall, Description, EndReason, LegAdded, LegState,
+    LegView, Problem, Trickle, What,
+};
+use crate::dtls::{DtlsError, Fingerprint, Role, SrtpKeys, Version};
+
+use leg::CallLeg;
+pub use media::random_id;
+use wire::Wire;
+
+/// What the machine needs to know of its node.
+#[derive(Debug, Clone)]
+pub struct NodeFacts {
+    /// The node's sockets that browsers are answered from, on this call's worker.
+    pub faces: Vec<Face>,
+    /// The certificate's fingerprint as it stands in descriptions.
+    pub fingerprint: String,
+    /// Legs of one call.
+    pub legs_per_call: usize,
+    /// For a leg to connect, and for a call to get its first.
+    pub join: Duration,
+}
+
+/// A shared socket as both sides of the 1-to-1 NAT see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Face {
+    /// Its slot on the worker.
+    pub socket: SocketId,
+    /// What it is bound to.
+    pub bound: SocketAddr,
+    /// What the world sends to.
+    pub announced: SocketAddr,
+}
+
+/// A request to a call, named by the caller's number.
+pub type RequestId = u64;
+
+/// What a request is answered with.
+#[derive(Debug)]
+pub enum Reply {
+    /// A leg was added.
+    Added(Box<LegAdded>),
+    /// A leg as it is now.
+    Leg(Box<LegView>),
+    /// The answer to a renewed offer.
+    Description(Description),
+    /// Statistics.
+    Stats(Box<CallStats>),
+    /// Done.
+    Done,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Output {
+    /// Answer a request.
+    Reply(RequestId, Result<Reply, Problem>),
+    /// Let what comes up for this leg find the call. Comes before the leg's first command.
+    Own(LegId),
+    /// Tell the worker; its answer comes back with the same tag.
+    Engine(u64, Command),
+    /// Tell the leg's handshake.
+    Dtls(LegId, DtlsInput),
+    /// Say what happened.
+    Event(What),
+    /// The call is over and the worker has nothing of it any more. The last output.
+    Over,
+    /// Nothing more until an input, or [`Call::handle_timeout`] at this instant.
+    Timeout(Option<Instant>),
+}
+
+/// What a leg's handshake is told.
+#[derive(Debug)]
+pub enum DtlsInput {
+    /// Begin, and accept only these certificates; none means that they come later.
+    Start {
+        /// Who sends the first flight.
+        role: Role,
+        /// What the description said.
+        expected: Vec<Fingerprint>,
+    },
+    /// The certificates to accept are known now.
+    Expect(Vec<Fingerprint>),
+    /// A datagram of the far side.
+    Datagram(Box<[u8]>),
+    /// Say goodbye and forget.
+    Close,
+}
+
+/// What the worker is doing for the machine, by tag.
+#[derive(Debug)]
+enum Pending {
+    /// Installing a leg; this reply waits for it.
+    Install { leg: String, request: RequestId, reply: Reply },
+    /// Whatever else a reply waits for.
+    Request { request: RequestId, reply: Reply },
+    /// Keys of a leg.
+    Keys { leg: String },
+    /// A leg's removal.
+    Remove { leg: String },
+    /// A leg's counters for a statistics request.
+    Read { leg: String, request: RequestId },
+}
+
+struct Reading {
+    missing: usize,
+    legs: Vec<(String, Box<LegReading>)>,
+}
+
+/// One call.
+pub struct Call {
+    id: String,
+    name: Option<String>,
+    labels: BTreeMap<String, String>,
+    created: u64,
+    worker: WorkerId,
+    facts: Arc<NodeFacts>,
+    legs: Vec<CallLeg>,
+    wires: Vec<Wire>,
+    pending: HashMap<u64, Pending>,
+    readings: HashMap<RequestId, Reading>,
+    next_tag: u64,
+    was_active: bool,
+    ended: Option<EndReason>,
+    over_said: bool,
+    empty_until: Option<Instant>,
+    outputs: VecDeque<Output>,
+}
+
+impl Call {
+    /// A call without legs on `worker`. `created` is in seconds since 1970.
+    pub fn new(
+        id: String,
+        asked: CreateCall,
+        worker: WorkerId,
+        facts: Arc<NodeFacts>,
+        created: u64,
+        now: Instant,
+    ) -> Self {
+        let empty_until = Some(now + facts.join);
+        let mut call = Self {
+            id,
+            name: asked.name,
+            labels: asked.labels,
+            created,
+            worker,
+            facts,
+            legs: Vec::new(),
+            wires: Vec::new(),
+            pending: HashMap::new(),
+            readings: HashMap::new(),
+            next_tag: 0,
+            was_active: false,
+            ended: None,
+            over_said: false,
+            empty_until,
+            outputs: VecDeque::new(),
+        };
+        let view = call.view();
+        call.say(What::CallCreated { call: view });
+        call
+    }
+
+    /// Its worker.
+    pub fn worker(&self) -> WorkerId {
+        self.worker
+    }
+
+    /// The call as it is now.
+    pub fn view(&self) -> CallView {
+        let connected = self.connected();
+        CallView {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            labels: self.labels.clone(),
+            state: match self.ended {
+                Some(_) => CallState::Ended,
+                None if connected >= 2 || self.was_active => CallState::Active,
+                None => CallState::Waiting,
+            },
+            created: self.created,
+            legs: self.legs.iter().map(CallLeg::view).collect(),
+        }
+    }
+
+    /// A leg as it is now.
+    pub fn leg_view(&self, leg: &str) -> Result<LegView, Problem> {
+        self.leg(leg).map(CallLeg::view)
+    }
+
+    /// Whether a leg can join, apart from its description. To be asked before a slot is taken.
+    pub fn may_join(&self) -> Result<(), Problem> {
+        if self.ended.is_some() {
+            return Err(Problem::conflict("the call is over"));
+        }
+        if self.legs.iter().filter(|leg| leg.ended.is_none()).count() >= self.facts.legs_per_call {
+            return Err(Problem::conflict("the call has as many legs as it can take"));
+        }
+        Ok(())
+    }
+
+    /// Adds a leg under the engine's id `slot`. If that fails at once the problem is the reply and
+    /// the slot is still free.
+    pub fn add_leg(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        asked: AddLeg,
+        slot: LegId,
+    ) -> Result<(), Problem> {
+        self.may_join()?;
+        let limit = self.legs.iter().filter(|leg| leg.ended.is_none()).find_map(|leg| {
+            leg.negotiated.as_ref()
+        });
+        let (mut leg, description) = CallLeg::join(now, &self.facts, asked, slot, limit)?;
+        let state = leg.engine_leg()?;
+        let id = leg.id.clone();
+        let added = LegAdded {
+            leg: leg.view(),
+            answer: leg.negotiated.is_some().then(|| description.clone()),
+            offer: leg.negotiated.is_none().then_some(description),
+        };
+        let install = Pending::Install { leg: id, request, reply: Reply::Added(Box::new(added)) };
+        self.outputs.push_back(Output::Own(slot));
+        self.tell_tagged(install, Command::AddLeg { leg: slot, state });
+        leg.feed_description(now);
+        self.legs.push(leg);
+        self.empty_until = None;
+        let place = self.legs.len() - 1;
+        self.install_media(place);
+        self.start_dtls(place);
+        self.drain_agent(now, place);
+        self.rewire();
+        Ok(())
+    }
+
+    /// Takes the far side's answer to the node's offer.
+    pub fn answer(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        leg: &str,
+        answer: &Description,
+    ) -> Result<(), Problem> {
+        let place = self.place(leg)?;
+        self.legs[place].accept_answer(now, &answer.sdp)?;
+        let transport = self.legs[place].transport();
+        if let Some(credentials) = self.legs[place].remote_credentials() {
+            self.tell(Command::SetRemoteCredentials { transport, credentials });
+        }
+        self.install_media(place);
+        self.start_dtls(place);
+        self.drain_agent(now, place);
+        self.rewire();
+        let reply = Reply::Leg(Box::new(self.legs[place].view()));
+        self.reply_when_applied(request, reply, place);
+        self.say_changed(place);
+        Ok(())
+    }
+
+    /// Takes a renewed offer of a leg and answers it (hold, resume, further m-lines).
+    pub fn offer(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        leg: &str,
+        offer: &Description,
+    ) -> Result<(), Problem> {
+        let place = self.place(leg)?;
+        let limit = self
+            .legs
+            .iter()
+            .enumerate()
+            .filter(|(other, leg)| *other != place && leg.ended.is_none())
+            .find_map(|(_, leg)| leg.negotiated.clone());
+        let sdp = self.legs[place].renegotiate(now, &self.facts, &offer.sdp, limit.as_ref())?;
+        self.install_media(place);
+        self.rewire();
+        let reply = Reply::Description(Description { sdp });
+        self.reply_when_applied(request, reply, place);
+        self.say_changed(place);
+        Ok(())
+    }
+
+    /// Takes further candidates of a leg (RFC 8838).
+    pub fn trickle(&mut self, now: Instant, leg: &str, more: &Trickle) -> Result<(), Problem> {
+        let place = self.place(leg)?;
+        self.legs[place].trickle(more)?;
+        self.drain_agent(now, place);
+        Ok(())
+    }
+
+    /// Ends a leg; the reply comes when the worker has given it back.
+    pub fn remove_leg(&mut self, now: Instant, request: RequestId, leg: &str) -> Result<(), Problem> {
+        let place = self.place(leg)?;
+        self.end_leg(now, place, EndReason::Left);
+        self.outputs.push_back(Output::Reply(request, Ok(Reply::Done)));
+        Ok(())
+    }
+
+    /// Ends the call.
+    pub fn end(&mut self, now: Instant, reason: EndReason) {
+        if self.ended.is_some() {
+            return;
+        }
+        self.ended = Some(reason);
+        for place in 0..self.legs.len() {
+            self.end_leg(now, place, EndReason::CallEnded);
+        }
+        self.say(What::CallEnded { call: self.id.clone(), reason });
+        self.say_over();
+    }
+
+    /// Asks the worker for every leg's counters.
+    pub fn stats(&mut self, request: RequestId) {
+        let live: Vec<(String, LegId)> = self
+            .legs
+            .iter()
+            .filter(|leg| leg.ended.is_none())
+            .map(|leg| (leg.id.clone(), leg.slot))
+            .collect();
+        self.readings.insert(request, Reading { missing: live.len(), legs: Vec::new() });
+        for (leg, slot) in live {
+            let into = Box::new(LegReading::new());
+            let read = Pending::Read { leg, request };
+            self.tell_tagged(read, Command::ReadLeg { leg: slot, into });
+        }
+        self.finish_reading(request);
+    }
+
+    /// A command's answer.
+    pub fn applied(
+        &mut self,
+        now: Instant,
+        tag: u64,
+        outcome: Result<(), Refusal>,
+        returned: Returned,
+    ) {
+        let Some(pending) = self.pending.remove(&tag) else { return };
+        match pending {
+            Pending::Install { leg, request, reply } => {
+                self.installed(now, &leg, request, reply, outcome);
+            }
+            Pending::Request { request, reply } => {
+                let result = outcome.map(|()| reply).map_err(refused);
+                self.outputs.push_back(Output::Reply(request, result));
+            }
+            Pending::Keys { leg } => self.keyed(now, &leg, outcome),
+            Pending::Remove { leg } => {
+                self.legs.retain(|held| held.id != leg);
+                self.say_over();
+            }
+            Pending::Read { leg, request } => {
+                if let Some(reading) = self.readings.get_mut(&request) {
+                    reading.missing -= 1;
+                    if let Returned::LegReading(counters) = returned {
+                        reading.legs.push((leg, counters));
+                    }
+                }
+                self.finish_reading(request);
+            }
+        }
+    }
+
+    /// Something that the worker saw.
+    pub fn event(&mut self, now: Instant, event: &Event) {
+        match *event {
+            Event::Nominated { transport, remote } => {
+                if let Some(place) = self.place_of(transport.leg) {
+                    self.legs[place].nominated(remote);
+                    self.check_connected(now, place);
+                }
+            }
+            Event::ConsentLost { transport } => {
+                if let Some(place) = self.place_of(transport.leg) {
+                    self.end_leg(now, place, EndReason::ConsentLost);
+                }
+            }
+            Event::RoleConflict { .. } | Event::MediaStarted { .. } | Event::Applied { .. } => {}
+        }
+    }
+
+    /// A datagram that the worker could not deal with itself.
+    pub fn punt(&mut self, now: Instant, punt: &Punt) {
+        let Some(place) = self.place_of(punt.transport.leg) else { return };
+        match punt.kind {
+            PuntKind::Stun => {
+                let Some(face) = self.facts.faces.iter().find(|f| f.socket == punt.socket) else {
+                    return;
+                };
+                let bound = face.bound;
+                self.legs[place].agent.handle_packet(now, punt.remote, bound, &punt.bytes);
+                self.drain_agent(now, place);
+            }
+            PuntKind::Dtls => {
+                self.legs[place].dtls_path = Some((punt.socket, punt.remote));
+                self.start_dtls(place);
+                let bytes = punt.bytes.as_slice().into();
+                self.outputs
+                    .push_back(Output::Dtls(punt.transport.leg, DtlsInput::Datagram(bytes)));
+            }
+        }
+    }
+
+    /// A handshake's datagram.
+    pub fn dtls_datagram(&mut self, leg: LegId, bytes: Box<[u8]>) {
+        let Some(place) = self.place_of(leg) else { return };
+        if let Some((socket, remote)) = self.legs[place].dtls_path {
+            self.tell(Command::Transmit { socket, remote, bytes });
+        }
+    }
+
+    /// A handshake is done.
+    pub fn dtls_connected(&mut self, leg: LegId, keys: &SrtpKeys, version: Version) {
+        let Some(place) = self.place_of(leg) else { return };
+        let held = &mut self.legs[place];
+        let Some(contexts) = held.secure(keys, version) else { return };
+        let (id, transport) = (held.id.clone(), held.transport());
+        self.tell_tagged(Pending::Keys { leg: id }, Command::SetKeys { transport, keys: contexts });
+    }
+
+    /// A handshake has failed.
+    pub fn dtls_failed(&mut self, now: Instant, leg: LegId, error: &DtlsError) {
+        let Some(place) = self.place_of(leg) else { return };
+        let reason = match error {
+            DtlsError::FingerprintMismatch => EndReason::FingerprintMismatch,
+            _ => EndReason::DtlsFailed,
+        };
+        self.end_leg(now, place, reason);
+    }
+
+    /// The far side has closed DTLS.
+    pub fn dtls_closed(&mut self, now: Instant, leg: LegId) {
+        if let Some(place) = self.place_of(leg) {
+            self.end_leg(now, place, EndReason::Closed);
+        }
+    }
+
+    /// To be called when the instant of [`Output::Timeout`] has come; earlier does no harm.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.empty_until.is_some_and(|until| until <= now) {
+            self.end(now, EndReason::JoinTimeout);
+            return;
+        }
+        for place in 0..self.legs.len() {
+            if self.legs[place].ended.is_some() {
+                continue;
+            }
+            if self.legs[place].is_late(now) {
+                self.end_leg(now, place, EndReason::JoinTimeout);
+                continue;
+            }
+            self.legs[place].agent.handle_timeout(now);
+            self.drain_agent(now, place);
+        }
+    }
+
+    /// What is to be done next. To be drained until [`Output::Timeout`] after each input.
+    pub fn poll_output(&mut self) -> Output {
+        self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.next_timeout()))
+    }
+
+    fn next_timeout(&mut self) -> Option<Instant> {
+        let legs = self.legs.iter_mut().filter_map(CallLeg::next_timeout);
+        legs.chain(self.empty_until).min()
+    }
+
+    fn leg(&self, id: &str) -> Result<&CallLeg, Problem> {
+        let found = self.legs.iter().find(|leg| leg.id == id);
+        found.ok_or_else(|| Problem::not_found("the call has no such leg"))
+    }
+
+    /// The place of a leg that is not over.
+    fn place(&self, id: &str) -> Result<usize, Problem> {
+        let found = self.legs.iter().position(|leg| leg.id == id && leg.ended.is_none());
+        found.ok_or_else(|| Problem::not_found("the call has no such leg"))
+    }
+
+    fn place_of(&self, slot: LegId) -> Option<usize> {
+        self.legs.iter().position(|leg| leg.slot == slot && leg.ended.is_none())
+    }
+
+    fn connected(&self) -> usize {
+        self.legs.iter().filter(|leg| leg.state() == LegState::Connected).count()
+    }
+
+    fn tell(&mut self, command: Command) {
+        let tag = self.next_tag;
+        self.next_tag += 1;
+        self.outputs.push_back(Output::Engine(tag, command));
+    }
+
+    fn tell_tagged(&mut self, pending: Pending, command: Command) {
+        self.pending.insert(self.next_tag, pending);
+        self.tell(command);
+    }
+
+    /// Commands are applied in order, so one more that changes nothing marks that all before it are.
+    fn reply_when_applied(&mut self, request: RequestId, reply: Reply, place: usize) {
+        let into = Box::new(LegReading::new());
+        let leg = self.legs[place].slot;
+        self.tell_tagged(Pending::Request { request, reply }, Command::ReadLeg { leg, into });
+    }
+
+    fn say(&mut self, what: What) {
+        self.outputs.push_back(Output::Event(what));
+    }
+
+    fn say_changed(&mut self, place: usize) {
+        let leg = self.legs[place].view();
+        self.say(What::LegChanged { call: self.id.clone(), leg });
+    }
+
+    fn say_over(&mut self) {
+        if self.ended.is_some() && self.legs.is_empty() && !self.over_said {
+            self.over_said = true;
+            self.outputs.push_back(Output::Over);
+        }
+    }
+
+    fn installed(
+        &mut self,
+        now: Instant,
+        leg: &str,
+        request: RequestId,
+        reply: Reply,
+        outcome: Result<(), Refusal>,
+    ) {
+        let result = match outcome {
+            Ok(()) => Ok(reply),
+            Err(refusal) => Err(refused(refusal)),
+        };
+        let failed = result.is_err();
+        self.outputs.push_back(Output::Reply(request, result));
+        let Ok(place) = self.place(leg) else { return };
+        if failed {
+            self.end_leg(now, place, EndReason::EngineRefused);
+        } else {
+            let leg = self.legs[place].view();
+            self.say(What::LegJoined { call: self.id.clone(), leg });
+        }
+    }
+
+    fn keyed(&mut self, now: Instant, leg: &str, outcome: Result<(), Refusal>) {
+        let Ok(place) = self.place(leg) else { return };
+        if outcome.is_err() {
+            self.end_leg(now, place, EndReason::EngineRefused);
+            return;
+        }
+        self.legs[place].keyed = true;
+        self.check_connected(now, place);
+    }
+
+    fn check_connected(&mut self, _now: Instant, place: usize) {
+        if !self.legs[place].note_connected() {
+            return;
+        }
+        self.say_changed(place);
+        if self.connected() >= 2 && !self.was_active {
+            self.was_active = true;
+            self.say(What::CallActive { call: self.id.clone() });
+        }
+    }
+
+    /// Ends a leg: goodbye to its DTLS, its wires cut, the worker told, everybody told.
+    fn end_leg(&mut self, now: Instant, place: usize, reason: EndReason) {
+        let leg = &mut self.legs[place];
+        if leg.ended.replace(reason).is_some() {
+            return;
+        }
+        let (id, slot) = (leg.id.clone(), leg.slot);
+        if leg.dtls_started {
+            self.outputs.push_back(Output::Dtls(slot, DtlsInput::Close));
+        }
+        self.rewire();
+        self.tell_tagged(Pending::Remove { leg: id }, Command::RemoveLeg { leg: slot });
+        let leg = self.legs[place].view();
+        self.say(What::LegEnded { call: self.id.clone(), leg });
+        let anyone = self.legs.iter().any(|leg| leg.ended.is_none());
+        if !anyone && self.ended.is_none() {
+            if self.was_active {
+                self.end(now, EndReason::CallEnded);
+            } else {
+                self.empty_until = Some(now + self.facts.join);
+            }
+        }
+    }
+
+    /// Streams and sinks as the leg's description has them.
+    fn install_media(&mut self, place: usize) {
+        for command in self.legs[place].media_commands() {
+            self.tell(command);
+        }
+    }
+
+    /// Begins the handshake once it is known who begins, and hands over late fingerprints.
+    fn start_dtls(&mut self, place: usize) {
+        let inputs = self.legs[place].dtls_inputs();
+        let slot = self.legs[place].slot;
+        for input in inputs {
+            self.outputs.push_back(Output::Dtls(slot, input));
+        }
+    }
+
+    /// Hands on what a leg's ICE agent wants. A pair is installed before the answer goes out that
+    /// makes the far side use it.
+    fn drain_agent(&mut self, now: Instant, place: usize) {
+        use crate::ice::Output as Ice;
+        loop {
+            let transport = self.legs[place].transport();
+            match self.legs[place].agent.poll_output() {
+                Ice::Transmit { local, remote, bytes } => {
+                    if let Some(socket) = self.socket_of(local) {
+                        self.tell(Command::Transmit { socket, remote, bytes });
+                    }
+                }
+                Ice::PairAuthenticated { local, remote } => {
+                    self.install_pair(transport, local, remote, false);
+                }
+                Ice::Nominated { local, remote } => {
+                    self.install_pair(transport, local, remote, true);
+                    let leg = &mut self.legs[place];
+                    leg.dtls_path = self
+                        .facts
+                        .faces
+                        .iter()
+                        .find(|face| face.bound == local)
+                        .map(|face| (face.socket, remote));
+                    leg.nominated(remote);
+                    self.start_dtls(place);
+                    self.check_connected(now, place);
+                }
+                Ice::Failed(_) => {
+                    self.end_leg(now, place, EndReason::JoinTimeout);
+                    return;
+                }
+                Ice::Timeout(next) => {
+                    self.legs[place].agent_timeout = next;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn install_pair(
+        &mut self,
+        transport: TransportId,
+        local: SocketAddr,
+        remote: SocketAddr,
+        nominated: bool,
+    ) {
+        if let Some(socket) = self.socket_of(local) {
+            self.tell(Command::InstallPair { transport, socket, remote, nominated });
+        }
+    }
+
+    fn socket_of(&self, bound: SocketAddr) -> Option<SocketId> {
+        self.facts.faces.iter().find(|face| face.bound == bound).map(|face| face.socket)
+    }
+
+    /// Tells the worker the difference between the wires that there are and those that the
+    /// descriptions ask for.
+    fn rewire(&mut self) {
+        let wanted = wire::wanted(&self.legs);
+        for command in wire::difference(&self.wires, &wanted) {
+            self.tell(command);
+        }
+        self.wires = wanted;
+        self.say_mismatches();
+    }
+
+    /// A leg whose first choice of codec the other cannot take has to offer again.
+    fn say_mismatches(&mut self) {
+        let call = self.id.clone();
+        for (leg, because) in wire::mismatches(&mut self.legs) {
+            self.say(What::RenegotiationNeeded { call: call.clone(), leg, because });
+        }
+    }
+
+    fn finish_reading(&mut self, request: RequestId) {
+        if self.readings.get(&request).is_none_or(|reading| reading.missing > 0) {
+            return;
+        }
+        let Some(reading) = self.readings.remove(&request) else { return };
+        let stats = media::call_stats(&self.id, &self.legs, &reading.legs);
+        self.outputs.push_back(Output::Reply(request, Ok(Reply::Stats(Box::new(stats)))));
+    }
+}
+
+fn refused(refusal: Refusal) -> Problem {
+    match refusal {
+        Refusal::Full => Problem::unavailable("the media worker is at its limit"),
+        Refusal::Gone => Problem::not_found("the leg is gone"),
+        other => Problem::internal(format!("the media worker refused: {other}")),
+    }
+}

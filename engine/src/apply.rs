@@ -1,0 +1,386 @@
+//! Commands: what each does to the worker's tables. A refused command changes nothing.
+
+use std::ops::ControlFlow;
+
+use crate::command::{Command, Event, Refusal, Returned, SinkId, StreamId, Ticket, TransportId};
+use crate::command::{PuntKind, SocketId};
+use crate::config::{COMMANDS_PER_TURN, HEAD_ROOM, PAYLOAD_MAX};
+use crate::hop::HopKind;
+use crate::hop::Hop;
+use crate::packet::Nanos;
+use crate::stats::{LegReading, WorkerReading};
+use crate::sys::Backend;
+use crate::worker::{Outgoing, Worker};
+
+type Outcome = (Result<(), Refusal>, Returned);
+
+const DONE: Outcome = (Ok(()), Returned::Nothing);
+
+fn refuse(refusal: Refusal) -> Outcome {
+    (Err(refusal), Returned::Nothing)
+}
+
+fn outcome(result: Result<(), Refusal>) -> Outcome {
+    (result, Returned::Nothing)
+}
+
+impl Worker {
+    /// Applies what waits, as far as answers have room. Breaks on [`Command::Stop`].
+    pub(crate) fn apply_commands(&mut self, backend: &mut Backend) -> ControlFlow<()> {
+        self.finish_closing(backend);
+        for _ in 0..COMMANDS_PER_TURN {
+            if self.events.room() == 0 {
+                break;
+            }
+            let Some((ticket, command)) = self.commands.pop() else { break };
+            self.counters.commands += 1;
+            if matches!(command, Command::Stop) {
+                self.answer(ticket, DONE);
+                self.wake_control();
+                return ControlFlow::Break(());
+            }
+            if let Some(outcome) = self.apply_io(backend, ticket, command) {
+                self.answer(ticket, outcome);
+            }
+        }
+        self.wake_control();
+        ControlFlow::Continue(())
+    }
+
+    /// The commands that need the backend; `None` if the answer comes later.
+    fn apply_io(&mut self, backend: &mut Backend, ticket: Ticket, command: Command) -> Option<Outcome> {
+        match command {
+            Command::AddSocket { socket, udp } => Some(match backend.add_socket(socket, udp) {
+                Ok(()) => {
+                    self.counters.sockets += 1;
+                    DONE
+                }
+                Err((udp, error)) => {
+                    let refusal = error.raw_os_error().map_or(Refusal::Taken, Refusal::Kernel);
+                    (Err(refusal), Returned::Socket(udp))
+                }
+            }),
+            Command::RemoveSocket { socket } => {
+                let slot = self.closing.get_mut(usize::from(socket.0));
+                let Some(slot) = slot.filter(|slot| slot.is_none()) else {
+                    return Some(refuse(Refusal::Gone));
+                };
+                if !backend.remove_socket(socket) {
+                    return Some(refuse(Refusal::Gone));
+                }
+                *slot = Some(ticket);
+                None
+            }
+            command => Some(self.apply(command)),
+        }
+    }
+
+    fn finish_closing(&mut self, backend: &mut Backend) {
+        while self.events.room() > 0 {
+            let Some((SocketId(slot), udp)) = backend.closed() else { return };
+            self.counters.sockets -= 1;
+            if let Some(ticket) = self.closing[usize::from(slot)].take() {
+                self.answer(ticket, (Ok(()), Returned::Socket(udp)));
+            }
+        }
+    }
+
+    fn answer(&mut self, ticket: Ticket, (outcome, returned): Outcome) {
+        let answered = self.events.push(Event::Applied { ticket, outcome, returned });
+        debug_assert!(answered.is_ok(), "a command is taken only when its answer has room");
+        self.control_has_news = true;
+    }
+
+    /// The commands that need no kernel.
+    pub(crate) fn apply(&mut self, command: Command) -> Outcome {
+        match command {
+            Command::AddLeg { leg, state } => match self.tables.add(leg, state) {
+                Ok(()) => DONE,
+                Err((refusal, state)) => (Err(refusal), Returned::Leg(state)),
+            },
+            Command::RemoveLeg { leg } => match self.tables.remove(leg) {
+                Some(state) => (Ok(()), Returned::Leg(state)),
+                None => refuse(Refusal::Gone),
+            },
+            Command::SetKeys { transport, keys } => self.set_keys(transport, keys),
+            Command::SetRemote { transport, remote } => {
+                outcome(self.set_remote(transport, remote))
+            }
+            Command::InstallPair { transport, remote, nominated } => {
+                outcome(self.install_pair(transport, remote, nominated))
+            }
+            Command::SetRemoteCredentials { transport, credentials } => {
+                let consent = self.transport(transport).and_then(|t| t.consent.as_mut());
+                let result = consent.ok_or(Refusal::Gone).map(|c| c.set_remote(&credentials));
+                (result, Returned::Credentials(credentials))
+            }
+            Command::SetStream { stream, state } => self.set_stream(stream, state),
+            Command::SetSink { sink, state } => self.set_sink(sink, state),
+            Command::AnswerTransportCc { transport, answer } => {
+                outcome(self.transport(transport).ok_or(Refusal::Gone).map(|transport| {
+                    transport.answers_transport_cc = answer;
+                }))
+            }
+            Command::PauseStream { stream, paused } => {
+                let result = self.stream(stream).ok_or(Refusal::Gone).map(|stream| {
+                    stream.paused = paused;
+                });
+                if !paused {
+                    self.want_key_frame(stream);
+                }
+                outcome(result)
+            }
+            Command::AddSink { stream, sink } => outcome(self.add_sink(stream, sink)),
+            Command::RemoveSink { stream, sink } => {
+                outcome(self.stream(stream).ok_or(Refusal::Gone).map(|stream| {
+                    stream.sinks.retain(|held| *held != sink);
+                }))
+            }
+            Command::SetSource { sink, source, map } => {
+                let target = self.tables.leg_mut(sink.leg);
+                let target = target.and_then(|leg| leg.sinks.get_mut(usize::from(sink.index)));
+                let result = target.ok_or(Refusal::Gone).map(|target| {
+                    target.source = source;
+                    target.route.set_source(&map);
+                });
+                (result, Returned::Map(map))
+            }
+            Command::Transmit { socket, remote, bytes } => {
+                let result = self.transmit(socket, remote, &bytes);
+                (result, Returned::Datagram(bytes))
+            }
+            Command::ReadWorker(mut into) => {
+                self.read_worker(&mut into);
+                (Ok(()), Returned::Worker(into))
+            }
+            Command::ReadLeg { leg, mut into } => {
+                let result = self.read_leg(leg, &mut into);
+                (result, Returned::LegReading(into))
+            }
+            Command::AddHopTo { to, end } => match self.hops.add_to(to, end) {
+                Ok(()) => DONE,
+                Err(end) => (Err(Refusal::Taken), Returned::HopTo(end)),
+            },
+            Command::AddHopFrom { from, end } => match self.hops.add_from(from, end) {
+                Ok(()) => DONE,
+                Err(end) => (Err(Refusal::Taken), Returned::HopFrom(end)),
+            },
+            Command::AddSocket { .. } | Command::RemoveSocket { .. } | Command::Stop => {
+                refuse(Refusal::Misuse)
+            }
+        }
+    }
+
+    fn set_keys(&mut self, id: TransportId, keys: Box<crate::srtp::Srtp>) -> Outcome {
+        let Some(transport) = self.transport(id) else {
+            return (Err(Refusal::Gone), Returned::Keys(keys));
+        };
+        let old = transport.srtp.replace(keys);
+        self.refresh_sinks(id);
+        (Ok(()), old.map_or(Returned::Nothing, Returned::Keys))
+    }
+
+    fn set_remote(
+        &mut self,
+        id: TransportId,
+        remote: std::net::SocketAddr,
+    ) -> Result<(), Refusal> {
+        let transport = self.transport(id).ok_or(Refusal::Gone)?;
+        if transport.consent.is_some() {
+            return Err(Refusal::Misuse);
+        }
+        let socket = transport.socket;
+        let old = transport.remote;
+        self.tables.bind(socket, remote, id)?;
+        if let Some(old) = old.filter(|old| *old != remote) {
+            self.tables.unbind(socket, old, id);
+        }
+        if let Some(transport) = self.transport(id) {
+            transport.remote = Some(remote);
+        }
+        self.refresh_sinks(id);
+        Ok(())
+    }
+
+    fn install_pair(
+        &mut self,
+        id: TransportId,
+        remote: std::net::SocketAddr,
+        nominated: bool,
+    ) -> Result<(), Refusal> {
+        let transport = self.transport(id).ok_or(Refusal::Gone)?;
+        let socket = transport.socket;
+        if transport.consent.is_none() {
+            return Err(Refusal::Misuse);
+        }
+        self.tables.bind(socket, remote, id)?;
+        let now = self.now;
+        let transport = self.transport(id).ok_or(Refusal::Gone)?;
+        let consent = transport.consent.as_mut().ok_or(Refusal::Misuse)?;
+        let evicted = consent.install(remote, nominated, now)?;
+        if nominated {
+            transport.remote = Some(remote);
+        }
+        if let Some(evicted) = evicted {
+            self.tables.unbind(socket, evicted, id);
+        }
+        if nominated {
+            self.refresh_sinks(id);
+        }
+        self.release_early(socket, remote, id);
+        Ok(())
+    }
+
+    /// Hands up what came early from a 5-tuple that now has passed its check.
+    fn release_early(&mut self, socket: SocketId, remote: std::net::SocketAddr, id: TransportId) {
+        let mut place = 0;
+        while let Some(early) = self.early.get(place) {
+            if (early.packet.socket, early.packet.remote) != (socket, remote) {
+                place += 1;
+                continue;
+            }
+            let early = self.early.remove(place);
+            if let Err(reason) = self.punt(PuntKind::Dtls, id, &early.packet) {
+                self.drop_for(reason);
+            }
+            self.frames.give(early.packet.frame);
+        }
+    }
+
+    fn set_stream(&mut self, id: StreamId, mut state: Box<crate::stream::Stream>) -> Outcome {
+        let Some(leg) = self.tables.leg_mut(id.leg) else {
+            return (Err(Refusal::Gone), Returned::Stream(state));
+        };
+        if let Err(refusal) = leg.check_transports(state.transport, state.rtcp_transport) {
+            return (Err(refusal), Returned::Stream(state));
+        }
+        match leg.streams.get_mut(usize::from(id.index)) {
+            Some(place) => {
+                state.inherit(place);
+                (Ok(()), Returned::Stream(std::mem::replace(place, state)))
+            }
+            None if usize::from(id.index) == leg.streams.len() => {
+                match leg.streams.try_push(state) {
+                    Ok(()) => DONE,
+                    Err(full) => (Err(Refusal::Full), Returned::Stream(full.element())),
+                }
+            }
+            None => (Err(Refusal::Misuse), Returned::Stream(state)),
+        }
+    }
+
+    fn set_sink(&mut self, id: SinkId, state: Box<crate::stream::Sink>) -> Outcome {
+        let Some(leg) = self.tables.leg_mut(id.leg) else {
+            return (Err(Refusal::Gone), Returned::Sink(state));
+        };
+        if let Err(refusal) = leg.check_transports(state.transport, state.rtcp_transport) {
+            return (Err(refusal), Returned::Sink(state));
+        }
+        match leg.sinks.get_mut(usize::from(id.index)) {
+            Some(place) if place.counters.packets + place.counters.rtx_packets == 0 => {
+                (Ok(()), Returned::Sink(std::mem::replace(place, state)))
+            }
+            Some(_) => (Err(Refusal::Taken), Returned::Sink(state)),
+            None if usize::from(id.index) == leg.sinks.len() => match leg.sinks.try_push(state) {
+                Ok(()) => DONE,
+                Err(full) => (Err(Refusal::Full), Returned::Sink(full.element())),
+            },
+            None => (Err(Refusal::Misuse), Returned::Sink(state)),
+        }
+    }
+
+    fn add_sink(&mut self, stream: StreamId, sink: SinkId) -> Result<(), Refusal> {
+        let state = self.stream(stream).ok_or(Refusal::Gone)?;
+        if !state.sinks.contains(&sink) {
+            state.sinks.try_push(sink).map_err(|_| Refusal::Full)?;
+        }
+        self.want_key_frame(stream);
+        Ok(())
+    }
+
+    /// Asks the sender of `stream`, on whichever worker, for a key frame.
+    pub(crate) fn want_key_frame(&mut self, stream: StreamId) {
+        if stream.leg.worker == self.id {
+            if let Some(state) = self.stream(stream) {
+                state.want_key_frame();
+            }
+            self.ask_key_frame(stream, self.now);
+        } else {
+            let hop = Hop::new(HopKind::KeyFrame { stream }, Nanos(0), &[]);
+            if let Err(reason) = self.hops.push(hop) {
+                self.drop_for(reason);
+            }
+        }
+    }
+
+    /// A transport became able to send, or sends elsewhere: the pictures of its sinks start anew.
+    pub(crate) fn refresh_sinks(&mut self, id: TransportId) {
+        let mut place = 0;
+        while let Some(leg) = self.tables.leg_mut(id.leg) {
+            let Some(sink) = leg.sinks.get(place) else { return };
+            let source = sink.source.filter(|_| sink.transport == id.index);
+            place += 1;
+            if let Some(stream) = source {
+                self.want_key_frame(stream);
+            }
+        }
+    }
+
+    fn transmit(
+        &mut self,
+        socket: SocketId,
+        remote: std::net::SocketAddr,
+        bytes: &[u8],
+    ) -> Result<(), Refusal> {
+        if bytes.len() > PAYLOAD_MAX {
+            return Err(Refusal::Misuse);
+        }
+        let frame = self.frames.take().ok_or(Refusal::Full)?;
+        self.frames.bytes_mut(&frame)[HEAD_ROOM..HEAD_ROOM + bytes.len()].copy_from_slice(bytes);
+        let packet =
+            crate::packet::Packet { frame, start: 0, len: 0, socket, remote, received: Nanos(0) };
+        self.blame = None;
+        self.send(packet, Outgoing { socket, remote, start: HEAD_ROOM, len: bytes.len() });
+        Ok(())
+    }
+
+    fn read_worker(&mut self, into: &mut WorkerReading) {
+        self.counters.legs = self.tables.legs() as u64;
+        self.counters.frames_free = self.frames.free() as u64;
+        into.counters.clone_from(&self.counters);
+        std::mem::swap(&mut self.latency, &mut into.latency);
+    }
+
+    fn read_leg(
+        &mut self,
+        id: crate::command::LegId,
+        into: &mut LegReading,
+    ) -> Result<(), Refusal> {
+        let leg = self.tables.leg_mut(id).ok_or(Refusal::Gone)?;
+        into.transports.clear();
+        into.streams.clear();
+        into.sinks.clear();
+        for (index, transport) in (0u8..).zip(&leg.transports) {
+            into.transports.push((TransportId { leg: id, index }, transport.reading()));
+        }
+        for (index, stream) in (0u8..).zip(&leg.streams) {
+            into.streams.push((StreamId { leg: id, index }, stream.counters));
+        }
+        for (index, sink) in (0u8..).zip(&leg.sinks) {
+            into.sinks.push((SinkId { leg: id, index }, sink.counters));
+        }
+        into.drops.clone_from(&leg.drops);
+        into.latency = leg.latency;
+        Ok(())
+    }
+
+    fn transport(&mut self, id: TransportId) -> Option<&mut crate::transport::Transport> {
+        let leg = self.tables.leg_mut(id.leg)?;
+        leg.transports.get_mut(usize::from(id.index)).map(Box::as_mut)
+    }
+
+    pub(crate) fn stream(&mut self, id: StreamId) -> Option<&mut crate::stream::Stream> {
+        let leg = self.tables.leg_mut(id.leg)?;
+        leg.streams.get_mut(usize::from(id.index)).map(Box::as_mut)
+    }
+}

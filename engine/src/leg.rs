@@ -1,0 +1,95 @@
+//! One media peer of a call: transports plus streams and sinks.
+
+use arrayvec::ArrayVec;
+
+use crate::command::{LegSpec, Refusal};
+use crate::config::{SINKS_PER_LEG, STREAMS_PER_LEG, TRANSPORTS_PER_LEG};
+use crate::error::DropReason;
+use crate::rtp::RtpHeader;
+use crate::stats::{Drops, LatencyBuckets};
+use crate::stream::{FirstNumbers, Sink, Stream};
+use crate::transport::Transport;
+
+/// A leg's state on its worker. Made by control, travels in a box, goes home when removed.
+#[derive(Debug)]
+pub struct Leg {
+    pub(crate) transports: ArrayVec<Box<Transport>, TRANSPORTS_PER_LEG>,
+    pub(crate) streams: ArrayVec<Box<Stream>, STREAMS_PER_LEG>,
+    pub(crate) sinks: ArrayVec<Box<Sink>, SINKS_PER_LEG>,
+    pub(crate) drops: Drops,
+    pub(crate) latency: LatencyBuckets,
+    pub(crate) has_news: bool,
+}
+
+impl Leg {
+    /// Makes a leg from plain data. `random` yields random numbers: tie-breakers and first sequence
+    /// numbers and timestamps come from it.
+    ///
+    /// # Errors
+    /// [`Refusal::Full`] if the spec is beyond a limit, [`Refusal::Misuse`] if a stream or sink
+    /// names a transport that is not there.
+    pub fn new(spec: &LegSpec, mut random: impl FnMut() -> u64) -> Result<Box<Self>, Refusal> {
+        let mut leg = Box::new(Self {
+            transports: ArrayVec::new(),
+            streams: ArrayVec::new(),
+            sinks: ArrayVec::new(),
+            drops: Drops::default(),
+            latency: LatencyBuckets::default(),
+            has_news: false,
+        });
+        for transport in &spec.transports {
+            let state = Box::new(Transport::new(transport, random()));
+            leg.transports.try_push(state).map_err(|_| Refusal::Full)?;
+        }
+        for stream in &spec.streams {
+            leg.check_transports(stream.transport, stream.rtcp_transport)?;
+            leg.streams.try_push(Box::new(Stream::new(stream))).map_err(|_| Refusal::Full)?;
+        }
+        for sink in &spec.sinks {
+            leg.check_transports(sink.transport, sink.rtcp_transport)?;
+            let state = Box::new(Sink::new(sink, FirstNumbers::from_random(random())));
+            leg.sinks.try_push(state).map_err(|_| Refusal::Full)?;
+        }
+        Ok(leg)
+    }
+
+    pub(crate) fn check_transports(&self, rtp: u8, rtcp: u8) -> Result<(), Refusal> {
+        let there = usize::from(rtp.max(rtcp)) < self.transports.len();
+        if there { Ok(()) } else { Err(Refusal::Misuse) }
+    }
+
+    /// The stream of an authenticated packet and whether it is a retransmission: by SSRC, else by
+    /// MID, else by payload type (RFC 8843 §9.2).
+    pub(crate) fn stream_of(
+        &mut self,
+        transport: u8,
+        packet: &[u8],
+        header: &RtpHeader,
+    ) -> Result<(u8, bool), DropReason> {
+        let known = self.find_stream(transport, |stream| stream.owns(header.ssrc).is_some());
+        let index = known
+            .or_else(|| self.find_stream(transport, |s| s.claims(packet, header, true)))
+            .or_else(|| self.find_stream(transport, |s| s.claims(packet, header, false)))
+            .ok_or(DropReason::StreamUnknown)?;
+        let retransmits = self.streams[usize::from(index)].owns(header.ssrc).unwrap_or(false);
+        Ok((index, retransmits))
+    }
+
+    fn find_stream(&mut self, transport: u8, mut test: impl FnMut(&mut Stream) -> bool) -> Option<u8> {
+        let position = self.streams.iter_mut().position(|s| s.transport == transport && test(s))?;
+        u8::try_from(position).ok()
+    }
+}
+
+impl FirstNumbers {
+    /// Cuts a random number into the three. The sequence starts in the lower half so that the first
+    /// loss cannot be mistaken for a wrap (RFC 3711 §3.3.1).
+    pub fn from_random(random: u64) -> Self {
+        let [a, b, c, d, t0, t1, t2, t3] = random.to_be_bytes();
+        Self {
+            sequence: u16::from_be_bytes([a & 0x7f, b]),
+            rtx_sequence: u16::from_be_bytes([c & 0x7f, d]),
+            timestamp: u32::from_be_bytes([t0, t1, t2, t3]),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Starting the workers, and control's end of each: [`Engine`] and [`Link`].
+
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+
+use crate::command::{Command, Event, Punt, Ticket, WorkerId};
+use crate::config::{
+    EVENT_RING, EngineConfig, FRAME_SIZE, FRAMES_FLOOR, LEGS_PER_WORKER_CEILING, PUNT_RING,
+    WORKERS_MAX,
+};
+use crate::error::StartError;
+use crate::hop;
+use crate::ring::{CommandSender, Receiver, command_ring, ring};
+use crate::sys::frames::FramePool;
+use crate::sys::probe::{Probed, probe};
+use crate::sys::wake::Wake;
+use crate::sys::{Backend, cpu};
+use crate::worker::{self, Worker};
+
+/// The running workers.
+pub struct Engine {
+    probed: Probed,
+    wakes: Vec<Wake>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Control's end of one worker: the only producer of its commands, the only consumer of what comes up.
+pub struct Link {
+    worker: WorkerId,
+    commands: CommandSender,
+    events: Receiver<Event>,
+    punts: Receiver<Punt>,
+    worker_wake: Wake,
+    control_wake: Wake,
+    next_ticket: u64,
+}
+
+impl Engine {
+    /// Probes the backends and starts the workers; each comes with its link.
+    ///
+    /// # Errors
+    /// [`StartError`] names the option, sysctl or limit to change; no thread is left behind.
+    pub fn start(config: &EngineConfig) -> Result<(Self, Vec<Link>), StartError> {
+        check(config)?;
+        let probed = probe(config.backend)?;
+        let mut engine = Self { probed, wakes: Vec::new(), threads: Vec::new() };
+        let mut links = Vec::new();
+        for (number, &core) in (0u16..).zip(&config.workers) {
+            match engine.start_worker(WorkerId(number), core, config) {
+                Ok(link) => links.push(link),
+                Err(error) => {
+                    engine.stop(links);
+                    return Err(error);
+                }
+            }
+        }
+        Ok((engine, links))
+    }
+
+    fn start_worker(
+        &mut self,
+        id: WorkerId,
+        core: Option<usize>,
+        config: &EngineConfig,
+    ) -> Result<Link, StartError> {
+        let failed = |source| StartError::Worker { worker: id.0, core, source };
+        let (worker_wake, control_wake) =
+            (Wake::new().map_err(failed)?, Wake::new().map_err(failed)?);
+        let (command_sender, commands) = command_ring(config.legs_per_worker);
+        let (events, event_receiver) = ring(EVENT_RING);
+        let (punts, punt_receiver) = ring(PUNT_RING);
+        let (report, started) = mpsc::channel();
+        let (legs, frames) = (config.legs_per_worker, config.frames_per_worker);
+        let (wake, control) = (worker_wake.clone(), control_wake.clone());
+        let Probed { kind, features, .. } = self.probed.clone();
+        let body = move || {
+            let set_up = || {
+                if let Some(core) = core {
+                    cpu::pin(core).map_err(failed)?;
+                }
+                let bytes = frames * FRAME_SIZE;
+                let mut pool = FramePool::new(frames)
+                    .map_err(|source| StartError::Frames { bytes, source })?;
+                let backend = Backend::new(kind, features, &mut pool, &wake).map_err(failed)?;
+                let rings = worker::Rings { commands, events, punts, control };
+                Ok((Worker::new(id, pool, legs, rings), backend))
+            };
+            match set_up() {
+                Ok((worker, backend)) => {
+                    let _ = report.send(Ok(()));
+                    worker::run(worker, backend, &wake);
+                }
+                Err(error) => {
+                    let _ = report.send(Err(error));
+                }
+            }
+        };
+        let thread = thread::Builder::new().name(format!("worker-{}", id.0)).spawn(body);
+        self.threads.push(thread.map_err(failed)?);
+        self.wakes.push(worker_wake.clone());
+        let died = || failed(std::io::Error::other("the thread ended at start"));
+        started.recv().map_err(|_| died())??;
+        Ok(Link {
+            worker: id,
+            commands: command_sender,
+            events: event_receiver,
+            punts: punt_receiver,
+            worker_wake,
+            control_wake,
+            next_ticket: 0,
+        })
+    }
+
+    /// What the start-up probe found.
+    pub fn probed(&self) -> &Probed {
+        &self.probed
+    }
+
+    /// The two commands that join `from` to `to` by a ring: the first is for `to`, the second for
+    /// `from`. A second ring between the same two is refused by the workers.
+    pub fn hop(&self, from: WorkerId, to: WorkerId) -> (Command, Command) {
+        let (sender, receiver) = hop::pair(self.wakes[usize::from(to.0)].clone());
+        (Command::AddHopFrom { from, end: receiver }, Command::AddHopTo { to, end: sender })
+    }
+
+    /// Ends every worker after what it was told before, and waits for it.
+    pub fn stop(self, links: Vec<Link>) {
+        for mut link in links {
+            // A link whose ring is full of refused work still has room for this.
+            let _ = link.send(Command::Stop);
+        }
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn check(config: &EngineConfig) -> Result<(), StartError> {
+    let limit = |what, value, allowed, fits: bool| {
+        if fits { Ok(()) } else { Err(StartError::Limit { what, value, allowed }) }
+    };
+    let workers = config.workers.len();
+    limit("node.workers", workers, "1 to 64", (1..=WORKERS_MAX).contains(&workers))?;
+    let legs = config.legs_per_worker;
+    let fits = (1..=LEGS_PER_WORKER_CEILING).contains(&legs);
+    limit("limits.legs_per_worker", legs, "1 to 16384", fits)?;
+    let frames = config.frames_per_worker;
+    let fits = frames.is_power_of_two() && (FRAMES_FLOOR..=1 << 20).contains(&frames);
+    limit("limits.frames_per_worker", frames, "a power of two, 256 to 1048576", fits)
+}
+
+impl Link {
+    /// The worker at the other end.
+    pub fn worker(&self) -> WorkerId {
+        self.worker
+    }
+
+    /// Sends a command; the worker answers it by its ticket. Removals always have room.
+    ///
+    /// # Errors
+    /// The command itself, unchanged, if the ring has no room for new work.
+    pub fn send(&mut self, command: Command) -> Result<Ticket, Command> {
+        let ticket = Ticket(self.next_ticket);
+        self.commands.send(ticket, command)?;
+        self.next_ticket += 1;
+        self.worker_wake.wake();
+        Ok(ticket)
+    }
+
+    /// The next event.
+    pub fn event(&mut self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    /// The next datagram for control's machines.
+    pub fn punt(&mut self) -> Option<Punt> {
+        self.punts.pop()
+    }
+
+    /// What wakes control when the worker has something for it.
+    pub fn wake(&self) -> &Wake {
+        &self.control_wake
+    }
+
+    /// Whether something waits.
+    pub fn has_input(&self) -> bool {
+        !self.events.is_empty() || !self.punts.is_empty()
+    }
+}

@@ -1,0 +1,133 @@
+//! Timers and news: what a worker does without a packet causing it.
+//!
+//! Every [`SWEEP_INTERVAL`] a share of the legs is visited, so that each leg is visited once a
+//! second at a bounded cost per turn and without a timer structure to keep.
+
+use crate::command::{Event, LegId, TransportId};
+use crate::config::PUNTS_PER_SECOND;
+use crate::consent::Tick;
+use crate::error::DropReason;
+use crate::packet::Nanos;
+use crate::transport::News;
+use crate::worker::{SWEEP_INTERVAL, SWEEPS_PER_ROUND, Worker};
+
+/// How long a DTLS datagram waits for its 5-tuple's first check. Its sender repeats it anyway.
+const EARLY_DTLS_WAIT: Nanos = Nanos::from_millis(500);
+
+impl Worker {
+    /// Does what is due at `now`.
+    pub(crate) fn sweep(&mut self, now: Nanos) {
+        if now.since(self.swept) < SWEEP_INTERVAL.0 {
+            return;
+        }
+        self.swept = now;
+        self.punt_budget = (self.punt_budget + PUNTS_PER_SECOND / 100).min(PUNTS_PER_SECOND);
+        self.forget_early(now);
+        let share = self.tables.slots().div_ceil(SWEEPS_PER_ROUND);
+        for _ in 0..share {
+            let slot = self.sweep_at;
+            self.sweep_at = (slot + 1) % self.tables.slots();
+            if let Some(id) = u16::try_from(slot).ok().and_then(|slot| self.tables.id_at(slot)) {
+                self.visit(id, now);
+            }
+        }
+    }
+
+    fn visit(&mut self, id: LegId, now: Nanos) {
+        self.blame = Some(id.slot);
+        let mut index = 0;
+        while let Some(leg) = self.tables.leg_mut(id) {
+            let Some(transport) = leg.transports.get_mut(usize::from(index)) else { break };
+            let socket = transport.socket;
+            let tick = transport.consent.as_mut().map(|c| c.tick(now, &mut self.scratch));
+            match tick {
+                Some(Tick::Send { remote, len }) => self.send_scratch(len, socket, remote),
+                Some(Tick::Lost) => {
+                    transport.news.consent_lost = true;
+                    self.mark_news(id);
+                }
+                Some(Tick::None) | None => {}
+            }
+            index += 1;
+        }
+    }
+
+    fn forget_early(&mut self, now: Nanos) {
+        while let Some(oldest) = self.early.first() {
+            if now.since(oldest.since) < EARLY_DTLS_WAIT.0 {
+                return;
+            }
+            let early = self.early.remove(0);
+            self.blame = None;
+            self.drop_for(DropReason::DtlsUnknownPair);
+            self.frames.give(early.packet.frame);
+        }
+    }
+
+    /// Tells control what changed. A leg whose news find no room stays on the list, so that an
+    /// event is late at worst, never lost.
+    pub(crate) fn announce(&mut self) {
+        let mut place = 0;
+        while let Some(&slot) = self.news.get(place) {
+            if self.announce_leg(slot) {
+                self.news.swap_remove(place);
+            } else {
+                place += 1;
+            }
+        }
+        self.hops.wake();
+        self.wake_control();
+    }
+
+    fn announce_leg(&mut self, slot: u16) -> bool {
+        let Some(id) = self.tables.id_at(slot) else { return true };
+        let Some(leg) = self.tables.leg_mut(id) else { return true };
+        for (index, transport) in (0u8..).zip(&mut leg.transports) {
+            let transport_id = TransportId { leg: id, index };
+            while let Some(event) = next_event(transport_id, &mut transport.news, transport.remote) {
+                if let Err(event) = self.events.push(event) {
+                    put_back(&mut transport.news, &event);
+                    return false;
+                }
+                self.control_has_news = true;
+            }
+        }
+        leg.has_news = false;
+        true
+    }
+
+    pub(crate) fn wake_control(&mut self) {
+        if std::mem::take(&mut self.control_has_news) {
+            self.control.wake();
+        }
+    }
+}
+
+fn next_event(
+    transport: TransportId,
+    news: &mut News,
+    remote: Option<std::net::SocketAddr>,
+) -> Option<Event> {
+    if let Some(remote) = remote {
+        if std::mem::take(&mut news.nominated) {
+            return Some(Event::Nominated { transport, remote });
+        }
+        if std::mem::take(&mut news.media_started) {
+            return Some(Event::MediaStarted { transport, remote });
+        }
+    }
+    if std::mem::take(&mut news.role_conflict) {
+        return Some(Event::RoleConflict { transport });
+    }
+    std::mem::take(&mut news.consent_lost).then_some(Event::ConsentLost { transport })
+}
+
+fn put_back(news: &mut News, event: &Event) {
+    match event {
+        Event::Nominated { .. } => news.nominated = true,
+        Event::MediaStarted { .. } => news.media_started = true,
+        Event::RoleConflict { .. } => news.role_conflict = true,
+        Event::ConsentLost { .. } => news.consent_lost = true,
+        Event::Applied { .. } => {}
+    }
+}

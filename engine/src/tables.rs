@@ -1,0 +1,200 @@
+//! Who is this 5-tuple, this ufrag, this id: the worker's tables.
+//!
+//! All are made at start and never grow. Hashing is seeded per process, since attackers choose
+//! their ports (`foldhash` with its random state).
+
+use std::net::SocketAddr;
+
+use arrayvec::ArrayVec;
+use hashbrown::HashMap;
+
+use crate::command::{LegId, Refusal, SinkId, SocketId, StreamId, TransportId, WorkerId};
+use crate::config::{LOCAL_UFRAG_MAX, SOCKETS_PER_WORKER};
+use crate::leg::Leg;
+
+/// 5-tuples per leg that the table is sized for; a worker with every leg at
+/// [`crate::config::PAIRS_PER_TRANSPORT`] pairs would refuse some.
+const PAIRS_PER_LEG: usize = 4;
+
+type Ufrag = ArrayVec<u8, LOCAL_UFRAG_MAX>;
+
+#[derive(Default)]
+struct Slot {
+    generation: u32,
+    leg: Option<Box<Leg>>,
+}
+
+/// A worker's legs and how packets find them.
+pub(crate) struct Tables {
+    worker: WorkerId,
+    legs: Vec<Slot>,
+    count: usize,
+    pairs: HashMap<(SocketId, SocketAddr), TransportId, foldhash::fast::RandomState>,
+    pairs_max: usize,
+    names: HashMap<Ufrag, TransportId, foldhash::fast::RandomState>,
+    names_max: usize,
+    learners: Vec<Option<TransportId>>,
+}
+
+impl Tables {
+    /// Tables for `legs` legs.
+    pub(crate) fn new(worker: WorkerId, legs: usize) -> Self {
+        let pairs_max = legs * PAIRS_PER_LEG;
+        // Twice the room, so that clearing tombstones happens in place and never allocates.
+        Self {
+            worker,
+            legs: std::iter::repeat_with(Slot::default).take(legs).collect(),
+            count: 0,
+            pairs: HashMap::with_capacity_and_hasher(pairs_max * 2, Default::default()),
+            pairs_max,
+            names: HashMap::with_capacity_and_hasher(pairs_max * 2, Default::default()),
+            names_max: pairs_max,
+            learners: vec![None; SOCKETS_PER_WORKER],
+        }
+    }
+
+    pub(crate) fn legs(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn slots(&self) -> usize {
+        self.legs.len()
+    }
+
+    pub(crate) fn ufrags(&self) -> usize {
+        self.names.len()
+    }
+
+    pub(crate) fn leg_mut(&mut self, id: LegId) -> Option<&mut Leg> {
+        let slot = self.legs.get_mut(usize::from(id.slot))?;
+        let current = slot.generation == id.generation && id.worker == self.worker;
+        if current { slot.leg.as_deref_mut() } else { None }
+    }
+
+    /// The leg in a slot, whatever its generation.
+    pub(crate) fn leg_at(&mut self, slot: u16) -> Option<&mut Leg> {
+        self.legs.get_mut(usize::from(slot))?.leg.as_deref_mut()
+    }
+
+    /// The full id of the leg in a slot.
+    pub(crate) fn id_at(&self, slot: u16) -> Option<LegId> {
+        let entry = self.legs.get(usize::from(slot))?;
+        entry.leg.as_ref()?;
+        Some(LegId { worker: self.worker, slot, generation: entry.generation })
+    }
+
+    /// The sink at `place` of a stream.
+    pub(crate) fn sink_of(&mut self, stream: StreamId, place: usize) -> Option<SinkId> {
+        let leg = self.leg_mut(stream.leg)?;
+        leg.streams.get(usize::from(stream.index))?.sinks.get(place).copied()
+    }
+
+    /// The transport whose pair this is.
+    pub(crate) fn transport_at(&self, socket: SocketId, remote: SocketAddr) -> Option<TransportId> {
+        self.pairs.get(&(socket, remote)).copied()
+    }
+
+    /// The transport that a STUN username names: ours is the part before the colon (RFC 8445 §7.2.2).
+    pub(crate) fn transport_named(&self, username: &[u8]) -> Option<TransportId> {
+        let local = username.split(|&byte| byte == b':').next()?;
+        self.names.get(local).copied()
+    }
+
+    /// The transport without ICE that may take its far address from a packet on this socket.
+    pub(crate) fn learner_at(&self, socket: SocketId) -> Option<TransportId> {
+        self.learners.get(usize::from(socket.0)).copied().flatten()
+    }
+
+    /// Installs a leg with its ufrags and fixed addresses.
+    pub(crate) fn add(&mut self, id: LegId, leg: Box<Leg>) -> Result<(), (Refusal, Box<Leg>)> {
+        if let Err(refusal) = self.may_add(id, &leg) {
+            return Err((refusal, leg));
+        }
+        for (index, transport) in (0u8..).zip(&leg.transports) {
+            let transport_id = TransportId { leg: id, index };
+            if let Some(consent) = &transport.consent {
+                let name = consent.local_ufrag().iter().copied().collect();
+                self.names.insert(name, transport_id);
+            }
+            if let Some(remote) = transport.remote {
+                self.pairs.insert((transport.socket, remote), transport_id);
+            }
+            if transport.learn_remote {
+                self.learners[usize::from(transport.socket.0)] = Some(transport_id);
+            }
+        }
+        let slot = &mut self.legs[usize::from(id.slot)];
+        slot.generation = id.generation;
+        slot.leg = Some(leg);
+        self.count += 1;
+        Ok(())
+    }
+
+    fn may_add(&self, id: LegId, leg: &Leg) -> Result<(), Refusal> {
+        let slot = self.legs.get(usize::from(id.slot)).ok_or(Refusal::Full)?;
+        if slot.leg.is_some() {
+            return Err(Refusal::Taken);
+        }
+        let room = self.names.len() + leg.transports.len() <= self.names_max
+            && self.pairs.len() + leg.transports.len() <= self.pairs_max;
+        if !room {
+            return Err(Refusal::Full);
+        }
+        for transport in &leg.transports {
+            if usize::from(transport.socket.0) >= SOCKETS_PER_WORKER {
+                return Err(Refusal::Misuse);
+            }
+            let Some(consent) = &transport.consent else { continue };
+            let name = consent.local_ufrag();
+            if name.is_empty() || name.len() > LOCAL_UFRAG_MAX {
+                return Err(Refusal::Misuse);
+            }
+            if self.names.contains_key(name) {
+                return Err(Refusal::Taken);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a leg out with everything that led to it.
+    pub(crate) fn remove(&mut self, id: LegId) -> Option<Box<Leg>> {
+        self.leg_mut(id)?;
+        let leg = self.legs[usize::from(id.slot)].leg.take()?;
+        self.count -= 1;
+        for (index, transport) in (0u8..).zip(&leg.transports) {
+            for remote in transport.remotes() {
+                self.unbind(transport.socket, remote, TransportId { leg: id, index });
+            }
+            if let Some(consent) = &transport.consent {
+                self.names.remove(consent.local_ufrag());
+            }
+            let learner = &mut self.learners[usize::from(transport.socket.0)];
+            if learner.is_some_and(|learner| learner.leg == id) {
+                *learner = None;
+            }
+        }
+        Some(leg)
+    }
+
+    /// Lets packets from `remote` find `transport`. A pair that another leg had goes to the newer
+    /// one: a NAT may give a port to its next client.
+    pub(crate) fn bind(
+        &mut self,
+        socket: SocketId,
+        remote: SocketAddr,
+        transport: TransportId,
+    ) -> Result<(), Refusal> {
+        if self.pairs.len() >= self.pairs_max && !self.pairs.contains_key(&(socket, remote)) {
+            return Err(Refusal::Full);
+        }
+        self.pairs.insert((socket, remote), transport);
+        Ok(())
+    }
+
+    /// Forgets a pair of `transport`.
+    pub(crate) fn unbind(&mut self, socket: SocketId, remote: SocketAddr, transport: TransportId) {
+        if self.transport_at(socket, remote) == Some(transport) {
+            self.pairs.remove(&(socket, remote));
+        }
+    }
+}

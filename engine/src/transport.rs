@@ -1,0 +1,159 @@
+//! One local socket × its remote pairs × its own keys.
+//!
+//! A transport knows where its packets go and what protects them. It does not know what they
+//! carry: that is the streams' and sinks' business.
+
+use std::net::SocketAddr;
+
+use crate::command::{Security, SocketId, TransportSpec};
+use crate::consent::Consent;
+use crate::error::DropReason;
+use crate::packet::Nanos;
+use crate::rtp::RtpHeader;
+use crate::srtp::Srtp;
+use crate::stats::TransportCounters;
+use crate::twcc::Arrivals;
+
+/// Changes of a transport that control is still to be told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct News {
+    pub(crate) nominated: bool,
+    pub(crate) consent_lost: bool,
+    pub(crate) role_conflict: bool,
+    pub(crate) media_started: bool,
+}
+
+/// A transport's state on its worker.
+#[derive(Debug)]
+pub struct Transport {
+    pub(crate) socket: SocketId,
+    pub(crate) consent: Option<Consent>,
+    pub(crate) remote: Option<SocketAddr>,
+    pub(crate) security: Security,
+    pub(crate) srtp: Option<Box<Srtp>>,
+    pub(crate) transport_cc: Option<u8>,
+    pub(crate) answers_transport_cc: bool,
+    pub(crate) arrivals: Arrivals,
+    pub(crate) reduced_size: bool,
+    pub(crate) learn_remote: bool,
+    pub(crate) started: bool,
+    pub(crate) news: News,
+    pub(crate) counters: TransportCounters,
+}
+
+impl Transport {
+    /// Makes it from plain data. `tie_breaker` is random (RFC 8445 §16.1).
+    pub fn new(spec: &TransportSpec, tie_breaker: u64) -> Self {
+        let keys = spec.keys.as_ref();
+        Self {
+            socket: spec.socket,
+            consent: spec.ice.as_ref().map(|ice| Consent::new(ice, tie_breaker)),
+            remote: if spec.ice.is_some() { None } else { spec.remote },
+            security: spec.security,
+            srtp: keys.map(|keys| Box::new(Srtp::new(&keys.inbound, &keys.outbound))),
+            transport_cc: spec.transport_cc,
+            answers_transport_cc: false,
+            arrivals: Arrivals::default(),
+            reduced_size: spec.reduced_size,
+            learn_remote: spec.learn_remote,
+            started: false,
+            news: News::default(),
+            counters: TransportCounters::default(),
+        }
+    }
+
+    /// Whether media can be sent: an address and, if wanted, keys are there.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.remote.is_some() && (self.security == Security::Plain || self.srtp.is_some())
+    }
+
+    /// Authenticates and decrypts an RTP packet in place; returns its plain length.
+    pub(crate) fn unprotect_rtp(
+        &mut self,
+        header: &RtpHeader,
+        packet: &mut [u8],
+    ) -> Result<usize, DropReason> {
+        match (self.security, &mut self.srtp) {
+            (Security::Plain, _) => Ok(packet.len()),
+            (Security::Srtp, Some(srtp)) => srtp.inbound.unprotect_rtp(header, packet),
+            (Security::Srtp, None) => Err(DropReason::NoKeys),
+        }
+    }
+
+    /// Authenticates and decrypts an RTCP packet in place; returns its plain length.
+    pub(crate) fn unprotect_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, DropReason> {
+        match (self.security, &mut self.srtp) {
+            (Security::Plain, _) => Ok(packet.len()),
+            (Security::Srtp, Some(srtp)) => srtp.inbound.unprotect_rtcp(packet),
+            (Security::Srtp, None) => Err(DropReason::NoKeys),
+        }
+    }
+
+    /// Encrypts `buffer[..len]` in place, the tag goes behind; returns where to and how long.
+    pub(crate) fn protect_rtp(
+        &mut self,
+        buffer: &mut [u8],
+        len: usize,
+    ) -> Result<(SocketAddr, usize), DropReason> {
+        let remote = self.remote.ok_or(DropReason::SinkNotReady)?;
+        let len = match (self.security, &mut self.srtp) {
+            (Security::Plain, _) => len,
+            (Security::Srtp, Some(srtp)) => {
+                let header = RtpHeader::parse(&buffer[..len])?;
+                srtp.outbound.protect_rtp(&header, buffer, len)?
+            }
+            (Security::Srtp, None) => return Err(DropReason::SinkNotReady),
+        };
+        self.count_out(len);
+        Ok((remote, len))
+    }
+
+    /// As [`Self::protect_rtp`], for RTCP.
+    pub(crate) fn protect_rtcp(
+        &mut self,
+        buffer: &mut [u8],
+        len: usize,
+    ) -> Result<(SocketAddr, usize), DropReason> {
+        let remote = self.remote.ok_or(DropReason::SinkNotReady)?;
+        let len = match (self.security, &mut self.srtp) {
+            (Security::Plain, _) => len,
+            (Security::Srtp, Some(srtp)) => srtp.outbound.protect_rtcp(buffer, len)?,
+            (Security::Srtp, None) => return Err(DropReason::SinkNotReady),
+        };
+        self.count_out(len);
+        Ok((remote, len))
+    }
+
+    /// The far addresses that lead to it.
+    pub(crate) fn remotes(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        let pairs = self.consent.iter().flat_map(Consent::remotes);
+        self.remote.into_iter().chain(pairs)
+    }
+
+    /// Notes a datagram that came from one of its pairs.
+    pub(crate) fn count_in(&mut self, len: usize) {
+        self.counters.packets_in += 1;
+        self.counters.bytes_in += len as u64;
+    }
+
+    fn count_out(&mut self, len: usize) {
+        self.counters.packets_out += 1;
+        self.counters.bytes_out += len as u64;
+    }
+
+    /// Notes that an accepted packet came from `remote`; true if it was the first.
+    pub(crate) fn hear(&mut self, remote: SocketAddr, now: Nanos) -> bool {
+        if let Some(consent) = &mut self.consent {
+            consent.heard(remote, now);
+        }
+        let first = !self.started;
+        self.started = true;
+        self.news.media_started |= first;
+        first
+    }
+
+    /// Its counters as control reads them.
+    pub(crate) fn reading(&self) -> TransportCounters {
+        TransportCounters { remote: self.remote, keyed: self.srtp.is_some(), ..self.counters }
+    }
+}

@@ -1,0 +1,559 @@
+//! One pinned thread owning a core's sockets and legs.
+//!
+//! [`run`] is the loop: commands, one kernel entry, walk, hops, timers, news. `walk` is one
+//! packet's way and fits one screen; what it calls is in this file too, in the order of the road:
+//! demux → who → unprotect → route → protect → tx.
+//!
+//! A packet's frame has one owner at any time: `walk` ends either by queueing it or by giving it
+//! back. Everything between only borrows it and says through [`Fate`] which of the two it is.
+
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+use hdrhistogram::Histogram;
+
+use crate::command::{
+    Command, Event, LegId, Punt, PuntKind, SinkId, SocketId, StreamId, Ticket, TransportId,
+    WorkerId,
+};
+use crate::config::{
+    EARLY_DTLS_MAX, EARLY_DTLS_PER_TUPLE, HEAD_ROOM, PUNTS_PER_SECOND, RX_BATCH,
+    SOCKETS_PER_WORKER, TX_BATCH,
+};
+use crate::demux::{self, Class};
+use crate::error::DropReason;
+use crate::hop::{Hop, HopKind, Hops};
+use crate::packet::{Nanos, Packet};
+use crate::ring::{Receiver, Sender};
+use crate::rtp::RtpHeader;
+use crate::stats::{WorkerCounters, WorkerReading};
+use crate::stun;
+use crate::sys::frames::{Frame, FramePool};
+use crate::sys::wake::Wake;
+use crate::sys::{Backend, IoCounters, cpu};
+use crate::tables::Tables;
+use crate::transport::Transport;
+
+/// Time between two sweeps over a share of the legs.
+pub(crate) const SWEEP_INTERVAL: Nanos = Nanos::from_millis(10);
+/// Sweeps until every leg was visited once: timers of a leg are a second coarse.
+pub(crate) const SWEEPS_PER_ROUND: usize = 100;
+/// One turn in so many submits apart from waiting, so that latency ends at a clock read right
+/// after the submit; in the others one kernel entry does both.
+const LATENCY_SAMPLE: u64 = 4;
+/// How long a worker waits at most: its timers need no more.
+const WAIT_MAX: Duration = Duration::from_millis(SWEEP_INTERVAL.0 / 1_000_000);
+/// Scratch for a datagram that the worker itself writes.
+const SCRATCH: usize = 1500;
+
+/// What becomes of a packet's frame.
+pub(crate) enum Fate {
+    /// It goes back to the pool.
+    Done,
+    /// It is sent from there, changed or not.
+    Send(Outgoing),
+    /// It waits for its 5-tuple's first authenticated check.
+    Keep,
+}
+
+/// Where in its frame a packet to be sent lies, and where it goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outgoing {
+    pub(crate) socket: SocketId,
+    pub(crate) remote: SocketAddr,
+    pub(crate) start: usize,
+    pub(crate) len: usize,
+}
+
+/// Where in its frame a plain packet lies, and what it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Media {
+    pub(crate) start: usize,
+    pub(crate) len: usize,
+    pub(crate) retransmission: bool,
+}
+
+/// A DTLS datagram whose 5-tuple has not passed a check yet.
+pub(crate) struct Early {
+    pub(crate) packet: Packet,
+    pub(crate) since: Nanos,
+}
+
+/// A worker without its I/O backend: walks packets, applies commands, keeps timers. Tests drive it
+/// without a kernel.
+pub struct Worker {
+    pub(crate) id: WorkerId,
+    pub(crate) frames: FramePool,
+    pub(crate) tables: Tables,
+    pub(crate) tx: ArrayVec<Packet, TX_BATCH>,
+    pub(crate) tx_causes: ArrayVec<(Nanos, u16), TX_BATCH>,
+    pub(crate) early: ArrayVec<Early, EARLY_DTLS_MAX>,
+    pub(crate) hops: Hops,
+    pub(crate) commands: Receiver<(Ticket, Command)>,
+    pub(crate) events: Sender<Event>,
+    pub(crate) punts: Sender<Punt>,
+    pub(crate) control: Wake,
+    pub(crate) control_has_news: bool,
+    pub(crate) punt_budget: u32,
+    pub(crate) counters: WorkerCounters,
+    pub(crate) latency: Histogram<u64>,
+    pub(crate) now: Nanos,
+    pub(crate) swept: Nanos,
+    pub(crate) sweep_at: usize,
+    pub(crate) news: Vec<u16>,
+    pub(crate) closing: Vec<Option<Ticket>>,
+    pub(crate) blame: Option<u16>,
+    pub(crate) scratch: [u8; SCRATCH],
+}
+
+/// Runs `worker` on `backend` until it is told to stop.
+pub(crate) fn run(mut worker: Worker, mut backend: Backend, wake: &Wake) {
+    let mut rx = Box::new(ArrayVec::new());
+    while worker.turn(&mut backend, wake, &mut rx).is_continue() {}
+}
+
+/// A worker's ends of its rings.
+pub(crate) struct Rings {
+    pub(crate) commands: Receiver<(Ticket, Command)>,
+    pub(crate) events: Sender<Event>,
+    pub(crate) punts: Sender<Punt>,
+    pub(crate) control: Wake,
+}
+
+impl Worker {
+    /// A worker with room for `legs` legs.
+    pub(crate) fn new(id: WorkerId, frames: FramePool, legs: usize, rings: Rings) -> Self {
+        let Rings { commands, events, punts, control } = rings;
+        Self {
+            id,
+            frames,
+            tables: Tables::new(id, legs),
+            tx: ArrayVec::new(),
+            tx_causes: ArrayVec::new(),
+            early: ArrayVec::new(),
+            hops: Hops::default(),
+            commands,
+            events,
+            punts,
+            control,
+            control_has_news: false,
+            punt_budget: PUNTS_PER_SECOND,
+            counters: WorkerCounters::default(),
+            latency: WorkerReading::new().latency,
+            now: Nanos(0),
+            swept: Nanos(0),
+            sweep_at: 0,
+            news: Vec::with_capacity(legs),
+            closing: vec![None; SOCKETS_PER_WORKER],
+            blame: None,
+            scratch: [0; SCRATCH],
+        }
+    }
+
+    fn turn(
+        &mut self,
+        backend: &mut Backend,
+        wake: &Wake,
+        rx: &mut ArrayVec<Packet, RX_BATCH>,
+    ) -> ControlFlow<()> {
+        self.apply_commands(backend)?;
+        self.submit(backend);
+        let sleep = wake.prepare();
+        let wait = if self.has_input() { None } else { Some(WAIT_MAX) };
+        let mut io = IoCounters::default();
+        let outcome = backend.turn(&mut self.frames, rx, wait, &mut io);
+        drop(sleep);
+        let now = cpu::clock_monotonic();
+        self.now = now;
+        self.count_io(&io, outcome.is_err());
+        self.count_batch(rx.len());
+        for packet in rx.drain(..) {
+            self.walk(packet, now);
+        }
+        self.take_hops(now);
+        self.sweep(now);
+        self.announce();
+        ControlFlow::Continue(())
+    }
+
+    /// One packet's way.
+    pub(crate) fn walk(&mut self, mut packet: Packet, now: Nanos) {
+        self.blame = None;
+        self.counters.packets_in += 1;
+        self.counters.bytes_in += u64::from(packet.len);
+        let fate = demux::classify(packet.payload(&self.frames)).and_then(|class| match class {
+            Class::Rtp => self.media(&mut packet, now),
+            Class::Rtcp => self.reports(&mut packet, now),
+            Class::Stun => self.check(&packet, now),
+            Class::Dtls => self.handshake(&packet),
+            Class::Channel => Err(DropReason::ChannelUnknown),
+        });
+        match fate {
+            Ok(Fate::Send(outgoing)) => self.send(packet, outgoing),
+            Ok(Fate::Done) => self.frames.give(packet.frame),
+            Ok(Fate::Keep) => self.early.push(Early { packet, since: now }),
+            Err(reason) => {
+                self.drop_for(reason);
+                self.frames.give(packet.frame);
+            }
+        }
+    }
+
+    /// RTP: who sent it, is it authentic, which stream is it, where does it go.
+    fn media(&mut self, packet: &mut Packet, now: Nanos) -> Result<Fate, DropReason> {
+        let header = RtpHeader::parse(packet.payload(&self.frames))?;
+        let (id, remote) = (self.who(packet)?, packet.remote);
+        let leg = self.tables.leg_mut(id.leg).ok_or(DropReason::UnknownRemote)?;
+        let transport = &mut leg.transports[usize::from(id.index)];
+        transport.count_in(usize::from(packet.len));
+        let len = transport.unprotect_rtp(&header, packet.payload_mut(&mut self.frames))?;
+        packet.len = plain_len(len);
+        let first = transport.hear(remote, now);
+        let plain = packet.payload(&self.frames);
+        let transport_wide = transport.answers_transport_cc && note_arrival(transport, plain, &header, now);
+        let found = leg.stream_of(id.index, plain, &header);
+        let stream = found.map(|(index, retransmission)| {
+            let stream = &mut leg.streams[usize::from(index)];
+            stream.receive(&header, len - usize::from(header.len), now);
+            let wanted = stream.wants_key_frame();
+            (index, retransmission, stream.paused, stream.sinks.len(), wanted)
+        });
+        if first {
+            self.mark_news(id.leg);
+        }
+        if transport_wide {
+            self.answer_transport_cc(id, header.ssrc, now);
+        }
+        let (index, retransmission, paused, sinks, wanted) = stream?;
+        let stream = StreamId { leg: id.leg, index };
+        if paused {
+            return Err(DropReason::StreamPaused);
+        }
+        if wanted {
+            self.ask_key_frame(stream, now);
+        }
+        let media = Media { start: usize::from(packet.start), len, retransmission };
+        self.fan_out(stream, sinks, packet, media, &header, now)
+    }
+
+    /// Each sink but the last gets a copy, the last one the frame itself.
+    fn fan_out(
+        &mut self,
+        stream: StreamId,
+        sinks: usize,
+        packet: &Packet,
+        media: Media,
+        header: &RtpHeader,
+        now: Nanos,
+    ) -> Result<Fate, DropReason> {
+        for place in 0..sinks {
+            let sink = self.tables.sink_of(stream, place).ok_or(DropReason::NoSink)?;
+            let last = place + 1 == sinks;
+            let outcome = if sink.leg.worker != self.id {
+                self.hop(HopKind::Media { sink, retransmission: media.retransmission }, packet)
+            } else if last {
+                return self.forward(sink, &packet.frame, media, header, now).map(Fate::Send);
+            } else {
+                self.forward_copy(sink, packet, media, header, now)
+            };
+            if let Err(reason) = outcome {
+                self.drop_for(reason);
+            }
+        }
+        if sinks == 0 { Err(DropReason::NoSink) } else { Ok(Fate::Done) }
+    }
+
+    fn forward_copy(
+        &mut self,
+        sink: SinkId,
+        packet: &Packet,
+        media: Media,
+        header: &RtpHeader,
+        now: Nanos,
+    ) -> Result<(), DropReason> {
+        let copy = self.copy(packet, media)?;
+        let placed = Media { start: usize::from(copy.start), ..media };
+        match self.forward(sink, &copy.frame, placed, header, now) {
+            Ok(outgoing) => {
+                self.send(copy, outgoing);
+                Ok(())
+            }
+            Err(reason) => {
+                self.frames.give(copy.frame);
+                Err(reason)
+            }
+        }
+    }
+
+    /// Rewrites a plain packet for `sink` and protects it, in its frame.
+    pub(crate) fn forward(
+        &mut self,
+        sink: SinkId,
+        frame: &Frame,
+        media: Media,
+        header: &RtpHeader,
+        now: Nanos,
+    ) -> Result<Outgoing, DropReason> {
+        let leg = self.tables.leg_mut(sink.leg).ok_or(DropReason::SinkGone)?;
+        let sink = leg.sinks.get_mut(usize::from(sink.index)).ok_or(DropReason::SinkGone)?;
+        let transport = &mut leg.transports[usize::from(sink.transport)];
+        if !transport.is_ready() {
+            return Err(DropReason::SinkNotReady);
+        }
+        let bytes = self.frames.bytes_mut(frame);
+        let Media { start, len, retransmission } = media;
+        let (start, len) =
+            sink.route.forward(bytes, start, len, header, retransmission, now)?;
+        sink.count(media.len - usize::from(header.len), retransmission);
+        let (remote, len) = transport.protect_rtp(&mut bytes[start..], len)?;
+        Ok(Outgoing { socket: transport.socket, remote, start, len })
+    }
+
+    /// STUN: a check on an installed pair is answered here, one for a known ufrag goes up, a plain
+    /// Binding request is answered, everything else is dropped.
+    fn check(&mut self, packet: &Packet, now: Nanos) -> Result<Fate, DropReason> {
+        let message = stun::Message::parse(packet.payload(&self.frames))?;
+        let by_pair = self.tables.transport_at(packet.socket, packet.remote);
+        let by_name = match message.username() {
+            Some(name) => Some(self.tables.transport_named(name).ok_or(DropReason::StunUnknownUfrag)?),
+            None => None,
+        };
+        match (by_pair, by_name) {
+            (Some(pair), Some(named)) if pair == named => self.consent(pair, packet, now),
+            (_, Some(named)) => self.punt(PuntKind::Stun, named, packet),
+            (Some(pair), None) => self.consent(pair, packet, now),
+            (None, None) => {
+                let len = stun::write_plain_response(&message, packet.remote, &mut self.scratch)
+                    .ok_or(DropReason::StunUnsolicited)?;
+                Ok(Fate::Send(self.reply(packet, len)))
+            }
+        }
+    }
+
+    fn consent(&mut self, id: TransportId, packet: &Packet, now: Nanos) -> Result<Fate, DropReason> {
+        self.blame = Some(id.leg.slot);
+        let raw = packet.payload(&self.frames);
+        let message = stun::Message::parse(raw)?;
+        let leg = self.tables.leg_mut(id.leg).ok_or(DropReason::UnknownRemote)?;
+        let transport = &mut leg.transports[usize::from(id.index)];
+        let consent = transport.consent.as_mut().ok_or(DropReason::StunUnsolicited)?;
+        let handled = consent.handle(&message, raw, packet.remote, now, &mut self.scratch)?;
+        transport.counters.checks += 1;
+        transport.news.role_conflict |= handled.role_conflict;
+        if let Some(remote) = handled.nominated {
+            transport.remote = Some(remote);
+            transport.news.nominated = true;
+        }
+        if handled.role_conflict || handled.nominated.is_some() {
+            self.mark_news(id.leg);
+        }
+        if handled.nominated.is_some() {
+            self.refresh_sinks(id);
+        }
+        match handled.reply {
+            Some(len) => Ok(Fate::Send(self.reply(packet, len))),
+            None => Ok(Fate::Done),
+        }
+    }
+
+    /// Puts `scratch[..len]` into the packet's own frame, addressed back.
+    fn reply(&mut self, packet: &Packet, len: usize) -> Outgoing {
+        let bytes = self.frames.bytes_mut(&packet.frame);
+        bytes[HEAD_ROOM..HEAD_ROOM + len].copy_from_slice(&self.scratch[..len]);
+        Outgoing { socket: packet.socket, remote: packet.remote, start: HEAD_ROOM, len }
+    }
+
+    /// DTLS: up from an installed pair, kept for a moment from any other.
+    fn handshake(&mut self, packet: &Packet) -> Result<Fate, DropReason> {
+        if let Some(id) = self.tables.transport_at(packet.socket, packet.remote) {
+            return self.punt(PuntKind::Dtls, id, packet);
+        }
+        let same = |early: &&Early| {
+            (early.packet.socket, early.packet.remote) == (packet.socket, packet.remote)
+        };
+        let kept = self.early.iter().filter(same).count();
+        if kept >= EARLY_DTLS_PER_TUPLE || self.early.is_full() || self.tables.ufrags() == 0 {
+            return Err(DropReason::DtlsUnknownPair);
+        }
+        Ok(Fate::Keep)
+    }
+
+    pub(crate) fn punt(
+        &mut self,
+        kind: PuntKind,
+        transport: TransportId,
+        packet: &Packet,
+    ) -> Result<Fate, DropReason> {
+        self.blame = Some(transport.leg.slot);
+        self.punt_budget = self.punt_budget.checked_sub(1).ok_or(DropReason::PuntRate)?;
+        let bytes = packet.payload(&self.frames).iter().copied().collect();
+        let punt =
+            Punt { kind, transport, socket: packet.socket, remote: packet.remote, bytes };
+        self.punts.push(punt).map_err(|_| DropReason::PuntRingFull)?;
+        self.counters.punts += 1;
+        self.control_has_news = true;
+        Ok(Fate::Done)
+    }
+
+    /// The transport of a media packet by its 5-tuple.
+    pub(crate) fn who(&mut self, packet: &Packet) -> Result<TransportId, DropReason> {
+        let id = self
+            .tables
+            .transport_at(packet.socket, packet.remote)
+            .or_else(|| self.latch(packet))
+            .ok_or(DropReason::UnknownRemote)?;
+        self.blame = Some(id.leg.slot);
+        Ok(id)
+    }
+
+    /// Plain RTP on a socket of its own may name the far address, once (see `learn_remote`).
+    fn latch(&mut self, packet: &Packet) -> Option<TransportId> {
+        let id = self.tables.learner_at(packet.socket)?;
+        let leg = self.tables.leg_mut(id.leg)?;
+        let transport = &mut leg.transports[usize::from(id.index)];
+        if !std::mem::replace(&mut transport.learn_remote, false) {
+            return None;
+        }
+        transport.remote = Some(packet.remote);
+        self.tables.bind(packet.socket, packet.remote, id).ok()?;
+        Some(id)
+    }
+
+    fn copy(&mut self, packet: &Packet, media: Media) -> Result<Packet, DropReason> {
+        let frame = self.frames.take().ok_or(DropReason::FramesExhausted)?;
+        let (from, to) = self.frames.two(&packet.frame, &frame);
+        to[HEAD_ROOM..HEAD_ROOM + media.len]
+            .copy_from_slice(&from[media.start..media.start + media.len]);
+        Ok(Packet {
+            frame,
+            start: plain_len(HEAD_ROOM),
+            len: plain_len(media.len),
+            socket: packet.socket,
+            remote: packet.remote,
+            received: packet.received,
+        })
+    }
+
+    /// Queues a packet for this turn's submit; `blame` names the leg whose latency it counts for.
+    pub(crate) fn send(&mut self, mut packet: Packet, outgoing: Outgoing) {
+        if self.tx.is_full() {
+            self.drop_for(DropReason::TxBatch);
+            self.frames.give(packet.frame);
+            return;
+        }
+        packet.start = plain_len(outgoing.start);
+        packet.len = plain_len(outgoing.len);
+        packet.socket = outgoing.socket;
+        packet.remote = outgoing.remote;
+        self.tx_causes.push((packet.received, self.blame.unwrap_or(u16::MAX)));
+        self.tx.push(packet);
+    }
+
+    /// Writes `scratch[..len]` into a fresh frame and queues it.
+    pub(crate) fn send_scratch(&mut self, len: usize, socket: SocketId, remote: SocketAddr) {
+        let Some(frame) = self.frames.take() else {
+            self.drop_for(DropReason::FramesExhausted);
+            return;
+        };
+        let bytes = self.frames.bytes_mut(&frame);
+        bytes[HEAD_ROOM..HEAD_ROOM + len].copy_from_slice(&self.scratch[..len]);
+        let packet =
+            Packet { frame, start: 0, len: 0, socket, remote, received: Nanos(0) };
+        self.send(packet, Outgoing { socket, remote, start: HEAD_ROOM, len });
+    }
+
+    pub(crate) fn drop_for(&mut self, reason: DropReason) {
+        self.counters.drops.count(reason);
+        if let Some(leg) = self.blame.and_then(|slot| self.tables.leg_at(slot)) {
+            leg.drops.count(reason);
+        }
+    }
+
+    fn has_input(&self) -> bool {
+        !self.commands.is_empty() || self.hops.has_input()
+    }
+
+    /// Hands this turn's packets to the kernel. Most turns leave that to the kernel entry that also
+    /// waits; the sampled ones submit at once and read the clock behind it.
+    fn submit(&mut self, backend: &mut Backend) {
+        for packet in self.tx.drain(..) {
+            backend.queue(packet);
+        }
+        self.counters.turns += 1;
+        let sampled = self.counters.turns.is_multiple_of(LATENCY_SAMPLE);
+        if sampled && !self.tx_causes.is_empty() {
+            let mut io = IoCounters::default();
+            backend.submit(&mut self.frames, &mut io);
+            self.count_io(&io, false);
+            self.measure(cpu::clock_realtime());
+        }
+        self.tx_causes.clear();
+    }
+
+    fn measure(&mut self, sent: Nanos) {
+        for &(received, slot) in &self.tx_causes {
+            if received == Nanos(0) {
+                continue;
+            }
+            let ns = sent.since(received);
+            self.latency.saturating_record(ns);
+            if let Some(leg) = self.tables.leg_at(slot) {
+                leg.latency.record(ns);
+            }
+        }
+    }
+
+    fn count_io(&mut self, io: &IoCounters, failed: bool) {
+        let counters = &mut self.counters;
+        counters.packets_out += io.packets_out;
+        counters.bytes_out += io.bytes_out;
+        counters.rearms += io.rearms;
+        counters.drops.add(DropReason::TxRefused, io.refused + u64::from(failed));
+        counters.drops.add(DropReason::Truncated, io.truncated);
+        counters.drops.add(DropReason::FramesExhausted, io.no_frames);
+        counters.drops.add(DropReason::SocketGone, io.closed_socket);
+    }
+
+    fn count_batch(&mut self, packets: usize) {
+        if packets > 0 {
+            let bucket = (packets.ilog2() as usize).min(self.counters.batch_sizes.len() - 1);
+            self.counters.batch_sizes[bucket] += 1;
+        }
+    }
+
+    /// Hands a plain packet to the worker that owns its sink.
+    pub(crate) fn hop(&mut self, kind: HopKind, packet: &Packet) -> Result<(), DropReason> {
+        let hop = Hop::new(kind, packet.received, packet.payload(&self.frames));
+        self.hops.push(hop)?;
+        self.counters.hops_out += 1;
+        Ok(())
+    }
+
+    pub(crate) fn mark_news(&mut self, id: LegId) {
+        if let Some(leg) = self.tables.leg_mut(id)
+            && !std::mem::replace(&mut leg.has_news, true)
+        {
+            self.news.push(id.slot);
+        }
+    }
+}
+
+/// A length or offset inside a frame as the 16 bits it fits.
+#[allow(clippy::cast_possible_truncation)]
+pub(crate) fn plain_len(len: usize) -> u16 {
+    debug_assert!(len <= crate::config::FRAME_SIZE);
+    len as u16
+}
+
+/// Notes the transport-wide sequence number of an accepted packet; true if an answer is due.
+fn note_arrival(transport: &mut Transport, packet: &[u8], header: &RtpHeader, now: Nanos) -> bool {
+    let Some(id) = transport.transport_cc else { return false };
+    if let Some(&[high, low]) = crate::rtp::read_extension(packet, header, id)
+        .and_then(|value| <&[u8; 2]>::try_from(value).ok())
+    {
+        transport.arrivals.record(u16::from_be_bytes([high, low]), now);
+    }
+    transport.arrivals.is_due(now)
+}
