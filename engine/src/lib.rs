@@ -4,4 +4,5 @@ pub mod config;
 pub mod error;
 pub mod packet;
 pub mod rtp;
+pub mod srtp;
 pub mod stats;
