@@ -1,0 +1,545 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::SSRCS_PER_TRANSPORT;
+
+const SSRC: u32 = 0x5501_a0b2;
+const ROOM: usize = 64;
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<_> = text.chars().filter_map(|c| c.to_digit(16)).collect();
+    digits.chunks(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect()
+}
+
+fn master(suite: Suite) -> MasterKey {
+    let bytes: Vec<u8> = (0..64).map(|i: u8| i.wrapping_mul(37) ^ 0x5a).collect();
+    MasterKey::new(suite, &bytes[..suite.key_len()], &bytes[32..32 + suite.salt_len()]).unwrap()
+}
+
+fn pair(suite: Suite) -> (Outbound, Inbound) {
+    (Outbound::new(&master(suite)), Inbound::new(&master(suite)))
+}
+
+fn rtp(ssrc: u32, sequence: u16, payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x80, 0x60];
+    packet.extend(sequence.to_be_bytes());
+    packet.extend([0, 1, 2, 3]);
+    packet.extend(ssrc.to_be_bytes());
+    packet.extend(payload);
+    packet
+}
+
+fn rtcp(ssrc: u32, rest: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x80, 201, 0, 1];
+    packet.extend(ssrc.to_be_bytes());
+    packet.extend(rest);
+    packet
+}
+
+fn protect(context: &mut Outbound, plain: &[u8]) -> Result<Vec<u8>, DropReason> {
+    let header = RtpHeader::parse(plain)?;
+    let mut buffer = plain.to_vec();
+    buffer.resize(plain.len() + ROOM, 0xee);
+    let len = context.protect_rtp(&header, &mut buffer, plain.len())?;
+    buffer.truncate(len);
+    Ok(buffer)
+}
+
+fn unprotect(context: &mut Inbound, packet: &[u8]) -> Result<Vec<u8>, DropReason> {
+    let header = RtpHeader::parse(packet)?;
+    let mut buffer = packet.to_vec();
+    let len = context.unprotect_rtp(&header, &mut buffer)?;
+    buffer.truncate(len);
+    Ok(buffer)
+}
+
+fn protect_rtcp(context: &mut Outbound, plain: &[u8]) -> Result<Vec<u8>, DropReason> {
+    let mut buffer = plain.to_vec();
+    buffer.resize(plain.len() + ROOM, 0xee);
+    let len = context.protect_rtcp(&mut buffer, plain.len())?;
+    buffer.truncate(len);
+    Ok(buffer)
+}
+
+fn unprotect_rtcp(context: &mut Inbound, packet: &[u8]) -> Result<Vec<u8>, DropReason> {
+    let mut buffer = packet.to_vec();
+    let len = context.unprotect_rtcp(&mut buffer)?;
+    buffer.truncate(len);
+    Ok(buffer)
+}
+
+#[test]
+fn a_packet_with_any_flipped_bit_fails_and_changes_nothing() {
+    for &suite in Suite::ALL {
+        let (mut ours, mut theirs) = pair(suite);
+        let plain = rtp(SSRC, 1000, b"\x00\x01payload");
+        let genuine = protect(&mut ours, &plain).unwrap();
+        for bit in 0..genuine.len() * 8 {
+            let mut forged = genuine.clone();
+            forged[bit / 8] ^= 0x80 >> (bit % 8);
+            let refusal = unprotect(&mut theirs, &forged).unwrap_err();
+            // A flip in the version, CSRC count or extension bit moves or breaks the header itself.
+            let shape = matches!(refusal, DropReason::RtpMalformed | DropReason::SrtpShort);
+            assert!(
+                refusal == DropReason::SrtpAuth || bit < 8 && shape,
+                "{suite:?} bit {bit}: {refusal:?}"
+            );
+            assert_eq!(theirs.indices().count(), 0);
+        }
+        assert_eq!(unprotect(&mut theirs, &genuine), Ok(plain));
+    }
+}
+
+#[test]
+fn an_rtcp_packet_with_any_flipped_bit_fails_and_changes_nothing() {
+    for &suite in Suite::ALL {
+        let (mut ours, mut theirs) = pair(suite);
+        let plain = rtcp(SSRC, b"report block");
+        let genuine = protect_rtcp(&mut ours, &plain).unwrap();
+        for bit in 0..genuine.len() * 8 {
+            let mut forged = genuine.clone();
+            forged[bit / 8] ^= 0x80 >> (bit % 8);
+            let refusal = unprotect_rtcp(&mut theirs, &forged).unwrap_err();
+            assert!(matches!(refusal, DropReason::SrtpAuth | DropReason::SrtcpClear));
+            assert_eq!(theirs.rtcp_indices().count(), 0);
+        }
+        assert_eq!(unprotect_rtcp(&mut theirs, &genuine), Ok(plain));
+    }
+}
+
+#[test]
+fn a_forgery_does_not_move_the_window_of_a_running_stream() {
+    for &suite in Suite::ALL {
+        let (mut ours, mut theirs) = pair(suite);
+        let first = protect(&mut ours, &rtp(SSRC, 10, b"one")).unwrap();
+        let second = protect(&mut ours, &rtp(SSRC, 11, b"two")).unwrap();
+        unprotect(&mut theirs, &first).unwrap();
+        for sequence in [11u16, 2000, 30_000, 60_000] {
+            let mut forged = second.clone();
+            forged[2..4].copy_from_slice(&sequence.to_be_bytes());
+            *forged.last_mut().unwrap() ^= 1;
+            assert_eq!(unprotect(&mut theirs, &forged), Err(DropReason::SrtpAuth));
+        }
+        assert_eq!(theirs.indices().next(), Some(SsrcIndex { ssrc: SSRC, index: 10 }));
+        assert!(unprotect(&mut theirs, &second).is_ok());
+    }
+}
+
+#[test]
+fn a_packet_passes_once() {
+    for &suite in Suite::ALL {
+        let (mut ours, mut theirs) = pair(suite);
+        let packet = protect(&mut ours, &rtp(SSRC, 7, b"once")).unwrap();
+        assert!(unprotect(&mut theirs, &packet).is_ok());
+        assert_eq!(unprotect(&mut theirs, &packet), Err(DropReason::SrtpReplayed));
+        let report = protect_rtcp(&mut ours, &rtcp(SSRC, b"")).unwrap();
+        assert!(unprotect_rtcp(&mut theirs, &report).is_ok());
+        assert_eq!(unprotect_rtcp(&mut theirs, &report), Err(DropReason::SrtpReplayed));
+    }
+}
+
+#[test]
+fn a_packet_behind_the_window_is_old() {
+    let (mut ours, mut theirs) = pair(Suite::AeadAes128Gcm);
+    let packets: Vec<_> = (0..=1024)
+        .map(|sequence| protect(&mut ours, &rtp(SSRC, sequence, b"x")).unwrap())
+        .collect();
+    unprotect(&mut theirs, &packets[1024]).unwrap();
+    assert_eq!(unprotect(&mut theirs, &packets[0]), Err(DropReason::SrtpOld));
+    assert!(unprotect(&mut theirs, &packets[1]).is_ok());
+}
+
+#[test]
+fn an_rtcp_packet_behind_the_window_is_old() {
+    let (mut ours, mut theirs) = pair(Suite::AesCm128HmacSha1_80);
+    let packets: Vec<_> =
+        (0..=128).map(|_| protect_rtcp(&mut ours, &rtcp(SSRC, b"")).unwrap()).collect();
+    unprotect_rtcp(&mut theirs, &packets[128]).unwrap();
+    assert_eq!(unprotect_rtcp(&mut theirs, &packets[0]), Err(DropReason::SrtpOld));
+    assert!(unprotect_rtcp(&mut theirs, &packets[1]).is_ok());
+}
+
+#[test]
+fn an_outgoing_index_is_never_used_for_a_second_packet() {
+    for &suite in Suite::ALL {
+        let (mut ours, _) = pair(suite);
+        protect(&mut ours, &rtp(SSRC, 2000, b"first")).unwrap();
+        let again = rtp(SSRC, 2000, b"other");
+        assert_eq!(protect(&mut ours, &again), Err(DropReason::SrtpReplayed));
+        assert!(protect(&mut ours, &rtp(SSRC, 1999, b"late")).is_ok());
+        assert_eq!(protect(&mut ours, &rtp(SSRC, 1999, b"late")), Err(DropReason::SrtpReplayed));
+        assert_eq!(protect(&mut ours, &rtp(SSRC, 976, b"too late")), Err(DropReason::SrtpOld));
+        assert!(protect(&mut ours, &rtp(SSRC + 1, 2000, b"another source")).is_ok());
+    }
+}
+
+#[test]
+fn the_counter_survives_loss_and_reordering_across_the_wrap() {
+    for &suite in Suite::ALL {
+        let (mut ours, mut theirs) = pair(suite);
+        let sent: Vec<_> = (0..200u16)
+            .map(|i| rtp(SSRC, 65_436u16.wrapping_add(i), &i.to_be_bytes()))
+            .map(|plain| (protect(&mut ours, &plain).unwrap(), plain))
+            .collect();
+        // Groups of ten backwards, each third packet lost; so is the whole neighbourhood of the wrap.
+        for group in sent.chunks(10) {
+            for (packet, plain) in group.iter().rev() {
+                let sequence = u16::from_be_bytes([plain[2], plain[3]]);
+                let lost =
+                    sequence % 3 == 0 || (65_530..=65_535).contains(&sequence) || sequence < 7;
+                if !lost {
+                    assert_eq!(unprotect(&mut theirs, packet).as_ref(), Ok(plain));
+                }
+            }
+        }
+        let at = theirs.indices().next().unwrap();
+        assert_eq!((at.roc(), at.sequence()), (1, 98));
+    }
+}
+
+#[test]
+fn unauthenticated_sources_take_no_place_and_authenticated_ones_only_so_many() {
+    for &suite in Suite::ALL {
+        let (mut ours, mut theirs) = pair(suite);
+        for ssrc in 0..1000 {
+            let junk = rtp(ssrc, 1, &[0xaa; 40]);
+            assert_eq!(unprotect(&mut theirs, &junk), Err(DropReason::SrtpAuth));
+        }
+        for ssrc in 0..SSRCS_PER_TRANSPORT as u32 {
+            let packet = protect(&mut ours, &rtp(ssrc, 1, b"x")).unwrap();
+            assert!(unprotect(&mut theirs, &packet).is_ok());
+        }
+        assert_eq!(protect(&mut ours, &rtp(5000, 1, b"x")), Err(DropReason::SrtpSsrcs));
+        let (mut others, _) = pair(suite);
+        let packet = protect(&mut others, &rtp(5000, 1, b"x")).unwrap();
+        assert_eq!(unprotect(&mut theirs, &packet), Err(DropReason::SrtpSsrcs));
+    }
+}
+
+#[test]
+fn clear_srtcp_is_refused_even_with_a_good_tag() {
+    let (_, mut theirs) = pair(Suite::AesCm128HmacSha1_80);
+    let mut packet = rtcp(SSRC, b"clear");
+    packet.extend([0, 0, 0, 1]);
+    packet.extend([0; 10]);
+    assert_eq!(unprotect_rtcp(&mut theirs, &packet), Err(DropReason::SrtcpClear));
+}
+
+#[test]
+fn a_packet_without_room_for_the_tag_is_left_as_it_was() {
+    for &suite in Suite::ALL {
+        let (mut ours, _) = pair(suite);
+        let plain = rtp(SSRC, 1, b"payload");
+        let header = RtpHeader::parse(&plain).unwrap();
+        let mut tight = plain.clone();
+        tight.resize(plain.len() + suite.rtp_overhead() - 1, 0);
+        let before = tight.clone();
+        let refused = ours.protect_rtp(&header, &mut tight, plain.len());
+        assert_eq!(refused, Err(DropReason::RewriteRoom));
+        assert_eq!(tight, before);
+        tight.push(0);
+        assert_eq!(ours.protect_rtp(&header, &mut tight, plain.len()), Ok(tight.len()));
+
+        let report = rtcp(SSRC, b"");
+        let mut tight = report.clone();
+        tight.resize(report.len() + suite.rtcp_overhead() - 1, 0);
+        assert_eq!(ours.protect_rtcp(&mut tight, report.len()), Err(DropReason::RewriteRoom));
+        assert_eq!(ours.next_rtcp_index(), 0);
+        assert_eq!(ours.protect_rtcp(&mut [0; 64], 7), Err(DropReason::RtcpMalformed));
+        assert_eq!(ours.protect_rtcp(&mut [0; 64], usize::MAX), Err(DropReason::RewriteRoom));
+    }
+}
+
+#[test]
+fn packets_without_payload_pass() {
+    for &suite in Suite::ALL {
+        let (mut ours, mut theirs) = pair(suite);
+        let plain = rtp(SSRC, 1, b"");
+        let packet = protect(&mut ours, &plain).unwrap();
+        assert_eq!(packet.len(), plain.len() + suite.rtp_overhead());
+        assert_eq!(unprotect(&mut theirs, &packet), Ok(plain));
+        let plain = rtcp(SSRC, b"");
+        let packet = protect_rtcp(&mut ours, &plain).unwrap();
+        assert_eq!(packet.len(), plain.len() + suite.rtcp_overhead());
+        assert_eq!(unprotect_rtcp(&mut theirs, &packet), Ok(plain));
+    }
+}
+
+#[test]
+fn a_context_goes_on_where_another_stopped() {
+    for &suite in Suite::ALL {
+        let (mut ours, mut theirs) = pair(suite);
+        for sequence in [65_534, 65_535, 0] {
+            let packet = protect(&mut ours, &rtp(SSRC, sequence, b"x")).unwrap();
+            unprotect(&mut theirs, &packet).unwrap();
+        }
+        let report = protect_rtcp(&mut ours, &rtcp(SSRC, b"")).unwrap();
+        unprotect_rtcp(&mut theirs, &report).unwrap();
+
+        let (mut our_heir, mut their_heir) = pair(suite);
+        our_heir.restore(ours.indices(), ours.next_rtcp_index()).unwrap();
+        their_heir.restore(theirs.indices(), theirs.rtcp_indices()).unwrap();
+
+        assert_eq!(protect(&mut our_heir, &rtp(SSRC, 0, b"y")), Err(DropReason::SrtpReplayed));
+        let plain = rtp(SSRC, 1, b"y");
+        let packet = protect(&mut our_heir, &plain).unwrap();
+        assert_eq!(Ok(&packet), protect(&mut ours, &plain).as_ref());
+        assert_eq!(unprotect(&mut their_heir, &packet), Ok(plain));
+        assert_eq!(unprotect_rtcp(&mut their_heir, &report), Err(DropReason::SrtpReplayed));
+        let next = protect_rtcp(&mut our_heir, &rtcp(SSRC, b"")).unwrap();
+        assert!(unprotect_rtcp(&mut their_heir, &next).is_ok());
+    }
+}
+
+#[test]
+fn srtcp_stops_at_the_end_of_the_key_s_life() {
+    for &suite in Suite::ALL {
+        let (mut ours, mut theirs) = pair(suite);
+        ours.restore([], RTCP_KEY_LIFETIME - 1).unwrap();
+        let last = protect_rtcp(&mut ours, &rtcp(SSRC, b"last")).unwrap();
+        assert!(unprotect_rtcp(&mut theirs, &last).is_ok());
+        let beyond = protect_rtcp(&mut ours, &rtcp(SSRC, b"beyond"));
+        assert_eq!(beyond, Err(DropReason::SrtpKeyExpired));
+    }
+}
+
+#[test]
+fn nothing_prints_a_key() {
+    for &suite in Suite::ALL {
+        let key = master(suite);
+        let srtp = Srtp::new(&key, &key);
+        let printed = format!("{key:?} {srtp:?}");
+        let bytes: Vec<_> = key.key().iter().map(u8::to_string).collect();
+        assert!(!printed.contains(&bytes[..3].join(", ")));
+        assert!(printed.contains(&format!("{suite:?}")));
+    }
+}
+
+#[test]
+fn a_master_key_has_its_suite_s_lengths() {
+    for &suite in Suite::ALL {
+        let (key, salt) = (vec![1; suite.key_len()], vec![2; suite.salt_len()]);
+        let whole = MasterKey::new(suite, &key, &salt).unwrap();
+        assert_eq!((whole.suite(), whole.key(), whole.salt()), (suite, &key[..], &salt[..]));
+        assert_eq!(
+            MasterKey::new(suite, &key[1..], &salt),
+            Err(KeyError::KeyLength { suite, got: key.len() - 1 })
+        );
+        assert_eq!(
+            MasterKey::new(suite, &key, &salt[1..]),
+            Err(KeyError::SaltLength { suite, got: salt.len() - 1 })
+        );
+    }
+}
+
+fn any_suite() -> impl Strategy<Value = Suite> {
+    prop::sample::select(Suite::ALL)
+}
+
+prop_compose! {
+    /// A legal RTP packet but for its sequence number and SSRC.
+    fn any_shape()(
+        csrcs in prop::collection::vec(any::<u32>(), 0..16),
+        extension in prop::option::of((any::<u16>(), prop::collection::vec(any::<u32>(), 0..20))),
+        second: u8,
+        timestamp: u32,
+        payload in prop::collection::vec(any::<u8>(), 0..1200),
+    ) -> Vec<u8> {
+        let mut packet = vec![0x80 | (csrcs.len() as u8), second, 0, 0];
+        packet.extend(timestamp.to_be_bytes());
+        packet.extend([0; 4]);
+        csrcs.iter().for_each(|csrc| packet.extend(csrc.to_be_bytes()));
+        if let Some((profile, words)) = extension {
+            packet[0] |= 0x10;
+            packet.extend(profile.to_be_bytes());
+            packet.extend((words.len() as u16).to_be_bytes());
+            words.iter().for_each(|word| packet.extend(word.to_be_bytes()));
+        }
+        packet.extend(payload);
+        packet
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_protected_comes_back_whole_in_any_order(
+        suite in any_suite(),
+        start: u16,
+        shapes in prop::collection::vec((any_shape(), any::<u16>(), 0..3u32), 1..40),
+    ) {
+        let (mut ours, mut theirs) = pair(suite);
+        let mut flight = Vec::new();
+        for (i, (mut plain, order, ssrc)) in shapes.into_iter().enumerate() {
+            plain[2..4].copy_from_slice(&start.wrapping_add(i as u16).to_be_bytes());
+            plain[8..12].copy_from_slice(&ssrc.to_be_bytes());
+            let packet = protect(&mut ours, &plain).unwrap();
+            let header = usize::from(RtpHeader::parse(&plain).unwrap().len);
+            prop_assert_eq!(&packet[..header], &plain[..header]);
+            flight.push((order, packet, plain));
+        }
+        // The first packets in order tell the receiver where each source starts.
+        let mut known = std::collections::HashSet::new();
+        let (firsts, mut rest): (Vec<_>, Vec<_>) = flight
+            .into_iter()
+            .partition(|(_, _, plain)| known.insert(plain[8..12].to_vec()));
+        rest.sort_by_key(|(order, _, _)| *order);
+        for (_, packet, plain) in firsts.into_iter().chain(rest) {
+            prop_assert_eq!(unprotect(&mut theirs, &packet), Ok(plain));
+        }
+    }
+
+    #[test]
+    fn what_is_protected_as_rtcp_comes_back_whole(
+        suite in any_suite(),
+        packets in prop::collection::vec(
+            (any::<u32>(), prop::collection::vec(any::<u8>(), 0..300)), 1..20),
+    ) {
+        let (mut ours, mut theirs) = pair(suite);
+        for (ssrc, rest) in packets {
+            let plain = rtcp(ssrc, &rest);
+            let packet = protect_rtcp(&mut ours, &plain).unwrap();
+            prop_assert_eq!(unprotect_rtcp(&mut theirs, &packet), Ok(plain));
+        }
+    }
+
+    #[test]
+    fn hostile_bytes_are_refused(
+        suite in any_suite(),
+        mut bytes in prop::collection::vec(any::<u8>(), 0..200),
+        version: bool,
+    ) {
+        if let (true, Some(first)) = (version, bytes.first_mut()) {
+            *first = *first & 0x3f | 0x80;
+        }
+        let (_, mut theirs) = pair(suite);
+        prop_assert!(unprotect(&mut theirs, &bytes).is_err());
+        prop_assert!(unprotect_rtcp(&mut theirs, &bytes).is_err());
+        prop_assert_eq!(theirs.indices().count() + theirs.rtcp_indices().count(), 0);
+    }
+}
+
+mod vectors {
+    use super::*;
+
+    /// "Gallia est omnis divisa in partes tres" (RFC 7714 §16).
+    const RTP: &str = "8040f17b 8041f8d3 5501a0b2 47616c6c 69612065 7374206f 6d6e6973 20646976
+        69736120 696e2070 61727465 73207472 6573";
+    /// A sender report (RFC 7714 §17).
+    const RTCP: &str = "81c8000d 4d617273 4e545031 4e545032 52545020 0000042a 0000e930 4c756e61
+        deadbeef deadbeef deadbeef deadbeef deadbeef";
+    /// "Quid pro quo".
+    const GCM_SALT: &str = "51756964 2070726f 2071756f";
+
+    fn gcm(key_len: u8) -> AeadGcm {
+        let key: Vec<u8> = (0..key_len).collect();
+        AeadGcm::from_session(&key, &hex(GCM_SALT).try_into().unwrap())
+    }
+
+    fn gcm_rtp_protects_to(key_len: u8, protected: &str) {
+        let (plain, protected) = (hex(RTP), hex(protected));
+        let id = PacketId { ssrc: 0x5501_a0b2, index: 0xf17b };
+        let mut packet = plain.clone();
+        packet.resize(plain.len() + 16, 0);
+        gcm(key_len).protect_rtp(id, 12, &mut packet);
+        assert_eq!(packet, protected);
+        let len = gcm(key_len).unprotect_rtp(id, 12, &mut packet).unwrap();
+        assert_eq!(packet[..len], plain);
+    }
+
+    fn gcm_rtcp_protects_to(key_len: u8, protected: &str) {
+        let (plain, protected) = (hex(RTCP), hex(protected));
+        let id = PacketId { ssrc: 0x4d61_7273, index: 0x5d4 };
+        let mut packet = plain.clone();
+        packet.resize(plain.len() + 20, 0);
+        gcm(key_len).protect_rtcp(id, ENCRYPTED | 0x5d4, &mut packet);
+        assert_eq!(packet, protected);
+        let len = gcm(key_len).unprotect_rtcp(id, &mut packet).unwrap();
+        assert_eq!(packet[..len], plain);
+    }
+
+    #[test]
+    fn aead_aes_128_gcm_srtp_is_rfc_7714_section_16_1() {
+        gcm_rtp_protects_to(
+            16,
+            "8040f17b 8041f8d3 5501a0b2 f24de3a3 fb34de6c acba861c 9d7e4bca be633bd5 0d294e6f
+             42a5f47a 51c7d19b 36de3adf 8833899d 7f27beb1 6a9152cf 765ee439 0cce",
+        );
+    }
+
+    #[test]
+    fn aead_aes_256_gcm_srtp_is_rfc_7714_section_16_2() {
+        gcm_rtp_protects_to(
+            32,
+            "8040f17b 8041f8d3 5501a0b2 32b1de78 a822fe12 ef9f78fa 332e33aa b1801238 9a58e2f3
+             b50b2a02 76ffae0f 1ba63799 b87b7aa3 db36dfff d6b0f9bb 7878d7a7 6c13",
+        );
+    }
+
+    #[test]
+    fn aead_aes_128_gcm_srtcp_is_rfc_7714_section_17_1() {
+        gcm_rtcp_protects_to(
+            16,
+            "81c8000d 4d617273 63e94885 dcdab67c a727d766 2f6b7e99 7ff5c0f7 6c06f32d c676a5f1
+             730d6fda 4ce09b46 86303ded 0bb9275b c84aa458 96cf4d2f c5abf872 45d9eade 800005d4",
+        );
+    }
+
+    #[test]
+    fn aead_aes_256_gcm_srtcp_is_rfc_7714_section_17_2() {
+        gcm_rtcp_protects_to(
+            32,
+            "81c8000d 4d617273 d50ae4d1 f5ce5d30 4ba297e4 7d470c28 2c3ece5d bffe0a50 a2eaa5c1
+             110555be 8415f658 c61de047 6f1b6fad 1d1eb30c 4446839f 57ff6f6c b26ac3be 800005d4",
+        );
+    }
+
+    #[test]
+    fn the_counter_mode_keystream_is_rfc_3711_appendix_b_2() {
+        let cipher = aes_cm_hmac::AesCm::new(&hex("2b7e151628aed2a6abf7158809cf4f3c"));
+        let counter = 0xf0f1_f2f3_f4f5_f6f7_f8f9_fafb_fcfd_0000;
+        let mut keystream = vec![0; 0xff02 * 16];
+        cipher.apply(counter, &mut keystream);
+        let block = |i: usize| &keystream[i * 16..][..16];
+        assert_eq!(block(0), hex("e03ead0935c95e80e166b16dd92b4eb4"));
+        assert_eq!(block(1), hex("d23513162b02d0f72a43a2fe4a5f97ab"));
+        assert_eq!(block(2), hex("41e95b3bb0a2e8dd477901e4fca894c0"));
+        assert_eq!(block(0xfeff), hex("ec8cdf7398607cb0f2d21675ea9ea1e4"));
+        assert_eq!(block(0xff00), hex("362b7c3c6773516318a077d7fc5073ae"));
+        assert_eq!(block(0xff01), hex("6a2cc3787889374fbeb4c81b17ba6c44"));
+    }
+
+    #[test]
+    fn the_key_derivation_is_rfc_3711_appendix_b_3() {
+        let master = MasterKey::new(
+            Suite::AesCm128HmacSha1_80,
+            &hex("e1f97a0d3e018be0d64fa32c06de4139"),
+            &hex("0ec675ad498afeebb6960b3aabe6"),
+        );
+        let kdf = Kdf::new(&master.unwrap());
+        kdf.encryption_key(Protocol::Rtp, 16, |key| {
+            assert_eq!(key, hex("c61e7a93744f39ee10734afe3ff7a087"));
+        });
+        assert_eq!(kdf.salt::<14>(Protocol::Rtp)[..], hex("30cbbc08863d8c85d49db34a9ae1"));
+        let whole = "cebe321f6ff7716b6fd4ab49af256a15 6d38baa48f0a0acf3c34e2359e6cdbce
+             e049646c43d9327ad175578ef7227098 6371c10c9a369ac2f94a8c5fbcdddc25
+             6d6e919a48b610ef17c2041e47403576 6b68642c59bbfc2f34db60dbdfb2";
+        assert_eq!(kdf.authentication_key::<94>(Protocol::Rtp)[..], hex(whole));
+    }
+
+    #[test]
+    fn the_key_derivation_of_a_256_bit_key_is_rfc_6188_section_7_2() {
+        let prf = Kdf::from_parts(
+            &hex("f0f04914b513f2763a1b1fa130f10e2998f6f6e43e4309d1e622a0e332b9f1b6"),
+            &hex("3b04803de51ee7c96423ab5b78d2"),
+        );
+        prf.encryption_key(Protocol::Rtp, 32, |key| {
+            let expected = "5ba1064e30ec51613cad926c5a28ef731ec7fb397f70a960653caf06554cd8c4";
+            assert_eq!(key, hex(expected));
+        });
+        assert_eq!(prf.salt::<14>(Protocol::Rtp)[..], hex("fa31791685ca444a9e07c6c64e93"));
+        assert_eq!(
+            prf.authentication_key::<20>(Protocol::Rtp)[..],
+            hex("fd9c32d39ed5fbb5a9dc96b30818454d1313dc05")
+        );
+    }
+}
