@@ -100,6 +100,18 @@ pub const SSRCS_PER_STREAM: usize = 16;
 pub const UFRAG_MAX: usize = 256;
 /// Bytes of an ICE password, longest that is accepted (RFC 8839 §5.4).
 pub const PASSWORD_MAX: usize = 256;
+/// Payload types that one route maps.
+pub const PAYLOADS_PER_ROUTE: usize = 24;
+/// Header extensions that one route maps.
+pub const EXTENSIONS_PER_ROUTE: usize = 16;
+/// Source SSRCs that one route tells apart, the latest ones.
+pub const SEGMENTS_PER_ROUTE: usize = 4;
+/// Bytes of all header extensions of a rewritten packet.
+pub const EXTENSIONS_MAX: usize = 256;
+/// Bytes of an RTCP packet that the node writes.
+pub const RTCP_MAX: usize = 1200;
+/// Arrivals that transport-wide feedback remembers per transport (a power of two).
+pub const ARRIVALS_WINDOW: usize = 1024;
 
 const _: () = assert!(FRAME_SIZE.is_power_of_two());
 const _: () = assert!(HEAD_ROOM >= 128 && TAIL_ROOM >= 148);
@@ -108,3 +120,5 @@ const _: () = assert!(COMMAND_RING + LEGS_PER_WORKER_CEILING <= u16::MAX as usiz
 const _: () = assert!(SOCKETS_PER_WORKER <= u16::MAX as usize);
 const _: () = assert!(SINKS_PER_LEG <= u8::MAX as usize && STREAMS_PER_LEG <= u8::MAX as usize);
 const _: () = assert!(RX_BATCH <= FRAMES_FLOOR);
+const _: () = assert!(RTCP_MAX <= PAYLOAD_MAX && RTCP_MAX.is_multiple_of(4));
+const _: () = assert!(ARRIVALS_WINDOW.is_power_of_two() && ARRIVALS_WINDOW < 8192);

@@ -123,6 +123,8 @@ drop_reasons! {
     SinkNotReady = "sink_not_ready",
     /// The sink's leg did not negotiate the packet's codec.
     CodecUnmapped = "codec_unmapped",
+    /// The packet is from before the sink's latest change of source, or far from its neighbours.
+    SourceOld = "source_old",
     /// The rewritten header does not fit the head room or the packet.
     RewriteRoom = "rewrite_room",
     /// The RTCP packet is malformed.
