@@ -15,6 +15,12 @@ impl Nanos {
         Self(ms * 1_000_000)
     }
 
+    /// `ns` nanoseconds later; the far end of the clock at most.
+    #[must_use]
+    pub const fn plus(self, ns: u64) -> Self {
+        Self(self.0.saturating_add(ns))
+    }
+
     /// Nanoseconds since `earlier`, 0 if that lies ahead.
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)

@@ -1,0 +1,550 @@
+//! The few STUN messages that the packet path speaks: Binding with ICE's attributes (RFC 8489,
+//! RFC 8445 §16.1), read without a copy and written in place.
+//!
+//! ```text
+//!  0                   1                   2                   3
+//! |0 0|   method and class        |        message length         |
+//! |                         magic cookie                          |
+//! |                 transaction id (96 bits)                      |
+//! |  attributes: type, length, value padded to 4 bytes            |
+//! ```
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use arrayvec::ArrayVec;
+use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
+use subtle::ConstantTimeEq;
+
+use crate::config::UFRAG_MAX;
+use crate::error::DropReason;
+
+/// Bytes of the message header.
+pub const HEADER_LEN: usize = 20;
+/// Bytes 4 to 8 of every message (RFC 8489 §5).
+pub const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+/// The method of every check.
+pub const BINDING: u16 = 0x001;
+/// Unknown attributes that are remembered per message; further ones are not named in the answer.
+pub const UNKNOWN_ATTRIBUTES: usize = 8;
+/// Bytes of the longest message that is written: a check with two ufrags of [`UFRAG_MAX`].
+pub const MESSAGE_MAX: usize = HEADER_LEN
+    + ATTRIBUTE_HEADER
+    + (2 * UFRAG_MAX + 1).next_multiple_of(4)
+    + (ATTRIBUTE_HEADER + 4)
+    + (ATTRIBUTE_HEADER + 8)
+    + ATTRIBUTE_HEADER
+    + INTEGRITY_LEN
+    + FINGERPRINT_LEN;
+
+const ATTRIBUTE_HEADER: usize = 4;
+const TAG_LEN: usize = 20;
+const INTEGRITY_LEN: usize = ATTRIBUTE_HEADER + TAG_LEN;
+const FINGERPRINT_LEN: usize = ATTRIBUTE_HEADER + 4;
+const FINGERPRINT_XOR: u32 = 0x5354_554e;
+
+/// Attribute types (RFC 8489 §18.3, RFC 8445 §16.1).
+mod attribute {
+    pub(super) const MAPPED_ADDRESS: u16 = 0x0001;
+    pub(super) const USERNAME: u16 = 0x0006;
+    pub(super) const MESSAGE_INTEGRITY: u16 = 0x0008;
+    pub(super) const ERROR_CODE: u16 = 0x0009;
+    pub(super) const UNKNOWN_ATTRIBUTES: u16 = 0x000a;
+    pub(super) const REALM: u16 = 0x0014;
+    pub(super) const NONCE: u16 = 0x0015;
+    pub(super) const MESSAGE_INTEGRITY_SHA256: u16 = 0x001c;
+    pub(super) const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+    pub(super) const PRIORITY: u16 = 0x0024;
+    pub(super) const USE_CANDIDATE: u16 = 0x0025;
+    pub(super) const FINGERPRINT: u16 = 0x8028;
+    pub(super) const ICE_CONTROLLED: u16 = 0x8029;
+    pub(super) const ICE_CONTROLLING: u16 = 0x802a;
+    /// Renomination; libwebrtc sends it in the place of USE-CANDIDATE.
+    pub(super) const NOMINATION: u16 = 0xc001;
+    /// From here on an attribute may be ignored (RFC 8489 §14).
+    pub(super) const COMPREHENSION_OPTIONAL: u16 = 0x8000;
+}
+
+/// What a message is (RFC 8489 §5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Wants an answer.
+    Request,
+    /// Wants none.
+    Indication,
+    /// Answers a request.
+    Success,
+    /// Refuses a request.
+    Error,
+}
+
+/// Ties an answer to its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct TransactionId(pub [u8; 12]);
+
+/// The role that an agent claims in a check, with its tie-breaker (RFC 8445 §7.1.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It nominates.
+    Controlling(u64),
+    /// It follows.
+    Controlled(u64),
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// 400: username or integrity is missing.
+    BadRequest,
+    /// 401: the integrity is wrong.
+    Unauthenticated,
+    /// 420: an attribute that must be understood is not.
+    UnknownAttribute,
+    /// 487: both agents have the same role (RFC 8445 §7.3.1.1).
+    RoleConflict,
+}
+
+impl ErrorCode {
+    /// Its number.
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::Unauthenticated => 401,
+            Self::UnknownAttribute => 420,
+            Self::RoleConflict => 487,
+        }
+    }
+
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::BadRequest => "Bad Request",
+            Self::Unauthenticated => "Unauthenticated",
+            Self::UnknownAttribute => "Unknown Attribute",
+            Self::RoleConflict => "Role Conflict",
+        }
+    }
+}
+
+/// A short-term password, absorbed into HMAC-SHA1 once so that a message costs its own bytes only.
+///
+/// Never printed, zeroized when dropped.
+#[derive(Clone)]
+pub struct IntegrityKey(Hmac<Sha1>);
+
+impl IntegrityKey {
+    /// From a password as it stands in the SDP (RFC 8489 §9.1.1).
+    ///
+    /// # Panics
+    /// Never: HMAC takes a key of any length.
+    pub fn new(password: &str) -> Self {
+        Self::from_secret(password.as_bytes())
+    }
+
+    /// From secret bytes.
+    pub(crate) fn from_secret(secret: &[u8]) -> Self {
+        Self(Hmac::new_from_slice(secret).expect("HMAC takes a key of any length"))
+    }
+
+    /// HMAC-SHA1 over the parts, one after the other.
+    pub(crate) fn tag(&self, parts: &[&[u8]]) -> [u8; TAG_LEN] {
+        let mut mac = self.0.clone();
+        for part in parts {
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl fmt::Debug for IntegrityKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IntegrityKey(..)")
+    }
+}
+
+/// Whether `datagram` has the frame of a STUN message: two zero bits, the cookie, and a length that
+/// is a multiple of 4 and ends where the datagram ends (RFC 8489 §5).
+pub fn is_framed(datagram: &[u8]) -> bool {
+    let Some(header) = datagram.first_chunk::<HEADER_LEN>() else { return false };
+    let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    header[0] & 0xc0 == 0
+        && header[4..8] == MAGIC_COOKIE
+        && length.is_multiple_of(4)
+        && HEADER_LEN + length == datagram.len()
+}
+
+/// A checked view of a message. Of an attribute that comes twice, the first counts (RFC 8489 §14).
+#[derive(Debug, Clone)]
+pub struct Message<'m> {
+    bytes: &'m [u8],
+    /// Request, indication or answer.
+    pub class: Class,
+    /// Method, 12 bits; only [`BINDING`] is spoken here.
+    pub method: u16,
+    /// What ties request and answer.
+    pub transaction: TransactionId,
+    /// USERNAME; in a check the receiver's ufrag, a colon, the sender's.
+    pub username: Option<&'m [u8]>,
+    /// PRIORITY of a peer-reflexive candidate that would be learnt from this check.
+    pub priority: Option<u32>,
+    /// Whether USE-CANDIDATE is there.
+    pub use_candidate: bool,
+    /// ICE-CONTROLLING or ICE-CONTROLLED.
+    pub role: Option<Role>,
+    /// NOMINATION; the highest counts.
+    pub nomination: Option<u32>,
+    /// XOR-MAPPED-ADDRESS.
+    pub mapped: Option<SocketAddr>,
+    /// Number of ERROR-CODE, 300 to 699.
+    pub error: Option<u16>,
+    /// Attributes that must be understood and are not, as far as they fit.
+    pub unknown: ArrayVec<u16, UNKNOWN_ATTRIBUTES>,
+    integrity_at: Option<usize>,
+    fingerprint_at: Option<usize>,
+}
+
+impl<'m> Message<'m> {
+    /// Parses a whole datagram. Nothing in it is authenticated by that.
+    ///
+    /// # Errors
+    /// [`DropReason::StunMalformed`] if the header, an attribute's length or a known attribute's
+    /// value is wrong, or if something follows FINGERPRINT.
+    pub fn parse(bytes: &'m [u8]) -> Result<Self, DropReason> {
+        if !is_framed(bytes) {
+            return Err(DropReason::StunMalformed);
+        }
+        let kind = u16::from_be_bytes([bytes[0], bytes[1]]);
+        let mut transaction = TransactionId::default();
+        transaction.0.copy_from_slice(&bytes[8..HEADER_LEN]);
+        let mut message = Self {
+            bytes,
+            class: class_of(kind),
+            method: method_of(kind),
+            transaction,
+            username: None,
+            priority: None,
+            use_candidate: false,
+            role: None,
+            nomination: None,
+            mapped: None,
+            error: None,
+            unknown: ArrayVec::new(),
+            integrity_at: None,
+            fingerprint_at: None,
+        };
+        message.read_attributes().ok_or(DropReason::StunMalformed)?;
+        Ok(message)
+    }
+
+    /// Whether MESSAGE-INTEGRITY is there.
+    pub fn has_integrity(&self) -> bool {
+        self.integrity_at.is_some()
+    }
+
+    /// Whether MESSAGE-INTEGRITY is there and right (RFC 8489 §14.5).
+    pub fn verify_integrity(&self, key: &IntegrityKey) -> bool {
+        let Some(at) = self.integrity_at else { return false };
+        let length = (at + INTEGRITY_LEN - HEADER_LEN) as u16;
+        let expected = key.tag(&[&self.bytes[..2], &length.to_be_bytes(), &self.bytes[4..at]]);
+        let value = at + ATTRIBUTE_HEADER;
+        expected.ct_eq(&self.bytes[value..value + TAG_LEN]).into()
+    }
+
+    /// Whether FINGERPRINT is right or not there (RFC 8489 §14.7).
+    pub fn fingerprint_holds(&self) -> bool {
+        self.fingerprint_at.is_none_or(|at| {
+            self.bytes[at + ATTRIBUTE_HEADER..] == fingerprint(&self.bytes[..at]).to_be_bytes()
+        })
+    }
+
+    fn read_attributes(&mut self) -> Option<()> {
+        let mut at = HEADER_LEN;
+        while at < self.bytes.len() {
+            let head: &[u8; 4] = self.bytes[at..].first_chunk()?;
+            let kind = u16::from_be_bytes([head[0], head[1]]);
+            let len = usize::from(u16::from_be_bytes([head[2], head[3]]));
+            let value = self.bytes.get(at + ATTRIBUTE_HEADER..)?.get(..len)?;
+            if self.fingerprint_at.is_some() {
+                return None;
+            }
+            self.read_attribute(kind, value, at)?;
+            at += ATTRIBUTE_HEADER + len.next_multiple_of(4);
+        }
+        Some(())
+    }
+
+    fn read_attribute(&mut self, kind: u16, value: &'m [u8], at: usize) -> Option<()> {
+        use attribute as a;
+        if kind == a::FINGERPRINT {
+            value.len().eq(&4).then(|| self.fingerprint_at = Some(at))?;
+            return Some(());
+        }
+        if self.integrity_at.is_some() {
+            // Whatever follows the integrity could have been added on the way.
+            return Some(());
+        }
+        match kind {
+            a::MESSAGE_INTEGRITY => {
+                value.len().eq(&TAG_LEN).then(|| self.integrity_at = Some(at))?;
+            }
+            a::USERNAME => _ = self.username.get_or_insert(value),
+            a::PRIORITY => _ = self.priority.get_or_insert(be_u32(value)?),
+            a::USE_CANDIDATE => self.use_candidate = true,
+            a::ICE_CONTROLLING => _ = self.role.get_or_insert(Role::Controlling(be_u64(value)?)),
+            a::ICE_CONTROLLED => _ = self.role.get_or_insert(Role::Controlled(be_u64(value)?)),
+            a::NOMINATION => _ = self.nomination.get_or_insert(be_u32(value)?),
+            a::XOR_MAPPED_ADDRESS => {
+                _ = self.mapped.get_or_insert(unxor(value, self.transaction)?);
+            }
+            a::ERROR_CODE => _ = self.error.get_or_insert(error_number(value)?),
+            // These mean nothing in a check, but are no reason to refuse one.
+            a::MAPPED_ADDRESS
+            | a::UNKNOWN_ATTRIBUTES
+            | a::REALM
+            | a::NONCE
+            | a::MESSAGE_INTEGRITY_SHA256 => {}
+            unknown if unknown < a::COMPREHENSION_OPTIONAL => {
+                _ = self.unknown.try_push(unknown);
+            }
+            _ => {}
+        }
+        Some(())
+    }
+}
+
+/// Writes a Binding success response and says how long it is; `None` if `out` is too short.
+///
+/// `source` is the request's source as seen here. Without a key the answer is the plain one of a
+/// STUN server (RFC 8489 §7.3.1).
+pub fn write_binding_success(
+    out: &mut [u8],
+    transaction: TransactionId,
+    source: SocketAddr,
+    key: Option<&IntegrityKey>,
+) -> Option<usize> {
+    let mut writer = Writer::begin(out, Class::Success, transaction)?;
+    let (family, port, address, len) = xor(source, transaction);
+    writer.attribute(
+        attribute::XOR_MAPPED_ADDRESS,
+        &[&[0, family], &port.to_be_bytes(), &address[..len]],
+    )?;
+    writer.finish(key)
+}
+
+/// Writes a Binding error response and says how long it is; `None` if `out` is too short.
+///
+/// `unknown` is named in UNKNOWN-ATTRIBUTES where it is not empty (RFC 8489 §14.9).
+pub fn write_binding_error(
+    out: &mut [u8],
+    transaction: TransactionId,
+    code: ErrorCode,
+    unknown: &ArrayVec<u16, UNKNOWN_ATTRIBUTES>,
+    key: Option<&IntegrityKey>,
+) -> Option<usize> {
+    let mut writer = Writer::begin(out, Class::Error, transaction)?;
+    let [class, number] = [(code.number() / 100) as u8, (code.number() % 100) as u8];
+    writer.attribute(attribute::ERROR_CODE, &[&[0, 0, class, number], code.reason().as_bytes()])?;
+    if !unknown.is_empty() {
+        let names: ArrayVec<[u8; 2], UNKNOWN_ATTRIBUTES> =
+            unknown.iter().map(|kind| kind.to_be_bytes()).collect();
+        writer.attribute(attribute::UNKNOWN_ATTRIBUTES, &[names.as_flattened()])?;
+    }
+    writer.finish(key)
+}
+
+/// A connectivity check to be written (RFC 8445 §7.2.2).
+#[derive(Debug, Clone, Copy)]
+pub struct Check<'c> {
+    /// What ties the answer to it.
+    pub transaction: TransactionId,
+    /// The far side's ufrag.
+    pub remote_ufrag: &'c str,
+    /// The node's ufrag.
+    pub local_ufrag: &'c str,
+    /// PRIORITY.
+    pub priority: u32,
+    /// The node's role and tie-breaker.
+    pub role: Role,
+    /// Whether it nominates.
+    pub use_candidate: bool,
+    /// The far side's password.
+    pub key: &'c IntegrityKey,
+}
+
+/// Writes a Binding request and says how long it is; `None` if `out` is too short
+/// ([`MESSAGE_MAX`] bytes always suffice for ufrags of legal length).
+pub fn write_binding_request(out: &mut [u8], check: &Check<'_>) -> Option<usize> {
+    let mut writer = Writer::begin(out, Class::Request, check.transaction)?;
+    writer.attribute(
+        attribute::USERNAME,
+        &[check.remote_ufrag.as_bytes(), b":", check.local_ufrag.as_bytes()],
+    )?;
+    writer.attribute(attribute::PRIORITY, &[&check.priority.to_be_bytes()])?;
+    let (kind, tie_breaker) = match check.role {
+        Role::Controlling(tie_breaker) => (attribute::ICE_CONTROLLING, tie_breaker),
+        Role::Controlled(tie_breaker) => (attribute::ICE_CONTROLLED, tie_breaker),
+    };
+    writer.attribute(kind, &[&tie_breaker.to_be_bytes()])?;
+    if check.use_candidate {
+        writer.attribute(attribute::USE_CANDIDATE, &[])?;
+    }
+    writer.finish(Some(check.key))
+}
+
+/// A message under construction. The length in its header is right after every attribute.
+struct Writer<'o> {
+    out: &'o mut [u8],
+    len: usize,
+}
+
+impl<'o> Writer<'o> {
+    fn begin(out: &'o mut [u8], class: Class, transaction: TransactionId) -> Option<Self> {
+        let header = out.first_chunk_mut::<HEADER_LEN>()?;
+        header[..2].copy_from_slice(&binding(class).to_be_bytes());
+        header[2..4].fill(0);
+        header[4..8].copy_from_slice(&MAGIC_COOKIE);
+        header[8..].copy_from_slice(&transaction.0);
+        Some(Self { out, len: HEADER_LEN })
+    }
+
+    /// Appends an attribute whose value is the parts, one after the other.
+    fn attribute(&mut self, kind: u16, parts: &[&[u8]]) -> Option<()> {
+        let value_len: usize = parts.iter().map(|part| part.len()).sum();
+        let end = self.len + ATTRIBUTE_HEADER + value_len.next_multiple_of(4);
+        let length = u16::try_from(end - HEADER_LEN).ok()?;
+        let place = self.out.get_mut(self.len..end)?;
+        let (head, mut rest) = place.split_at_mut(ATTRIBUTE_HEADER);
+        head[..2].copy_from_slice(&kind.to_be_bytes());
+        head[2..].copy_from_slice(&u16::try_from(value_len).ok()?.to_be_bytes());
+        for part in parts {
+            let (here, behind) = rest.split_at_mut(part.len());
+            here.copy_from_slice(part);
+            rest = behind;
+        }
+        rest.fill(0);
+        self.out[2..4].copy_from_slice(&length.to_be_bytes());
+        self.len = end;
+        Some(())
+    }
+
+    /// Appends MESSAGE-INTEGRITY, if there is a key, and FINGERPRINT.
+    fn finish(mut self, key: Option<&IntegrityKey>) -> Option<usize> {
+        if let Some(key) = key {
+            let covered = self.len;
+            self.attribute(attribute::MESSAGE_INTEGRITY, &[&[0; TAG_LEN]])?;
+            let tag = key.tag(&[&self.out[..covered]]);
+            self.out[covered + ATTRIBUTE_HEADER..self.len].copy_from_slice(&tag);
+        }
+        let covered = self.len;
+        self.attribute(attribute::FINGERPRINT, &[&[0; 4]])?;
+        let crc = fingerprint(&self.out[..covered]);
+        self.out[covered + ATTRIBUTE_HEADER..self.len].copy_from_slice(&crc.to_be_bytes());
+        Some(self.len)
+    }
+}
+
+/// The class bits lie inside the method's (RFC 8489 §5, figure 3).
+const fn class_of(kind: u16) -> Class {
+    match kind & 0x0110 {
+        0x0000 => Class::Request,
+        0x0010 => Class::Indication,
+        0x0100 => Class::Success,
+        _ => Class::Error,
+    }
+}
+
+const fn method_of(kind: u16) -> u16 {
+    (kind & 0x000f) | (kind & 0x00e0) >> 1 | (kind & 0x3e00) >> 2
+}
+
+const fn binding(class: Class) -> u16 {
+    BINDING
+        | match class {
+            Class::Request => 0x0000,
+            Class::Indication => 0x0010,
+            Class::Success => 0x0100,
+            Class::Error => 0x0110,
+        }
+}
+
+fn be_u32(value: &[u8]) -> Option<u32> {
+    value.try_into().ok().map(u32::from_be_bytes)
+}
+
+fn be_u64(value: &[u8]) -> Option<u64> {
+    value.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// Hundreds and rest of ERROR-CODE (RFC 8489 §14.8).
+fn error_number(value: &[u8]) -> Option<u16> {
+    let [_, _, class, number] = *value.first_chunk()?;
+    let class = class & 0x07;
+    ((3..=6).contains(&class) && number < 100).then(|| u16::from(class) * 100 + u16::from(number))
+}
+
+/// What addresses are masked with: the cookie, then the transaction id (RFC 8489 §14.2).
+fn mask(transaction: TransactionId) -> [u8; 16] {
+    let mut mask = [0; 16];
+    mask[..4].copy_from_slice(&MAGIC_COOKIE);
+    mask[4..].copy_from_slice(&transaction.0);
+    mask
+}
+
+const PORT_MASK: u16 = u16::from_be_bytes([MAGIC_COOKIE[0], MAGIC_COOKIE[1]]);
+const FAMILY_V4: u8 = 1;
+const FAMILY_V6: u8 = 2;
+
+/// Family, masked port, masked address and the address's length. An IPv4 address that a dual-stack
+/// socket reports as mapped goes out as IPv4, which is how the far side knows itself.
+fn xor(source: SocketAddr, transaction: TransactionId) -> (u8, u16, [u8; 16], usize) {
+    let mut address = mask(transaction);
+    let mut apply = |octets: &[u8]| {
+        address.iter_mut().zip(octets).for_each(|(masked, octet)| *masked ^= octet);
+        octets.len()
+    };
+    let (family, len) = match source.ip().to_canonical() {
+        IpAddr::V4(ip) => (FAMILY_V4, apply(&ip.octets())),
+        IpAddr::V6(ip) => (FAMILY_V6, apply(&ip.octets())),
+    };
+    (family, source.port() ^ PORT_MASK, address, len)
+}
+
+fn unxor(value: &[u8], transaction: TransactionId) -> Option<SocketAddr> {
+    let (&[_, family, high, low], masked) = value.split_first_chunk()?;
+    let port = u16::from_be_bytes([high, low]) ^ PORT_MASK;
+    let mut address = mask(transaction);
+    address.iter_mut().zip(masked).for_each(|(octet, masked)| *octet ^= masked);
+    let ip = match (family, masked.len()) {
+        (FAMILY_V4, 4) => Ipv4Addr::new(address[0], address[1], address[2], address[3]).into(),
+        (FAMILY_V6, 16) => Ipv6Addr::from(address).into(),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
+/// CRC-32 of ITU-T V.42, masked so that it differs from other protocols' (RFC 8489 §14.7).
+fn fingerprint(bytes: &[u8]) -> u32 {
+    let crc = bytes
+        .iter()
+        .fold(u32::MAX, |crc, byte| CRC_TABLE[usize::from(crc as u8 ^ byte)] ^ (crc >> 8));
+    !crc ^ FINGERPRINT_XOR
+}
+
+const CRC_TABLE: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut index = 0;
+    while index < table.len() {
+        let mut entry = index as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            entry = if entry & 1 == 1 { 0xedb8_8320 ^ (entry >> 1) } else { entry >> 1 };
+            bit += 1;
+        }
+        table[index] = entry;
+        index += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests;
