@@ -2,9 +2,11 @@
 
 use std::ops::ControlFlow;
 
+use arrayvec::ArrayVec;
+
 use crate::command::{Command, Event, Refusal, Returned, SinkId, StreamId, Ticket, TransportId};
 use crate::command::{PuntKind, SocketId};
-use crate::config::{COMMANDS_PER_TURN, HEAD_ROOM, PAYLOAD_MAX};
+use crate::config::{COMMANDS_PER_TURN, HEAD_ROOM, PAIRS_PER_TRANSPORT, PAYLOAD_MAX};
 use crate::hop::HopKind;
 use crate::hop::Hop;
 use crate::packet::Nanos;
@@ -106,12 +108,12 @@ impl Worker {
             Command::SetRemote { transport, remote } => {
                 outcome(self.set_remote(transport, remote))
             }
-            Command::InstallPair { transport, remote, nominated } => {
-                outcome(self.install_pair(transport, remote, nominated))
+            Command::InstallPair { transport, socket, remote, nominated } => {
+                outcome(self.install_pair(transport, (socket, remote), nominated))
             }
-            Command::SetRemoteCredentials { transport, credentials } => {
+            Command::SetRemoteCredentials { transport, mut credentials } => {
                 let consent = self.transport(transport).and_then(|t| t.consent.as_mut());
-                let result = consent.ok_or(Refusal::Gone).map(|c| c.set_remote(&credentials));
+                let result = consent.ok_or(Refusal::Gone).map(|c| c.set_remote(&mut credentials));
                 (result, Returned::Credentials(credentials))
             }
             Command::SetStream { stream, state } => self.set_stream(stream, state),
@@ -139,11 +141,14 @@ impl Worker {
             Command::SetSource { sink, source, map } => {
                 let target = self.tables.leg_mut(sink.leg);
                 let target = target.and_then(|leg| leg.sinks.get_mut(usize::from(sink.index)));
-                let result = target.ok_or(Refusal::Gone).map(|target| {
-                    target.source = source;
-                    target.route.set_source(&map);
-                });
-                (result, Returned::Map(map))
+                match target {
+                    Some(target) => {
+                        target.route.set_source(&map);
+                        let old = std::mem::replace(&mut target.source, source);
+                        (Ok(()), Returned::Source(map, old))
+                    }
+                    None => (Err(Refusal::Gone), Returned::Source(map, source)),
+                }
             }
             Command::Transmit { socket, remote, bytes } => {
                 let result = self.transmit(socket, remote, &bytes);
@@ -205,11 +210,10 @@ impl Worker {
     fn install_pair(
         &mut self,
         id: TransportId,
-        remote: std::net::SocketAddr,
+        (socket, remote): (SocketId, std::net::SocketAddr),
         nominated: bool,
     ) -> Result<(), Refusal> {
         let transport = self.transport(id).ok_or(Refusal::Gone)?;
-        let socket = transport.socket;
         if transport.consent.is_none() {
             return Err(Refusal::Misuse);
         }
@@ -218,11 +222,16 @@ impl Worker {
         let transport = self.transport(id).ok_or(Refusal::Gone)?;
         let consent = transport.consent.as_mut().ok_or(Refusal::Misuse)?;
         let evicted = consent.install(remote, nominated, now)?;
+        let is_out = |path: &(SocketId, _)| Some(path.1) == evicted || path.1 == remote;
+        let out: ArrayVec<_, PAIRS_PER_TRANSPORT> =
+            transport.paths.iter().copied().filter(is_out).collect();
+        transport.paths.retain(|path| !is_out(path));
+        transport.paths.push((socket, remote));
         if nominated {
-            transport.remote = Some(remote);
+            transport.turn_to(remote);
         }
-        if let Some(evicted) = evicted {
-            self.tables.unbind(socket, evicted, id);
+        for (from, gone) in out.into_iter().filter(|path| *path != (socket, remote)) {
+            self.tables.unbind(from, gone, id);
         }
         if nominated {
             self.refresh_sinks(id);
@@ -254,18 +263,17 @@ impl Worker {
         if let Err(refusal) = leg.check_transports(state.transport, state.rtcp_transport) {
             return (Err(refusal), Returned::Stream(state));
         }
-        match leg.streams.get_mut(usize::from(id.index)) {
-            Some(place) => {
-                state.inherit(place);
-                (Ok(()), Returned::Stream(std::mem::replace(place, state)))
-            }
-            None if usize::from(id.index) == leg.streams.len() => {
-                match leg.streams.try_push(state) {
-                    Ok(()) => DONE,
-                    Err(full) => (Err(Refusal::Full), Returned::Stream(full.element())),
-                }
-            }
-            None => (Err(Refusal::Misuse), Returned::Stream(state)),
+        let (index, count) = (usize::from(id.index), leg.streams.len());
+        if let Some(place) = leg.streams.get_mut(index) {
+            state.inherit(place);
+            return (Ok(()), Returned::Stream(std::mem::replace(place, state)));
+        }
+        if index > count {
+            return (Err(Refusal::Misuse), Returned::Stream(state));
+        }
+        match leg.streams.try_push(state) {
+            Ok(()) => DONE,
+            Err(full) => (Err(Refusal::Full), Returned::Stream(full.element())),
         }
     }
 
@@ -276,16 +284,19 @@ impl Worker {
         if let Err(refusal) = leg.check_transports(state.transport, state.rtcp_transport) {
             return (Err(refusal), Returned::Sink(state));
         }
-        match leg.sinks.get_mut(usize::from(id.index)) {
-            Some(place) if place.counters.packets + place.counters.rtx_packets == 0 => {
-                (Ok(()), Returned::Sink(std::mem::replace(place, state)))
+        let (index, count) = (usize::from(id.index), leg.sinks.len());
+        if let Some(place) = leg.sinks.get_mut(index) {
+            if place.counters.packets + place.counters.rtx_packets > 0 {
+                return (Err(Refusal::Taken), Returned::Sink(state));
             }
-            Some(_) => (Err(Refusal::Taken), Returned::Sink(state)),
-            None if usize::from(id.index) == leg.sinks.len() => match leg.sinks.try_push(state) {
-                Ok(()) => DONE,
-                Err(full) => (Err(Refusal::Full), Returned::Sink(full.element())),
-            },
-            None => (Err(Refusal::Misuse), Returned::Sink(state)),
+            return (Ok(()), Returned::Sink(std::mem::replace(place, state)));
+        }
+        if index > count {
+            return (Err(Refusal::Misuse), Returned::Sink(state));
+        }
+        match leg.sinks.try_push(state) {
+            Ok(()) => DONE,
+            Err(full) => (Err(Refusal::Full), Returned::Sink(full.element())),
         }
     }
 
@@ -318,7 +329,8 @@ impl Worker {
         let mut place = 0;
         while let Some(leg) = self.tables.leg_mut(id.leg) {
             let Some(sink) = leg.sinks.get(place) else { return };
-            let source = sink.source.filter(|_| sink.transport == id.index);
+            let source = sink.source.as_ref().filter(|_| sink.transport == id.index);
+            let source = source.map(|source| source.stream);
             place += 1;
             if let Some(stream) = source {
                 self.want_key_frame(stream);

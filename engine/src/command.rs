@@ -113,6 +113,8 @@ pub enum Command {
     InstallPair {
         /// The transport, which has ICE.
         transport: TransportId,
+        /// The socket that it came in on.
+        socket: SocketId,
         /// The far address as seen.
         remote: SocketAddr,
         /// Whether media goes there from now on.
@@ -173,8 +175,8 @@ pub enum Command {
     SetSource {
         /// The sink.
         sink: SinkId,
-        /// Its stream, on any worker; `None` silences the sink.
-        source: Option<StreamId>,
+        /// What feeds it; `None` silences the sink.
+        source: Option<Box<Source>>,
         /// Numbers of the source's leg to numbers of the sink's leg.
         map: Box<RouteMap>,
     },
@@ -258,8 +260,8 @@ pub enum Returned {
     HopTo(Box<HopSender>),
     /// A refused end of a ring.
     HopFrom(Box<HopReceiver>),
-    /// The applied or refused map.
-    Map(Box<RouteMap>),
+    /// The applied or refused map, and the source before.
+    Source(Box<RouteMap>, Option<Box<Source>>),
     /// The reading asked for.
     Worker(Box<WorkerReading>),
     /// The reading asked for.
@@ -448,6 +450,19 @@ pub struct StreamSpec {
     pub payload_types: Vec<PayloadType>,
     /// Whether it starts on hold.
     pub paused: bool,
+}
+
+/// What feeds a sink, and how feedback about the sink is addressed to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The stream, on any worker.
+    pub stream: StreamId,
+    /// The SSRC that the node reports under to the stream's leg.
+    pub own_ssrc: u32,
+    /// The node's canonical name there.
+    pub cname: String,
+    /// Whether that leg takes RTCP that does not begin with a report (RFC 5506).
+    pub reduced_size: bool,
 }
 
 /// What the node sends to a leg on one m-line, in the node's own name.

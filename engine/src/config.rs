@@ -90,8 +90,6 @@ pub const EARLY_DTLS_MAX: usize = 64;
 pub const MID_MAX: usize = 16;
 /// Bytes of a ufrag of the node's own, longest: it is a key of the worker's table.
 pub const LOCAL_UFRAG_MAX: usize = 32;
-/// Bytes of a canonical name, longest (RFC 3550 §6.5 allows 255; ours are random and short).
-pub const CNAME_MAX: usize = 64;
 /// Payload types of one stream.
 pub const PAYLOAD_TYPES_PER_STREAM: usize = 32;
 /// SSRCs of one stream, retransmissions included.

@@ -133,8 +133,6 @@ drop_reasons! {
     RtcpUnknown = "rtcp_unknown",
     /// The RTCP packet is about an SSRC that nobody sends.
     RtcpNoTarget = "rtcp_no_target",
-    /// Feedback came faster than it is passed on.
-    RtcpThrottled = "rtcp_throttled",
     /// The ring to the other worker was full or not there.
     HopRing = "hop_ring",
     /// One turn had more to send than a batch holds.

@@ -75,6 +75,11 @@ impl Leg {
         Ok((index, retransmits))
     }
 
+    /// The SSRC that the node reports under to this leg: that of its first sink.
+    pub(crate) fn own_ssrc(&self) -> u32 {
+        self.sinks.first().map_or(1, |sink| sink.counters.ssrc)
+    }
+
     fn find_stream(&mut self, transport: u8, mut test: impl FnMut(&mut Stream) -> bool) -> Option<u8> {
         let position = self.streams.iter_mut().position(|s| s.transport == transport && test(s))?;
         u8::try_from(position).ok()

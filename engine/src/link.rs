@@ -32,7 +32,6 @@ pub struct Link {
     punts: Receiver<Punt>,
     worker_wake: Wake,
     control_wake: Wake,
-    next_ticket: u64,
 }
 
 impl Engine {
@@ -63,7 +62,7 @@ impl Engine {
         core: Option<usize>,
         config: &EngineConfig,
     ) -> Result<Link, StartError> {
-        let failed = |source| StartError::Worker { worker: id.0, core, source };
+        let failed = move |source| StartError::Worker { worker: id.0, core, source };
         let (worker_wake, control_wake) =
             (Wake::new().map_err(failed)?, Wake::new().map_err(failed)?);
         let (command_sender, commands) = command_ring(config.legs_per_worker);
@@ -72,7 +71,7 @@ impl Engine {
         let (report, started) = mpsc::channel();
         let (legs, frames) = (config.legs_per_worker, config.frames_per_worker);
         let (wake, control) = (worker_wake.clone(), control_wake.clone());
-        let Probed { kind, features, .. } = self.probed.clone();
+        let Probed { kind, features, .. } = self.probed;
         let body = move || {
             let set_up = || {
                 if let Some(core) = core {
@@ -107,7 +106,6 @@ impl Engine {
             punts: punt_receiver,
             worker_wake,
             control_wake,
-            next_ticket: 0,
         })
     }
 
@@ -160,9 +158,7 @@ impl Link {
     /// # Errors
     /// The command itself, unchanged, if the ring has no room for new work.
     pub fn send(&mut self, command: Command) -> Result<Ticket, Command> {
-        let ticket = Ticket(self.next_ticket);
-        self.commands.send(ticket, command)?;
-        self.next_ticket += 1;
+        let ticket = self.commands.try_send(command)?;
         self.worker_wake.wake();
         Ok(ticket)
     }

@@ -2,23 +2,20 @@
 
 use arrayvec::ArrayVec;
 
-use crate::command::{MediaKind, Mid, PayloadType, SinkId, SinkSpec, StreamId, StreamSpec};
-use crate::config::{
-    CNAME_MAX, PAYLOAD_TYPES_PER_STREAM, SINKS_PER_STREAM, SSRCS_PER_STREAM,
-};
-use crate::error::DropReason;
+use crate::command::{MediaKind, Mid, PayloadType, SinkId, SinkSpec, Source, StreamSpec};
+use crate::config::{PAYLOAD_TYPES_PER_STREAM, SINKS_PER_STREAM, SSRCS_PER_STREAM};
 use crate::packet::Nanos;
 use crate::route::Route;
-use crate::rtp::{self, RtpHeader};
+use crate::rtp::RtpHeader;
 use crate::stats::MediaCounters;
 
 /// Shortest time between two key frame requests to one source: more would cost the sender more
 /// than the picture gains, and its answer takes a round trip anyway.
 const KEY_FRAME_INTERVAL: Nanos = Nanos::from_millis(200);
 
-/// An SSRC of a stream, and whether it carries retransmissions.
+/// An SSRC that a leg uses for a stream, and whether it carries retransmissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Source {
+struct Sender {
     ssrc: u32,
     retransmits: bool,
 }
@@ -34,7 +31,7 @@ pub struct Stream {
     pub(crate) counters: MediaCounters,
     mid: Option<Mid>,
     mid_extension: Option<u8>,
-    sources: ArrayVec<Source, SSRCS_PER_STREAM>,
+    senders: ArrayVec<Sender, SSRCS_PER_STREAM>,
     payload_types: ArrayVec<PayloadType, PAYLOAD_TYPES_PER_STREAM>,
     reception: Reception,
     key_frame_asked: Nanos,
@@ -45,11 +42,11 @@ impl Stream {
     /// Makes it from plain data; SSRCs and payload types beyond the limits are left out, the
     /// packets they would have named are then dropped as [`DropReason::StreamUnknown`].
     pub fn new(spec: &StreamSpec) -> Self {
-        let mut sources = ArrayVec::new();
+        let mut senders = ArrayVec::new();
         for &(ssrc, rtx) in &spec.ssrcs {
             let named = [Some((ssrc, false)), rtx.map(|rtx| (rtx, true))];
             for (ssrc, retransmits) in named.into_iter().flatten() {
-                let _ = sources.try_push(Source { ssrc, retransmits });
+                let _ = senders.try_push(Sender { ssrc, retransmits });
             }
         }
         Self {
@@ -61,7 +58,7 @@ impl Stream {
             counters: MediaCounters::default(),
             mid: spec.mid.clone(),
             mid_extension: spec.mid_extension,
-            sources,
+            senders,
             payload_types: spec
                 .payload_types
                 .iter()
@@ -80,16 +77,16 @@ impl Stream {
         self.counters = old.counters;
         self.reception = old.reception;
         self.key_frame_asked = old.key_frame_asked;
-        for source in &old.sources {
-            if !self.sources.iter().any(|s| s.ssrc == source.ssrc) {
-                let _ = self.sources.try_push(*source);
+        for sender in &old.senders {
+            if !self.senders.iter().any(|s| s.ssrc == sender.ssrc) {
+                let _ = self.senders.try_push(*sender);
             }
         }
     }
 
     /// Whether `ssrc` is known to be this stream's; if so, whether it carries retransmissions.
     pub(crate) fn owns(&self, ssrc: u32) -> Option<bool> {
-        self.sources.iter().find(|s| s.ssrc == ssrc).map(|s| s.retransmits)
+        self.senders.iter().find(|s| s.ssrc == ssrc).map(|s| s.retransmits)
     }
 
     /// Whether an authenticated packet with an unknown SSRC is this stream's, by MID first (RFC 8843
@@ -98,16 +95,16 @@ impl Stream {
         let Some(payload_type) = self.payload_type(header.payload_type) else { return false };
         if by_mid {
             let (Some(mid), Some(id)) = (&self.mid, self.mid_extension) else { return false };
-            if rtp::read_mid(packet, header, id) != Some(mid.as_slice()) {
+            if header.read_mid(packet, id) != Some(mid.as_slice()) {
                 return false;
             }
         }
-        let source =
-            Source { ssrc: header.ssrc, retransmits: payload_type.retransmits.is_some() };
-        if self.sources.is_full() {
-            self.sources.remove(0);
+        let sender =
+            Sender { ssrc: header.ssrc, retransmits: payload_type.retransmits.is_some() };
+        if self.senders.is_full() {
+            self.senders.remove(0);
         }
-        self.sources.push(source);
+        self.senders.push(sender);
         true
     }
 
@@ -134,7 +131,7 @@ impl Stream {
     /// The SSRC of its media, once known.
     pub(crate) fn media_ssrc(&self) -> Option<u32> {
         match self.counters.ssrc {
-            0 => self.sources.iter().find(|s| !s.retransmits).map(|s| s.ssrc),
+            0 => self.senders.iter().find(|s| !s.retransmits).map(|s| s.ssrc),
             ssrc => Some(ssrc),
         }
     }
@@ -166,14 +163,6 @@ impl Stream {
         Some(ssrc)
     }
 
-    /// Whether a far end's own request may pass now; a request that may not is made up for later.
-    pub(crate) fn admit_key_frame_request(&mut self, now: Nanos) -> Result<(), DropReason> {
-        self.key_frame_wanted = true;
-        match self.key_frame_due(now) {
-            Some(_) => Ok(()),
-            None => Err(DropReason::RtcpThrottled),
-        }
-    }
 }
 
 /// Loss and jitter of one SSRC as RFC 3550 §A.3 and §A.8 count them.
@@ -239,8 +228,8 @@ pub struct Sink {
     pub(crate) kind: MediaKind,
     pub(crate) transport: u8,
     pub(crate) rtcp_transport: u8,
-    pub(crate) cname: ArrayVec<u8, CNAME_MAX>,
-    pub(crate) source: Option<StreamId>,
+    pub(crate) cname: String,
+    pub(crate) source: Option<Box<Source>>,
     pub(crate) route: Route,
     pub(crate) counters: MediaCounters,
 }
@@ -263,7 +252,7 @@ impl Sink {
             kind: spec.kind,
             transport: spec.transport,
             rtcp_transport: spec.rtcp_transport,
-            cname: spec.cname.bytes().take(CNAME_MAX).collect(),
+            cname: spec.cname.clone(),
             source: None,
             route: Route::new(
                 spec.ssrc,

@@ -37,7 +37,7 @@ impl Worker {
         self.blame = Some(id.slot);
         let mut index = 0;
         while let Some(leg) = self.tables.leg_mut(id) {
-            let Some(transport) = leg.transports.get_mut(usize::from(index)) else { break };
+            let Some(transport) = leg.transports.get_mut(index) else { break };
             let socket = transport.socket;
             let tick = transport.consent.as_mut().map(|c| c.tick(now, &mut self.scratch));
             match tick {

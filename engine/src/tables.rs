@@ -113,7 +113,7 @@ impl Tables {
         for (index, transport) in (0u8..).zip(&leg.transports) {
             let transport_id = TransportId { leg: id, index };
             if let Some(consent) = &transport.consent {
-                let name = consent.local_ufrag().iter().copied().collect();
+                let name = consent.local_ufrag().bytes().collect();
                 self.names.insert(name, transport_id);
             }
             if let Some(remote) = transport.remote {
@@ -149,7 +149,7 @@ impl Tables {
             if name.is_empty() || name.len() > LOCAL_UFRAG_MAX {
                 return Err(Refusal::Misuse);
             }
-            if self.names.contains_key(name) {
+            if self.names.contains_key(name.as_bytes()) {
                 return Err(Refusal::Taken);
             }
         }
@@ -162,11 +162,11 @@ impl Tables {
         let leg = self.legs[usize::from(id.slot)].leg.take()?;
         self.count -= 1;
         for (index, transport) in (0u8..).zip(&leg.transports) {
-            for remote in transport.remotes() {
-                self.unbind(transport.socket, remote, TransportId { leg: id, index });
+            for (socket, remote) in transport.pairs() {
+                self.unbind(socket, remote, TransportId { leg: id, index });
             }
             if let Some(consent) = &transport.consent {
-                self.names.remove(consent.local_ufrag());
+                self.names.remove(consent.local_ufrag().as_bytes());
             }
             let learner = &mut self.learners[usize::from(transport.socket.0)];
             if learner.is_some_and(|learner| learner.leg == id) {

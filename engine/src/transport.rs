@@ -5,7 +5,10 @@
 
 use std::net::SocketAddr;
 
+use arrayvec::ArrayVec;
+
 use crate::command::{Security, SocketId, TransportSpec};
+use crate::config::PAIRS_PER_TRANSPORT;
 use crate::consent::Consent;
 use crate::error::DropReason;
 use crate::packet::Nanos;
@@ -29,11 +32,13 @@ pub struct Transport {
     pub(crate) socket: SocketId,
     pub(crate) consent: Option<Consent>,
     pub(crate) remote: Option<SocketAddr>,
+    /// The socket that each installed pair came in on.
+    pub(crate) paths: ArrayVec<(SocketId, SocketAddr), PAIRS_PER_TRANSPORT>,
     pub(crate) security: Security,
     pub(crate) srtp: Option<Box<Srtp>>,
     pub(crate) transport_cc: Option<u8>,
     pub(crate) answers_transport_cc: bool,
-    pub(crate) arrivals: Arrivals,
+    pub(crate) arrivals: Option<Box<Arrivals>>,
     pub(crate) reduced_size: bool,
     pub(crate) learn_remote: bool,
     pub(crate) started: bool,
@@ -49,11 +54,12 @@ impl Transport {
             socket: spec.socket,
             consent: spec.ice.as_ref().map(|ice| Consent::new(ice, tie_breaker)),
             remote: if spec.ice.is_some() { None } else { spec.remote },
+            paths: ArrayVec::new(),
             security: spec.security,
             srtp: keys.map(|keys| Box::new(Srtp::new(&keys.inbound, &keys.outbound))),
             transport_cc: spec.transport_cc,
             answers_transport_cc: false,
-            arrivals: Arrivals::default(),
+            arrivals: spec.transport_cc.map(|_| Box::default()),
             reduced_size: spec.reduced_size,
             learn_remote: spec.learn_remote,
             started: false,
@@ -124,10 +130,18 @@ impl Transport {
         Ok((remote, len))
     }
 
-    /// The far addresses that lead to it.
-    pub(crate) fn remotes(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        let pairs = self.consent.iter().flat_map(Consent::remotes);
-        self.remote.into_iter().chain(pairs)
+    /// The pairs that lead to it.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (SocketId, SocketAddr)> + '_ {
+        let fixed = self.remote.map(|remote| (self.socket, remote));
+        fixed.into_iter().chain(self.paths.iter().copied())
+    }
+
+    /// Sends to `remote` from now on, from the socket that it was heard on.
+    pub(crate) fn turn_to(&mut self, remote: SocketAddr) {
+        if let Some((socket, _)) = self.paths.iter().find(|(_, known)| *known == remote) {
+            self.socket = *socket;
+        }
+        self.remote = Some(remote);
     }
 
     /// Notes a datagram that came from one of its pairs.

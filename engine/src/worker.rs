@@ -316,7 +316,7 @@ impl Worker {
     fn check(&mut self, packet: &Packet, now: Nanos) -> Result<Fate, DropReason> {
         let message = stun::Message::parse(packet.payload(&self.frames))?;
         let by_pair = self.tables.transport_at(packet.socket, packet.remote);
-        let by_name = match message.username() {
+        let by_name = match message.username {
             Some(name) => Some(self.tables.transport_named(name).ok_or(DropReason::StunUnknownUfrag)?),
             None => None,
         };
@@ -325,7 +325,15 @@ impl Worker {
             (_, Some(named)) => self.punt(PuntKind::Stun, named, packet),
             (Some(pair), None) => self.consent(pair, packet, now),
             (None, None) => {
-                let len = stun::write_plain_response(&message, packet.remote, &mut self.scratch)
+                let plain = message.class == stun::Class::Request
+                    && message.method == stun::BINDING
+                    && !message.has_integrity();
+                let len = plain
+                    .then(|| {
+                        let (transaction, source) = (message.transaction, packet.remote);
+                        stun::write_binding_success(&mut self.scratch, transaction, source, None)
+                    })
+                    .flatten()
                     .ok_or(DropReason::StunUnsolicited)?;
                 Ok(Fate::Send(self.reply(packet, len)))
             }
@@ -339,11 +347,11 @@ impl Worker {
         let leg = self.tables.leg_mut(id.leg).ok_or(DropReason::UnknownRemote)?;
         let transport = &mut leg.transports[usize::from(id.index)];
         let consent = transport.consent.as_mut().ok_or(DropReason::StunUnsolicited)?;
-        let handled = consent.handle(&message, raw, packet.remote, now, &mut self.scratch)?;
+        let handled = consent.handle(&message, packet.remote, now, &mut self.scratch)?;
         transport.counters.checks += 1;
         transport.news.role_conflict |= handled.role_conflict;
         if let Some(remote) = handled.nominated {
-            transport.remote = Some(remote);
+            transport.turn_to(remote);
             transport.news.nominated = true;
         }
         if handled.role_conflict || handled.nominated.is_some() {
@@ -351,6 +359,9 @@ impl Worker {
         }
         if handled.nominated.is_some() {
             self.refresh_sinks(id);
+        }
+        if let Some(fault) = handled.fault {
+            self.drop_for(fault);
         }
         match handled.reply {
             Some(len) => Ok(Fate::Send(self.reply(packet, len))),
@@ -549,11 +560,11 @@ pub(crate) fn plain_len(len: usize) -> u16 {
 
 /// Notes the transport-wide sequence number of an accepted packet; true if an answer is due.
 fn note_arrival(transport: &mut Transport, packet: &[u8], header: &RtpHeader, now: Nanos) -> bool {
-    let Some(id) = transport.transport_cc else { return false };
-    if let Some(&[high, low]) = crate::rtp::read_extension(packet, header, id)
-        .and_then(|value| <&[u8; 2]>::try_from(value).ok())
-    {
-        transport.arrivals.record(u16::from_be_bytes([high, low]), now);
+    let (Some(id), Some(arrivals)) = (transport.transport_cc, &mut transport.arrivals) else {
+        return false;
+    };
+    if let Some(&[high, low]) = header.extension(packet, id) {
+        arrivals.record(u16::from_be_bytes([high, low]), now);
     }
-    transport.arrivals.is_due(now)
+    arrivals.due(now)
 }

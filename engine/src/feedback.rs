@@ -1,0 +1,257 @@
+//! RTCP through a worker, and what arrives from other workers.
+//!
+//! A compound that a leg sends is taken apart in two directions: what it says about its own streams
+//! goes to their sinks ([`rtcp::forward_reports`]), what it says about the sinks that it receives
+//! goes back to whoever feeds them ([`rtcp::backward_feedback`]). RTCP is a small share of the
+//! packets, so both write new packets instead of changing the one that came.
+
+use arrayvec::ArrayVec;
+
+use crate::command::{LegId, SinkId, StreamId, TransportId};
+use crate::config::{HEAD_ROOM, HOP_RING, PAYLOAD_MAX, RTCP_MAX};
+use crate::error::DropReason;
+use crate::hop::{Hop, HopKind};
+use crate::leg::Leg;
+use crate::packet::{Nanos, Packet};
+use crate::rtcp::{self, Compound, FeedbackTarget};
+use crate::rtp::RtpHeader;
+use crate::worker::{Fate, Media, Outgoing, Worker, plain_len};
+
+/// Feedback packets about transport-wide numbers in one go.
+const TRANSPORT_FEEDBACK_MAX: usize = 4;
+
+type Bytes = ArrayVec<u8, PAYLOAD_MAX>;
+
+impl Worker {
+    /// RTCP: who sent it, is it authentic, which sinks and sources does it concern.
+    pub(crate) fn reports(&mut self, packet: &mut Packet, now: Nanos) -> Result<Fate, DropReason> {
+        let id = self.who(packet)?;
+        let leg = self.tables.leg_mut(id.leg).ok_or(DropReason::UnknownRemote)?;
+        let transport = &mut leg.transports[usize::from(id.index)];
+        transport.count_in(usize::from(packet.len));
+        packet.len =
+            plain_len(transport.unprotect_rtcp(packet.payload_mut(&mut self.frames))?);
+        if transport.hear(packet.remote, now) {
+            self.mark_news(id.leg);
+        }
+        let bytes: Bytes = packet.payload(&self.frames).iter().copied().collect();
+        let compound = Compound::parse(&bytes)?;
+        let faults = compound.faults();
+        self.counters.drops.add(DropReason::RtcpUnknown, faults.unknown.into());
+        self.counters.drops.add(DropReason::RtcpMalformed, faults.malformed.into());
+        let spread = self.spread_reports(id, &bytes, packet.received);
+        let returned = self.return_feedback(id.leg, &compound, packet.received);
+        if spread || returned { Ok(Fate::Done) } else { Err(DropReason::RtcpNoTarget) }
+    }
+
+    /// Tells the sinks of a leg's streams; whether there was one.
+    fn spread_reports(&mut self, id: TransportId, bytes: &[u8], received: Nanos) -> bool {
+        let mut any = false;
+        let streams = self.tables.leg_mut(id.leg).map_or(0, |leg| leg.streams.len());
+        for index in (0u8..).take(streams) {
+            let stream = StreamId { leg: id.leg, index };
+            if self.stream(stream).is_none_or(|s| s.rtcp_transport != id.index || s.paused) {
+                continue;
+            }
+            let mut place = 0;
+            while let Some(sink) = self.tables.sink_of(stream, place) {
+                any = true;
+                place += 1;
+                if sink.leg.worker == self.id {
+                    self.report_to(sink, bytes, received);
+                } else {
+                    self.hop_bytes(HopKind::Reports { sink }, bytes, received);
+                }
+            }
+        }
+        any
+    }
+
+    fn report_to(&mut self, id: SinkId, bytes: &[u8], received: Nanos) {
+        let Ok(compound) = Compound::parse(bytes) else { return };
+        let Some(leg) = self.tables.leg_mut(id.leg) else { return };
+        let Some(sink) = leg.sinks.get(usize::from(id.index)) else { return };
+        let out = &mut self.scratch[..RTCP_MAX];
+        let Some(len) = rtcp::forward_reports(&compound, &sink.route, &sink.cname, out) else {
+            return;
+        };
+        let index = sink.rtcp_transport;
+        self.send_rtcp(TransportId { leg: id.leg, index }, len, received);
+    }
+
+    /// Tells the sources of a leg's sinks; whether there was one.
+    fn return_feedback(&mut self, id: LegId, compound: &Compound<'_>, received: Nanos) -> bool {
+        let mut any = false;
+        let sinks = self.tables.leg_mut(id).map_or(0, |leg| leg.sinks.len());
+        for place in 0..sinks {
+            let Some(leg) = self.tables.leg_mut(id) else { break };
+            let Some((stream, len)) =
+                feedback_of(leg, place, compound, &mut self.scratch[..RTCP_MAX])
+            else {
+                continue;
+            };
+            any = true;
+            if stream.leg.worker == self.id {
+                self.send_feedback(stream, len, received);
+            } else {
+                let bytes: Bytes = self.scratch[..len].iter().copied().collect();
+                self.hop_bytes(HopKind::Feedback { stream }, &bytes, received);
+            }
+        }
+        any
+    }
+
+    /// Sends `scratch[..len]` to whoever sends `stream`.
+    fn send_feedback(&mut self, stream: StreamId, len: usize, received: Nanos) {
+        let Some(index) = self.stream(stream).map(|stream| stream.rtcp_transport) else { return };
+        self.send_rtcp(TransportId { leg: stream.leg, index }, len, received);
+    }
+
+    /// Protects `scratch[..len]` in a fresh frame and queues it.
+    fn send_rtcp(&mut self, id: TransportId, len: usize, received: Nanos) {
+        let Some(frame) = self.frames.take() else {
+            return self.drop_for(DropReason::FramesExhausted);
+        };
+        let bytes = self.frames.bytes_mut(&frame);
+        bytes[HEAD_ROOM..HEAD_ROOM + len].copy_from_slice(&self.scratch[..len]);
+        let leg = self.tables.leg_mut(id.leg);
+        let transport = leg.and_then(|leg| leg.transports.get_mut(usize::from(id.index)));
+        let protected = transport.ok_or(DropReason::SinkGone).and_then(|transport| {
+            let (remote, len) = transport.protect_rtcp(&mut bytes[HEAD_ROOM..], len)?;
+            Ok(Outgoing { socket: transport.socket, remote, start: HEAD_ROOM, len })
+        });
+        match protected {
+            Ok(outgoing) => {
+                let Outgoing { socket, remote, .. } = outgoing;
+                self.send(Packet { frame, start: 0, len: 0, socket, remote, received }, outgoing);
+            }
+            Err(reason) => {
+                self.drop_for(reason);
+                self.frames.give(frame);
+            }
+        }
+    }
+
+    /// Sends a picture loss indication if the stream wants one and may have it now.
+    pub(crate) fn ask_key_frame(&mut self, id: StreamId, now: Nanos) {
+        let Some(leg) = self.tables.leg_mut(id.leg) else { return };
+        let own_ssrc = leg.own_ssrc();
+        let Some(stream) = leg.streams.get_mut(usize::from(id.index)) else { return };
+        let index = stream.rtcp_transport;
+        if leg.transports.get(usize::from(index)).is_none_or(|t| !t.is_ready()) {
+            return;
+        }
+        let Some(media) = stream.key_frame_due(now) else { return };
+        let mut writer = rtcp::Writer::new(&mut self.scratch[..RTCP_MAX]);
+        let written = writer
+            .receiver_report(own_ssrc, &[])
+            .and_then(|()| writer.sdes(own_ssrc, b"causeway"))
+            .and_then(|()| writer.pli(own_ssrc, media));
+        let len = writer.len();
+        if written.is_ok() {
+            self.send_rtcp(TransportId { leg: id.leg, index }, len, Nanos(0));
+        }
+    }
+
+    /// Tells a sender when its packets arrived, in place of the far end of the call.
+    pub(crate) fn answer_transport_cc(&mut self, id: TransportId, media: u32, now: Nanos) {
+        for _ in 0..TRANSPORT_FEEDBACK_MAX {
+            let Some(leg) = self.tables.leg_mut(id.leg) else { return };
+            let own_ssrc = leg.own_ssrc();
+            let transport = &mut leg.transports[usize::from(id.index)];
+            let Some(arrivals) = &mut transport.arrivals else { return };
+            let out = &mut self.scratch[..RTCP_MAX];
+            let Some(len) = arrivals.feedback(now, own_ssrc, media, out) else { return };
+            self.send_rtcp(id, len, Nanos(0));
+        }
+    }
+
+    fn hop_bytes(&mut self, kind: HopKind, bytes: &[u8], received: Nanos) {
+        match self.hops.push(Hop::new(kind, received, bytes)) {
+            Ok(()) => self.counters.hops_out += 1,
+            Err(reason) => self.drop_for(reason),
+        }
+    }
+
+    /// Takes what other workers have handed over.
+    pub(crate) fn take_hops(&mut self, now: Nanos) {
+        for turn in 0..HOP_RING {
+            let Some(hop) = self.hops.pop(turn) else { return };
+            self.counters.hops_in += 1;
+            self.blame = None;
+            match hop.kind {
+                HopKind::Media { sink, retransmission } => {
+                    if let Err(reason) = self.land_media(sink, retransmission, &hop, now) {
+                        self.drop_for(reason);
+                    }
+                }
+                HopKind::Reports { sink } => self.report_to(sink, &hop.bytes, hop.received),
+                HopKind::Feedback { stream } => {
+                    let len = hop.bytes.len().min(RTCP_MAX);
+                    self.scratch[..len].copy_from_slice(&hop.bytes[..len]);
+                    self.send_feedback(stream, len, hop.received);
+                }
+                HopKind::KeyFrame { stream } => self.want_key_frame(stream),
+            }
+        }
+    }
+
+    fn land_media(
+        &mut self,
+        sink: SinkId,
+        retransmission: bool,
+        hop: &Hop,
+        now: Nanos,
+    ) -> Result<(), DropReason> {
+        let header = RtpHeader::parse(&hop.bytes)?;
+        let len = hop.bytes.len();
+        let frame = self.frames.take().ok_or(DropReason::FramesExhausted)?;
+        self.frames.bytes_mut(&frame)[HEAD_ROOM..HEAD_ROOM + len].copy_from_slice(&hop.bytes);
+        let media = Media { start: HEAD_ROOM, len, retransmission };
+        match self.forward(sink, &frame, media, &header, now) {
+            Ok(outgoing) => {
+                let Outgoing { socket, remote, .. } = outgoing;
+                let received = hop.received;
+                self.send(Packet { frame, start: 0, len: 0, socket, remote, received }, outgoing);
+                Ok(())
+            }
+            Err(reason) => {
+                self.frames.give(frame);
+                Err(reason)
+            }
+        }
+    }
+}
+
+/// Feedback of `compound` about the sinks of `leg` that are fed by the stream that feeds the sink at
+/// `place`; written once per stream, at the first of its sinks.
+fn feedback_of(
+    leg: &mut Leg,
+    place: usize,
+    compound: &Compound<'_>,
+    out: &mut [u8],
+) -> Option<(StreamId, usize)> {
+    let source = leg.sinks[place].source.as_deref()?;
+    let feeds = |sink: &crate::stream::Sink| {
+        sink.source.as_ref().is_some_and(|other| other.stream == source.stream)
+    };
+    if leg.sinks[..place].iter().any(|sink| feeds(sink)) {
+        return None;
+    }
+    let resolve = |ssrc: u32| {
+        let owner = leg.sinks.iter().find(|sink| feeds(sink) && sink.route.owns(ssrc).is_some());
+        owner.map(|sink| &sink.route)
+    };
+    let target = FeedbackTarget {
+        own_ssrc: source.own_ssrc,
+        cname: &source.cname,
+        reduced_size: source.reduced_size,
+        fir: None,
+    };
+    let feedback = rtcp::backward_feedback(compound, resolve, &target, out);
+    let stream = source.stream;
+    let counters = &mut leg.sinks[place].counters;
+    counters.nacks += u64::from(feedback.nacks);
+    counters.plis += u64::from(feedback.key_frames);
+    feedback.len.map(|len| (stream, len))
+}
