@@ -5,3 +5,4 @@ pub mod error;
 pub mod packet;
 pub mod rtp;
 pub mod stats;
+pub mod sys;
