@@ -1,0 +1,206 @@
+//! UDP sockets: options, addresses as the kernel writes them, receive time stamps.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::os::fd::AsRawFd;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use crate::packet::Nanos;
+
+/// Bytes asked for as receive and send buffer. The kernel cuts it to net.core.rmem_max and wmem_max
+/// without a word.
+pub const SOCKET_BUFFER: usize = 1 << 20;
+
+/// Binds a UDP socket: IPv6 only for IPv6, shared by several with `reuse_port`.
+///
+/// # Errors
+/// What the kernel says: address in use, not ours, no descriptors left.
+pub fn bind(addr: SocketAddr, reuse_port: bool) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_port(reuse_port)?;
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
+}
+
+/// Makes a bound socket fit for a backend: non-blocking, receive time stamps, large buffers.
+///
+/// # Errors
+/// What the kernel says to the option that it refuses.
+pub fn set_up(udp: &UdpSocket) -> io::Result<()> {
+    udp.set_nonblocking(true)?;
+    let socket = SockRef::from(udp);
+    socket.set_recv_buffer_size(SOCKET_BUFFER)?;
+    socket.set_send_buffer_size(SOCKET_BUFFER)?;
+    let on: libc::c_int = 1;
+    // SAFETY: the option's value is an int, and its address and size are given.
+    let result = unsafe {
+        libc::setsockopt(
+            udp.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_TIMESTAMPNS,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Lifts the soft limit of open descriptors to the hard one and returns it. The io_uring file table
+/// cannot be larger than the soft limit.
+///
+/// # Errors
+/// What the kernel says.
+pub fn lift_descriptor_limit() -> io::Result<u64> {
+    let mut limit = descriptor_limit()?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the limit is given by address for the duration of the call.
+    let result = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    if result == 0 { Ok(limit.rlim_cur) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The limits of open descriptors.
+pub(super) fn descriptor_limit() -> io::Result<libc::rlimit> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the limit is given by address, to be written.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    if result == 0 { Ok(limit) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Bytes of `sockaddr_in`.
+const V4_LEN: usize = size_of::<libc::sockaddr_in>();
+/// Bytes of `sockaddr_in6`, the longest that we meet.
+pub(super) const ADDRESS_LEN: usize = size_of::<libc::sockaddr_in6>();
+/// Bytes of one `SCM_TIMESTAMPNS` control message.
+pub(super) const CONTROL_LEN: usize = CONTROL_HEADER + size_of::<libc::timespec>();
+const CONTROL_HEADER: usize = size_of::<libc::cmsghdr>();
+
+const _: () = assert!(ADDRESS_LEN == 28 && V4_LEN == 16);
+const _: () = assert!(CONTROL_LEN == 32, "the layouts below are those of 64-bit Linux");
+
+/// Control messages as the kernel writes them.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(8))]
+pub(super) struct RawControl(pub(super) [u8; CONTROL_LEN]);
+
+/// A socket address as the kernel reads and writes it: `sockaddr_in` or `sockaddr_in6`.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(4))]
+pub(super) struct RawAddress(pub(super) [u8; ADDRESS_LEN]);
+
+impl RawAddress {
+    /// Writes `addr` and returns its length.
+    pub(super) fn set(&mut self, addr: SocketAddr) -> libc::socklen_t {
+        let bytes = &mut self.0;
+        bytes[2..4].copy_from_slice(&addr.port().to_be_bytes());
+        match addr {
+            SocketAddr::V4(v4) => {
+                bytes[..2].copy_from_slice(&(libc::AF_INET as libc::sa_family_t).to_ne_bytes());
+                bytes[4..8].copy_from_slice(&v4.ip().octets());
+                bytes[8..V4_LEN].fill(0);
+                V4_LEN as libc::socklen_t
+            }
+            SocketAddr::V6(v6) => {
+                bytes[..2].copy_from_slice(&(libc::AF_INET6 as libc::sa_family_t).to_ne_bytes());
+                bytes[4..8].copy_from_slice(&v6.flowinfo().to_be_bytes());
+                bytes[8..24].copy_from_slice(&v6.ip().octets());
+                bytes[24..28].copy_from_slice(&v6.scope_id().to_ne_bytes());
+                ADDRESS_LEN as libc::socklen_t
+            }
+        }
+    }
+}
+
+/// The address in `bytes`, a mapped one as IPv4. The flow label is left out, since a pair is known
+/// by address and port alone.
+pub(super) fn read_address(bytes: &[u8]) -> Option<SocketAddr> {
+    let family = libc::c_int::from(libc::sa_family_t::from_ne_bytes(field(bytes, 0)?));
+    let port = u16::from_be_bytes(field(bytes, 2)?);
+    match family {
+        libc::AF_INET => {
+            let ip = Ipv4Addr::from(field::<4>(bytes, 4)?);
+            Some(SocketAddrV4::new(ip, port).into())
+        }
+        libc::AF_INET6 => {
+            let ip = Ipv6Addr::from(field::<16>(bytes, 8)?);
+            let scope = u32::from_ne_bytes(field(bytes, 24)?);
+            Some(match ip.to_ipv4_mapped() {
+                Some(v4) => SocketAddrV4::new(v4, port).into(),
+                None => SocketAddrV6::new(ip, port, 0, scope).into(),
+            })
+        }
+        _ => None,
+    }
+}
+
+/// The kernel's receive time in control messages of which ours is the first; 0 if it is missing.
+pub(super) fn read_timestamp(control: &[u8]) -> Nanos {
+    let read = || {
+        let level = i32::from_ne_bytes(field(control, 8)?);
+        let kind = i32::from_ne_bytes(field(control, 12)?);
+        let seconds = u64::from_ne_bytes(field(control, CONTROL_HEADER)?);
+        let nanos = u64::from_ne_bytes(field(control, CONTROL_HEADER + 8)?);
+        let ours = level == libc::SOL_SOCKET && kind == libc::SCM_TIMESTAMPNS;
+        ours.then(|| Nanos(seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos)))
+    };
+    read().unwrap_or_default()
+}
+
+fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at + N)?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_survive_the_kernels_layout() {
+        for text in ["192.0.2.7:4711", "[2001:db8::5]:65535", "[fe80::1%7]:9"] {
+            let addr: SocketAddr = text.parse().unwrap();
+            let mut raw = RawAddress::default();
+            let len = raw.set(addr) as usize;
+            assert_eq!(read_address(&raw.0[..len]), Some(addr));
+            assert_eq!(read_address(&raw.0[..len / 2 - 1]), None);
+        }
+    }
+
+    #[test]
+    fn a_mapped_address_is_told_as_ipv4() {
+        let mut raw = RawAddress::default();
+        raw.set("[::ffff:192.0.2.7]:80".parse().unwrap());
+        assert_eq!(read_address(&raw.0), Some("192.0.2.7:80".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_time_stamp_is_read_only_from_its_own_message() {
+        let mut raw = RawControl::default();
+        raw.0[0..8].copy_from_slice(&32u64.to_ne_bytes());
+        raw.0[8..12].copy_from_slice(&libc::SOL_SOCKET.to_ne_bytes());
+        raw.0[12..16].copy_from_slice(&libc::SCM_TIMESTAMPNS.to_ne_bytes());
+        raw.0[16..24].copy_from_slice(&3u64.to_ne_bytes());
+        raw.0[24..32].copy_from_slice(&7u64.to_ne_bytes());
+        assert_eq!(read_timestamp(&raw.0), Nanos(3_000_000_007));
+        assert_eq!(read_timestamp(&raw.0[..31]), Nanos(0));
+        raw.0[12] ^= 1;
+        assert_eq!(read_timestamp(&raw.0), Nanos(0));
+    }
+
+    #[test]
+    fn an_ipv6_socket_leaves_the_ipv4_port_alone() {
+        let v6 = bind("[::]:0".parse().unwrap(), false).unwrap();
+        let port = v6.local_addr().unwrap().port();
+        assert!(bind(SocketAddr::from(([0, 0, 0, 0], port)), false).is_ok());
+    }
+
+    #[test]
+    fn only_sockets_that_agree_share_a_port() {
+        let first = bind("127.0.0.1:0".parse().unwrap(), true).unwrap();
+        let addr = first.local_addr().unwrap();
+        assert!(bind(addr, true).is_ok());
+        assert!(bind(addr, false).is_err());
+    }
+}
