@@ -766,8 +766,8 @@ fn token(rest: &str, in_word: bool) -> (usize, Kind) {
         let end = rest[open..].find(&close).map_or(rest.len(), |end| open + end + close.len());
         return (end, Kind::Literal);
     }
-    if rest.starts_with('\'') {
-        let mut inside = rest[1..].chars();
+    if let Some(inside) = rest.strip_prefix('\'') {
+        let mut inside = inside.chars();
         let escaped = inside.next() == Some('\\');
         if escaped || inside.next() == Some('\'') {
             return (quoted(rest, '\''), Kind::Literal);
