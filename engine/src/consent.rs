@@ -92,7 +92,7 @@ impl Consent {
     /// Without pairs. Made by control: this is where memory is allocated and randomness drawn.
     ///
     /// # Panics
-    /// If the system has no randomness to give, which aws-lc makes sure of at start.
+    /// If the system has no randomness to give.
     pub fn new(spec: &IceSpec, tie_breaker: u64) -> Self {
         let mut seed = zeroize::Zeroizing::new([0; 20]);
         aws_lc_rs::rand::fill(&mut *seed).expect("the system has randomness");

@@ -60,9 +60,12 @@ impl<T> Receiver<T> {
     }
 
     /// Takes out at most `max` items that wait now, oldest first, and says how many.
-    pub fn pop_batch(&mut self, max: usize, take: impl FnMut(T)) -> usize {
+    pub fn pop_batch(&mut self, max: usize, mut take: impl FnMut(T)) -> usize {
         let mut count = 0;
-        self.0.pop_iter().take(max).inspect(|_| count += 1).for_each(take);
+        for item in self.0.pop_iter().take(max) {
+            take(item);
+            count += 1;
+        }
         count
     }
 
@@ -119,8 +122,6 @@ impl CommandSender {
     ///
     /// # Errors
     /// The command, if its share of the ring is full.
-    // The command is handed back as it came: boxing it would allocate on the way to a refusal.
-    #[allow(clippy::result_large_err)]
     pub fn try_send(&mut self, command: Command) -> Result<Ticket, Command> {
         let kept = self.kept_from(&command);
         let has_room = self.ring.room() > kept;
