@@ -5,7 +5,7 @@
 //!   its description before keys leave the machine; a handshake that began before the description was here
 //!   runs on, and waits with its keys for [`Handshake::set_expected`].
 //! - **Keys in directions**, cut by role.
-//! - **No death by noise.** What is not DTLS is dropped before it is looked at. Every error that `dimpl`
+//! - **No death by noise.** What is no run of DTLS records is dropped before `dimpl` looks at it. Every error that `dimpl`
 //!   does report is final for a handshake; once there are keys it is not final for the call, whose consent
 //!   decides.
 //!
@@ -17,6 +17,7 @@
 mod fingerprint;
 mod identity;
 mod keys;
+mod plausible;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ use dimpl::{Dtls, Error, ProtocolVersion, SecurityError, UnexpectedMessageError}
 pub use fingerprint::{Fingerprint, FingerprintError, Hash};
 pub use identity::{Identity, IdentityError};
 pub use keys::{DirectionKeys, SrtpKeys, Suite};
+use plausible::is_plausible;
 
 /// Who sends the ClientHello (`a=setup` of RFC 4145 §4 as used by RFC 5763 §5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +152,7 @@ impl Handshake {
 
     /// Takes a datagram of the transport's pair.
     pub fn handle_packet(&mut self, now: Instant, bytes: &[u8]) {
-        if !bytes.first().is_some_and(|first| DTLS_FIRST_BYTES.contains(first)) {
+        if bytes.is_empty() || !is_plausible(bytes) {
             return;
         }
         self.drive(now, |dtls| {
@@ -343,8 +345,6 @@ pub const KEEP_FOR: Duration = Duration::from_secs(240);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// An instant further away than this is `dimpl`'s way of saying never.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
-/// RFC 7983 §7, to which RFC 9147 §4 added the upper half.
-const DTLS_FIRST_BYTES: std::ops::RangeInclusive<u8> = 20..=63;
 /// Holds any output of `dimpl`; it is asked for more if not.
 const BUFFER: usize = 2048;
 /// The alert's number (RFC 8446 §6).
