@@ -1,0 +1,63 @@
+//! The user fragment and password of one side (RFC 8445 §5.3).
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// A ufrag and its password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user fragment, which is public.
+    pub ufrag: String,
+    /// The password, which signs checks that are sent to this side.
+    pub password: Zeroizing<String>,
+}
+
+impl Credentials {
+    /// Makes fresh ones from the system's random source: 48 bits of ufrag and 144 of password
+    /// where RFC 8445 §5.3 asks for 24 and 128.
+    ///
+    /// Two sides can meet with the same ufrag by chance; who keeps the node's table of ufrags draws again then.
+    pub fn random() -> Self {
+        Self {
+            ufrag: random_text::<UFRAG_LEN>(),
+            password: Zeroizing::new(random_text::<PASSWORD_LEN>()),
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("ufrag", &self.ufrag).finish_non_exhaustive()
+    }
+}
+
+/// Characters of `ice-char` (RFC 8839 §5.4), each one worth six bits.
+fn random_text<const LEN: usize>() -> String {
+    let mut bytes = Zeroizing::new([0u8; LEN]);
+    aws_lc_rs::rand::fill(&mut *bytes).expect("the system's random source never fails once seeded");
+    bytes.iter().map(|byte| char::from(ICE_CHARS[usize::from(byte & 0x3f)])).collect()
+}
+
+const UFRAG_LEN: usize = 8;
+const PASSWORD_LEN: usize = 24;
+const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_credentials_are_long_enough_and_differ() {
+        let (one, other) = (Credentials::random(), Credentials::random());
+        assert_eq!((one.ufrag.len(), one.password.len()), (8, 24));
+        assert_ne!(one, other);
+        assert!(one.password.bytes().all(|c| ICE_CHARS.contains(&c)));
+    }
+
+    #[test]
+    fn the_password_is_not_printed() {
+        let credentials = Credentials::random();
+        assert!(!format!("{credentials:?}").contains(credentials.password.as_str()));
+    }
+}

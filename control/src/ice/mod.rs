@@ -1,0 +1,531 @@
+//! ICE set-up of one transport: answers the far side's checks, or makes its own, until there is a
+//! pair to install in a worker (RFC 8445).
+//!
+//! A machine without sockets and clock around the `is` agent. What it adds:
+//! - **1-to-1 NAT.** Candidates carry the announced address, sockets are bound to another one. Inside,
+//!   only announced addresses exist; they are exchanged for bound ones at the edges of this type.
+//! - **Answers before the answer.** A check that names the local ufrag and is signed with the local
+//!   password is answered even while the far side's description is still on its way
+//!   (RFC 8445 §7.3); `is` alone would wait.
+//! - **Hand-over.** The worker answers checks on installed pairs itself, so this machine stops
+//!   hearing them. After [`Agent::hand_over`] silence therefore means nothing here: no timeout, no failure,
+//!   no check. Checks from addresses that are not installed yet still come up and are answered.
+//! - **Bounds.** [`MAX_PAIRS`] far addresses and [`MAX_REMOTE_CANDIDATES`] signalled candidates. A lite
+//!   agent with a ninth address forgets the others (the worker keeps its pairs), since a client may
+//!   wander through more addresses than that in a long call.
+//!
+//! Towards a full far side the node is lite: it answers, and follows the newest check that
+//! carries USE-CANDIDATE. It wins each role conflict, since a lite agent cannot be
+//! controlling (RFC 8445 §6.1.1). If both are lite, somebody has to check: the node turns full and controlling.
+//!
+//! `is` prints passwords at its TRACE level: a log filter has to keep that target at DEBUG or above.
+
+mod candidate;
+mod credentials;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::iter;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use arrayvec::ArrayVec;
+use is::stun::{StunMessage, StunPacket};
+use is::{Candidate, IceAgent, IceAgentEvent, IceConnectionState, IceCreds, Protocol};
+use zeroize::Zeroizing;
+
+pub use candidate::Ignored;
+pub use credentials::Credentials;
+
+/// How an agent is made.
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// The addresses that it is reached at, best first.
+    pub local: Vec<LocalAddress>,
+    /// Whether it only answers (RFC 8445 §2.5).
+    pub lite: bool,
+    /// Whether it has the controlling role; of no effect while `lite`.
+    pub controlling: bool,
+    /// What the far side's checks name and are signed with.
+    pub credentials: Credentials,
+}
+
+/// One local socket as seen from both sides of the 1-to-1 NAT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalAddress {
+    /// What the world sends to.
+    pub announced: SocketAddr,
+    /// What the socket is bound to.
+    pub bound: SocketAddr,
+}
+
+/// The far side as described in its SDP.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    /// What the node's checks name and are signed with.
+    pub credentials: Credentials,
+    /// Whether it said `a=ice-lite`.
+    pub lite: bool,
+}
+
+/// What the machine wants done, in this order.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send a datagram.
+    Transmit {
+        /// From this socket, by its bound address.
+        local: SocketAddr,
+        /// To here.
+        remote: SocketAddr,
+        /// What.
+        bytes: Box<[u8]>,
+    },
+    /// The first message from this address has passed its integrity check. Comes before the
+    /// answer to it, so that the pair is installed when the far side acts on the answer.
+    PairAuthenticated {
+        /// The socket that it came in on, by its bound address.
+        local: SocketAddr,
+        /// The far address as seen.
+        remote: SocketAddr,
+    },
+    /// Media goes to this address from now on. May come again with another one.
+    Nominated {
+        /// From this socket, by its bound address.
+        local: SocketAddr,
+        /// To here.
+        remote: SocketAddr,
+    },
+    /// There is no way to the far side. The last output but for [`Output::Timeout`].
+    Failed(IceError),
+    /// Nothing more until a packet or call comes in, or this instant for [`Agent::handle_timeout`].
+    Timeout(Option<Instant>),
+}
+
+/// Why there is no pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IceError {
+    /// Nothing was nominated within [`SETUP_TIMEOUT`] of the far side's description, and nothing valid was heard.
+    #[error(
+        "no connectivity check of the far side arrived; is the announced address right and its UDP port open?"
+    )]
+    NothingHeard,
+    /// Checks came through but none was nominated in time.
+    #[error("checks came through, but the far side nominated no pair")]
+    NotNominated,
+    /// The far side's last candidate has failed.
+    #[error("every candidate pair has failed")]
+    AllPairsFailed,
+}
+
+/// Why an agent cannot be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} cannot be a candidate: it is link-local, multicast, broadcast or unspecified")]
+pub struct BadAddress(pub SocketAddr);
+
+/// ICE of one transport. See the [module](self).
+#[derive(Debug)]
+pub struct Agent {
+    inner: IceAgent,
+    local: Vec<LocalAddress>,
+    lite: bool,
+    phase: Phase,
+    /// Whether the far side's description is here.
+    described: bool,
+    /// The far side's ufrag as its first checks gave it, while its description is not here.
+    early_ufrag: Option<String>,
+    signalled: usize,
+    candidates_ended: bool,
+    /// Far addresses that have passed a check.
+    authenticated: ArrayVec<SocketAddr, MAX_PAIRS>,
+    nominated: Option<(SocketAddr, SocketAddr)>,
+    outputs: VecDeque<Output>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The far side's description is not here: it may take as long as people let phones ring.
+    Waiting,
+    /// Looking for a pair until then.
+    Checking {
+        deadline: Instant,
+    },
+    /// A pair was nominated; the worker does not own it yet.
+    Nominated,
+    /// The worker owns the installed pairs.
+    HandedOver,
+    Failed,
+}
+
+impl Agent {
+    /// Makes an agent that answers checks from now on.
+    ///
+    /// # Errors
+    /// An announced address that is no candidate, such as `0.0.0.0`.
+    pub fn new(config: AgentConfig) -> Result<Self, BadAddress> {
+        let mut inner = IceAgent::new(to_is(&config.credentials));
+        inner.set_max_candidate_pairs(MAX_CHECKS);
+        inner.set_timing_advance(TIMING_ADVANCE);
+        inner.set_ice_lite(config.lite);
+        inner.set_controlling(config.controlling && !config.lite);
+        if config.lite {
+            inner.set_control_tie_breaker(u64::MAX);
+        }
+        for address in &config.local {
+            let candidate = Candidate::host(address.announced, Protocol::Udp)
+                .map_err(|_| BadAddress(address.announced))?;
+            inner.add_local_candidate(candidate);
+        }
+        Ok(Self {
+            inner,
+            local: config.local,
+            lite: config.lite,
+            phase: Phase::Waiting,
+            described: false,
+            early_ufrag: None,
+            signalled: 0,
+            candidates_ended: false,
+            authenticated: ArrayVec::new(),
+            nominated: None,
+            outputs: VecDeque::new(),
+        })
+    }
+
+    /// The candidates for the description, each as `candidate:…` without `a=`.
+    pub fn local_candidates(&self) -> impl Iterator<Item = String> + '_ {
+        self.local.iter().filter_map(|address| {
+            let mut own = self.inner.local_candidates();
+            own.find(|c| c.addr() == address.announced).map(|c| c.to_sdp_string())
+        })
+    }
+
+    /// What the far side's checks must name and are signed with.
+    pub fn local_credentials(&self) -> Credentials {
+        let own = self.inner.local_credentials();
+        Credentials { ufrag: own.ufrag.clone(), password: Zeroizing::new(own.pass.clone()) }
+    }
+
+    /// Whether this agent has the controlling role as things stand.
+    pub fn is_controlling(&self) -> bool {
+        self.inner.controlling()
+    }
+
+    /// Whether this agent makes no checks of its own as things stand.
+    pub fn is_lite(&self) -> bool {
+        self.lite
+    }
+
+    /// Takes the far side's description. From here [`SETUP_TIMEOUT`] runs.
+    ///
+    /// The same description again changes nothing; one with other credentials is an ICE restart of
+    /// the far side, which needs a new agent with new local credentials (RFC 8445 §9), and is ignored.
+    pub fn set_remote(&mut self, now: Instant, remote: Remote) {
+        if self.described {
+            return;
+        }
+        self.described = true;
+        if self.early_ufrag.take().is_some_and(|early| early != remote.credentials.ufrag) {
+            self.forget();
+            self.nominated = None;
+        }
+        self.inner.set_remote_credentials(to_is(&remote.credentials));
+        if self.lite && remote.lite {
+            self.lite = false;
+            self.inner.set_ice_lite(false);
+            self.inner.set_controlling(true);
+        }
+        if self.phase == Phase::Waiting {
+            self.phase = match self.nominated {
+                Some(_) => Phase::Nominated,
+                None => Phase::Checking { deadline: now + SETUP_TIMEOUT },
+            };
+        }
+        self.advance(now);
+    }
+
+    /// Takes one of the far side's candidates, from its description or trickled later (RFC 8838).
+    /// A lite agent counts them only: it will hear from the far side.
+    ///
+    /// # Errors
+    /// Why the line is of no use; this harms nothing.
+    pub fn add_remote_candidate(&mut self, line: &str) -> Result<(), Ignored> {
+        let candidate = candidate::parse(line)?;
+        let known = self.inner.remote_credentials().filter(|_| self.described);
+        if let (Some(ufrag), Some(known)) = (candidate.ufrag(), known)
+            && ufrag != known.ufrag
+        {
+            return Err(Ignored::OtherGeneration);
+        }
+        if self.signalled == MAX_REMOTE_CANDIDATES {
+            return Err(Ignored::TooMany);
+        }
+        self.signalled += 1;
+        self.inner.add_remote_candidate(candidate);
+        Ok(())
+    }
+
+    /// Notes that the far side has no further candidates (RFC 8838 §8.2): when all pairs have failed,
+    /// there is nothing to wait for.
+    pub fn end_of_candidates(&mut self) {
+        self.candidates_ended = true;
+        if self.makes_checks() && self.inner.state().is_disconnected() {
+            self.fail(IceError::AllPairsFailed);
+        }
+    }
+
+    /// Takes a STUN message that came in on the socket bound to `local`. Whatever is not
+    /// authentic or not for this agent is dropped without a trace; nothing is learnt from it.
+    pub fn handle_packet(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        local: SocketAddr,
+        bytes: &[u8],
+    ) {
+        if self.phase == Phase::Failed {
+            return;
+        }
+        let Some(announced) = self.announced(local) else { return };
+        let Ok(message) = StunMessage::parse(bytes) else { return };
+        if message.is_binding_request() {
+            self.handle_check(now, from, announced, message);
+        } else {
+            self.handle_response(now, from, announced, message);
+        }
+    }
+
+    /// To be called when the instant of [`Output::Timeout`] has come; earlier does no harm.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if let Phase::Checking { deadline } = self.phase
+            && deadline <= now
+        {
+            let heard = !self.authenticated.is_empty();
+            self.fail(if heard { IceError::NotNominated } else { IceError::NothingHeard });
+            return;
+        }
+        self.advance(now);
+    }
+
+    /// Tells the machine that the worker owns the pairs. To be called after [`Output::Nominated`],
+    /// or when the worker has seen the nomination itself: from then on there are no checks, no
+    /// failures and no timeouts from here.
+    pub fn hand_over(&mut self) {
+        if self.phase != Phase::Failed {
+            self.phase = Phase::HandedOver;
+        }
+    }
+
+    /// What is to be done next. Drain it until [`Output::Timeout`] after each call that takes `&mut self`.
+    pub fn poll_output(&mut self) -> Output {
+        self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.next_timeout()))
+    }
+
+    /// RFC 8445 §7.3: a check of the far side.
+    fn handle_check(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        announced: SocketAddr,
+        message: StunMessage<'_>,
+    ) {
+        if !self.described {
+            self.expect_early(&message);
+        }
+        if !self.inner.accepts_message(&message) || !self.has_room(from) {
+            return;
+        }
+        let nominates = message.use_candidate();
+        self.feed(now, from, announced, message);
+        let answers: Vec<Datagram> = iter::from_fn(|| self.next_datagram()).collect();
+        let succeeded = answers
+            .iter()
+            .any(|answer| answer.remote == from && answer.bytes.starts_with(&SUCCESS));
+        if succeeded {
+            self.authenticate(announced, from);
+            if nominates && self.lite {
+                self.nominate(announced, from);
+            }
+        }
+        self.follow_events();
+        answers.into_iter().for_each(|answer| self.transmit(answer));
+        self.advance(now);
+    }
+
+    /// RFC 8445 §7.2.5: a response to a check of ours.
+    fn handle_response(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        announced: SocketAddr,
+        message: StunMessage<'_>,
+    ) {
+        let silent = matches!(self.phase, Phase::Waiting | Phase::HandedOver);
+        // RFC 8445 §7.2.5.2.1: the response must come from where the request went.
+        let asked = || self.inner.remote_candidates().any(|candidate| candidate.addr() == from);
+        if self.lite || silent || !asked() || !self.inner.accepts_message(&message) {
+            return;
+        }
+        let succeeded = message.is_successful_binding_response();
+        if succeeded && !self.has_room(from) {
+            return;
+        }
+        self.feed(now, from, announced, message);
+        if succeeded {
+            self.authenticate(announced, from);
+        }
+        self.advance(now);
+    }
+
+    /// Until the description is here, each check says itself which far ufrag it is from; the
+    /// local password, which only that description's reader knows, makes it authentic.
+    fn expect_early(&mut self, message: &StunMessage<'_>) {
+        let Some((_, ufrag)) = message.split_username() else { return };
+        self.early_ufrag = Some(ufrag.to_owned());
+        let early = IceCreds { ufrag: ufrag.to_owned(), pass: String::new() };
+        self.inner.set_remote_credentials(early);
+    }
+
+    fn feed(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        destination: SocketAddr,
+        message: StunMessage<'_>,
+    ) {
+        let packet = StunPacket { proto: Protocol::Udp, source, destination, message };
+        self.inner.handle_packet(now, packet);
+    }
+
+    /// Whether there is room for pairs with one more far address; makes it where that costs nothing.
+    fn has_room(&mut self, from: SocketAddr) -> bool {
+        if !self.authenticated.is_full() || self.authenticated.contains(&from) {
+            return true;
+        }
+        let may_forget = self.lite || self.phase == Phase::HandedOver;
+        if may_forget {
+            self.forget();
+        }
+        may_forget
+    }
+
+    /// Drops what was learnt of the far side, and keeps credentials and role.
+    fn forget(&mut self) {
+        let remote = self.inner.remote_credentials().cloned();
+        self.inner.ice_restart(self.inner.local_credentials().clone(), true);
+        if let Some(remote) = remote {
+            self.inner.set_remote_credentials(remote);
+        }
+        self.authenticated.clear();
+    }
+
+    fn authenticate(&mut self, announced: SocketAddr, remote: SocketAddr) {
+        if self.authenticated.contains(&remote) || self.authenticated.try_push(remote).is_err() {
+            return;
+        }
+        let local = self.bound(announced);
+        self.outputs.push_back(Output::PairAuthenticated { local, remote });
+    }
+
+    fn nominate(&mut self, announced: SocketAddr, remote: SocketAddr) {
+        let local = self.bound(announced);
+        if self.nominated == Some((local, remote)) {
+            return;
+        }
+        self.nominated = Some((local, remote));
+        if matches!(self.phase, Phase::Checking { .. }) {
+            self.phase = Phase::Nominated;
+        }
+        self.outputs.push_back(Output::Nominated { local, remote });
+    }
+
+    /// Lets a full agent make its checks. A lite one has nothing to do by the clock.
+    fn advance(&mut self, now: Instant) {
+        if self.makes_checks() {
+            self.inner.handle_timeout(now);
+        }
+        self.follow_events();
+        while let Some(request) = self.next_datagram() {
+            self.transmit(request);
+        }
+    }
+
+    fn follow_events(&mut self) {
+        while let Some(event) = self.inner.poll_event() {
+            match event {
+                IceAgentEvent::NominatedSend { source, destination, .. } if !self.lite => {
+                    self.nominate(source, destination);
+                }
+                IceAgentEvent::IceConnectionStateChange(IceConnectionState::Disconnected)
+                    if self.makes_checks() && self.candidates_ended =>
+                {
+                    self.fail(IceError::AllPairsFailed);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn fail(&mut self, error: IceError) {
+        self.phase = Phase::Failed;
+        self.outputs.push_back(Output::Failed(error));
+    }
+
+    fn next_datagram(&mut self) -> Option<Datagram> {
+        self.inner.poll_transmit().map(|datagram| Datagram {
+            announced: datagram.source,
+            remote: datagram.destination,
+            bytes: Vec::from(datagram.contents).into(),
+        })
+    }
+
+    fn transmit(&mut self, datagram: Datagram) {
+        let local = self.bound(datagram.announced);
+        let Datagram { remote, bytes, .. } = datagram;
+        self.outputs.push_back(Output::Transmit { local, remote, bytes });
+    }
+
+    fn next_timeout(&mut self) -> Option<Instant> {
+        let checks = if self.makes_checks() { self.inner.poll_timeout() } else { None };
+        match self.phase {
+            Phase::Checking { deadline } => Some(checks.map_or(deadline, |t| t.min(deadline))),
+            Phase::Nominated => checks,
+            Phase::Waiting | Phase::HandedOver | Phase::Failed => None,
+        }
+    }
+
+    fn makes_checks(&self) -> bool {
+        !self.lite && matches!(self.phase, Phase::Checking { .. } | Phase::Nominated)
+    }
+
+    fn announced(&self, bound: SocketAddr) -> Option<SocketAddr> {
+        self.local.iter().find(|address| address.bound == bound).map(|address| address.announced)
+    }
+
+    fn bound(&self, announced: SocketAddr) -> SocketAddr {
+        let mut known = self.local.iter();
+        known.find(|a| a.announced == announced).map_or(announced, |address| address.bound)
+    }
+}
+
+struct Datagram {
+    announced: SocketAddr,
+    remote: SocketAddr,
+    bytes: Box<[u8]>,
+}
+
+fn to_is(credentials: &Credentials) -> IceCreds {
+    IceCreds { ufrag: credentials.ufrag.clone(), pass: credentials.password.to_string() }
+}
+
+/// Candidates of the far side that are taken, trickled ones included.
+pub const MAX_REMOTE_CANDIDATES: usize = 64;
+/// Far addresses that are known by an authentic check at a time; the worker holds as many pairs.
+pub const MAX_PAIRS: usize = 8;
+/// How long a far side whose description is here may take to nominate a pair.
+pub const SETUP_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pairs that a full agent checks (RFC 8445 §6.1.2.5 names 100 as the usual limit).
+const MAX_CHECKS: usize = 100;
+/// Ta: a server's network is not the bottleneck that the 50 ms of RFC 8445 §14.2 protect.
+const TIMING_ADVANCE: Duration = Duration::from_millis(20);
+/// How a Binding success response starts (RFC 8489 §5).
+const SUCCESS: [u8; 2] = [0x01, 0x01];

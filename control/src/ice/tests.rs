@@ -1,0 +1,501 @@
+//! The agent against `is` as a full far side, over a link with the node's 1-to-1 NAT in it.
+
+use super::*;
+
+const BOUND: &str = "172.31.5.10:40500";
+const ANNOUNCED: &str = "203.0.113.5:40500";
+const CLIENT: &str = "198.51.100.7:5000";
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn config(lite: bool) -> AgentConfig {
+    AgentConfig {
+        local: vec![LocalAddress { announced: address(ANNOUNCED), bound: address(BOUND) }],
+        lite,
+        controlling: false,
+        credentials: Credentials::random(),
+    }
+}
+
+/// The node's agent, a far side, and the clock of both.
+struct Link {
+    now: Instant,
+    node: Agent,
+    client: IceAgent,
+    client_address: SocketAddr,
+    /// What the node has said, datagrams aside.
+    events: Vec<Output>,
+    /// Where the client's events point its media.
+    client_sends_to: Option<SocketAddr>,
+    /// Whether datagrams of the node arrive.
+    answers_arrive: bool,
+}
+
+impl Link {
+    fn new(config: AgentConfig) -> Self {
+        let mut client = IceAgent::new(IceCreds::new());
+        client.set_controlling(!config.controlling);
+        let address = address(CLIENT);
+        client.add_local_candidate(Candidate::host(address, Protocol::Udp).unwrap());
+        Self {
+            now: Instant::now(),
+            node: Agent::new(config).unwrap(),
+            client,
+            client_address: address,
+            events: Vec::new(),
+            client_sends_to: None,
+            answers_arrive: true,
+        }
+    }
+
+    /// The client takes the node's description.
+    fn offer(&mut self) {
+        self.client.set_remote_credentials(to_is(&self.node.local_credentials()));
+        for line in self.node.local_candidates() {
+            self.client.add_remote_candidate(Candidate::from_sdp_string(&line).unwrap());
+        }
+    }
+
+    /// The node takes the client's credentials.
+    fn answer(&mut self) {
+        self.node.set_remote(self.now, self.remote());
+    }
+
+    fn remote(&self) -> Remote {
+        let own = self.client.local_credentials();
+        let password = Zeroizing::new(own.pass.clone());
+        Remote {
+            credentials: Credentials { ufrag: own.ufrag.clone(), password },
+            lite: self.client.ice_lite(),
+        }
+    }
+
+    /// Lets both talk for so many milliseconds.
+    fn run(&mut self, milliseconds: u64) {
+        for _ in 0..milliseconds / 10 {
+            self.now += Duration::from_millis(10);
+            self.client.handle_timeout(self.now);
+            self.exchange();
+            if let Output::Timeout(Some(at)) = self.drain()
+                && at <= self.now
+            {
+                self.node.handle_timeout(self.now);
+                self.drain();
+            }
+        }
+    }
+
+    fn exchange(&mut self) {
+        while let Some(sent) = self.client.poll_transmit() {
+            assert_eq!(sent.destination, address(ANNOUNCED), "the client knows no other address");
+            let (from, to) = (self.client_address, address(BOUND));
+            self.node.handle_packet(self.now, from, to, &sent.contents);
+            self.drain();
+        }
+        while let Some(event) = self.client.poll_event() {
+            if let IceAgentEvent::NominatedSend { destination, .. } = event {
+                self.client_sends_to = Some(destination);
+            }
+        }
+    }
+
+    /// Delivers the node's datagrams, keeps the rest; gives the timeout.
+    fn drain(&mut self) -> Output {
+        loop {
+            match self.node.poll_output() {
+                Output::Transmit { local, remote, bytes } => {
+                    assert_eq!(local, address(BOUND));
+                    if remote == self.client_address && self.answers_arrive {
+                        self.deliver(&bytes);
+                    }
+                    self.events.push(Output::Transmit { local, remote, bytes });
+                }
+                timeout @ Output::Timeout(_) => return timeout,
+                event => self.events.push(event),
+            }
+        }
+    }
+
+    fn deliver(&mut self, bytes: &[u8]) {
+        let packet = StunPacket {
+            proto: Protocol::Udp,
+            source: address(ANNOUNCED),
+            destination: address(CLIENT),
+            message: StunMessage::parse(bytes).unwrap(),
+        };
+        self.client.handle_packet(self.now, packet);
+    }
+
+    fn sent(&self) -> usize {
+        self.events.iter().filter(|event| matches!(event, Output::Transmit { .. })).count()
+    }
+
+    fn position(&self, wanted: &Output) -> Option<usize> {
+        self.events.iter().position(|event| event == wanted)
+    }
+
+    fn failure(&self) -> Option<IceError> {
+        self.events.iter().find_map(|event| match event {
+            Output::Failed(error) => Some(*error),
+            _ => None,
+        })
+    }
+}
+
+fn authenticated() -> Output {
+    Output::PairAuthenticated { local: address(BOUND), remote: address(CLIENT) }
+}
+
+fn nominated() -> Output {
+    Output::Nominated { local: address(BOUND), remote: address(CLIENT) }
+}
+
+/// A check as a far side with these credentials would send it.
+fn check(local: &Credentials, ufrag: &str, password: &str, nominate: bool) -> Vec<u8> {
+    let username = format!("{}:{ufrag}", local.ufrag);
+    let id = is::stun::TransId::new();
+    let check = StunMessage::binding_request(&username, id, true, 1, 100, nominate);
+    let mut bytes = vec![0; 512];
+    let hmac = |key: &[u8], parts: &[&[u8]]| {
+        is::Sha1HmacProvider::sha1_hmac(&is::DefaultSha1HmacProvider, key, parts)
+    };
+    let length = check.to_bytes(Some(password.as_bytes()), &mut bytes, hmac).unwrap();
+    bytes.truncate(length);
+    bytes
+}
+
+#[test]
+fn a_lite_agent_is_found_behind_the_nat() {
+    let mut link = Link::new(config(true));
+    link.offer();
+    link.answer();
+    link.run(1000);
+    assert_eq!(link.client_sends_to, Some(address(ANNOUNCED)));
+    assert!(link.position(&authenticated()).is_some());
+    assert!(link.position(&nominated()).is_some());
+    assert!(!link.node.is_controlling());
+}
+
+#[test]
+fn a_full_agent_pairs_with_a_full_far_side_in_either_role() {
+    for controlling in [false, true] {
+        let mut link = Link::new(AgentConfig { controlling, ..config(false) });
+        link.offer();
+        link.answer();
+        link.node
+            .add_remote_candidate(&format!(
+                "a=candidate:1 1 UDP 2122260223 198.51.100.7 5000 typ host"
+            ))
+            .unwrap();
+        link.run(1000);
+        assert_eq!(link.client_sends_to, Some(address(ANNOUNCED)), "controlling: {controlling}");
+        assert!(link.position(&nominated()).is_some(), "controlling: {controlling}");
+        assert_eq!(link.node.is_controlling(), controlling);
+    }
+}
+
+#[test]
+fn two_lite_sides_meet_because_the_node_turns_full() {
+    let mut link = Link::new(config(true));
+    link.client.set_ice_lite(true);
+    link.client.set_controlling(false);
+    link.offer();
+    link.answer();
+    assert!(link.node.is_controlling() && !link.node.is_lite());
+    link.node
+        .add_remote_candidate("candidate:1 1 udp 2122260223 198.51.100.7 5000 typ host")
+        .unwrap();
+    link.run(1000);
+    assert!(link.position(&authenticated()).is_some());
+    assert!(link.position(&nominated()).is_some());
+}
+
+#[test]
+fn a_pair_is_reported_before_the_answer_that_makes_the_far_side_use_it() {
+    let mut link = Link::new(config(true));
+    link.offer();
+    link.answer();
+    link.run(1000);
+    let first_sent = link.events.iter().position(|e| matches!(e, Output::Transmit { .. }));
+    assert!(link.position(&authenticated()) < first_sent);
+    let nominations = link.events.iter().filter(|e| **e == nominated()).count();
+    let authentications = link.events.iter().filter(|e| **e == authenticated()).count();
+    assert_eq!((nominations, authentications), (1, 1), "each is said once");
+}
+
+#[test]
+fn the_answer_shows_the_source_as_it_was_seen() {
+    let config = config(true);
+    let credentials = config.credentials.clone();
+    let mut link = Link::new(config);
+    let seen = address("192.0.2.99:61000");
+    let bytes = check(&credentials, "far", &credentials.password, false);
+    link.node.handle_packet(link.now, seen, address(BOUND), &bytes);
+    link.drain();
+    let Some(Output::Transmit { remote, bytes, .. }) = link.events.last() else { panic!() };
+    assert_eq!(*remote, seen);
+    assert_eq!(StunMessage::parse(bytes).unwrap().mapped_address(), Some(seen));
+}
+
+#[test]
+fn checks_are_answered_before_the_description_is_here() {
+    for lite in [true, false] {
+        let mut link = Link::new(config(lite));
+        link.offer();
+        link.run(500);
+        assert!(link.position(&authenticated()).is_some(), "lite: {lite}");
+        assert!(link.sent() > 0);
+        link.answer();
+        link.run(1000);
+        assert!(link.position(&nominated()).is_some(), "lite: {lite}");
+        assert_eq!(link.failure(), None);
+    }
+}
+
+#[test]
+fn a_phone_may_ring_for_long() {
+    let mut link = Link::new(config(true));
+    link.run(120_000);
+    assert_eq!((link.drain(), link.failure()), (Output::Timeout(None), None));
+    link.offer();
+    link.answer();
+    link.run(1000);
+    assert!(link.position(&nominated()).is_some());
+}
+
+#[test]
+fn a_wrong_password_makes_no_pair() {
+    let config = config(true);
+    let credentials = config.credentials.clone();
+    let mut link = Link::new(config);
+    link.answer();
+    let remote = link.remote().credentials;
+    let far = address(CLIENT);
+    for (ufrag, password) in
+        [(remote.ufrag.as_str(), "guessed"), ("other", credentials.password.as_str())]
+    {
+        let bytes = check(&credentials, ufrag, password, true);
+        link.node.handle_packet(link.now, far, address(BOUND), &bytes);
+    }
+    let mut altered = check(&credentials, &remote.ufrag, &credentials.password, true);
+    altered[30] ^= 1;
+    link.node.handle_packet(link.now, far, address(BOUND), &altered);
+    link.drain();
+    assert_eq!(link.events, []);
+    let good = check(&credentials, &remote.ufrag, &credentials.password, true);
+    link.node.handle_packet(link.now, far, address("172.31.5.10:9"), &good);
+    link.drain();
+    assert_eq!(link.events, [], "not on a socket of this agent");
+    link.node.handle_packet(link.now, far, address(BOUND), &good);
+    link.drain();
+    assert_eq!(link.events.len(), 3);
+}
+
+#[test]
+fn the_description_forgets_an_early_far_side_that_it_does_not_name() {
+    let config = config(true);
+    let credentials = config.credentials.clone();
+    let mut link = Link::new(config);
+    let bytes = check(&credentials, "fork", &credentials.password, true);
+    link.node.handle_packet(link.now, address("192.0.2.1:1000"), address(BOUND), &bytes);
+    link.offer();
+    link.answer();
+    link.run(1000);
+    assert_eq!(
+        link.events.last().map(|_| link.node.nominated),
+        Some(Some((address(BOUND), address(CLIENT))))
+    );
+    assert_eq!(link.node.authenticated[..], [address(CLIENT)]);
+}
+
+#[test]
+fn silence_fails_in_time_and_says_why() {
+    let mut link = Link::new(config(true));
+    link.answer();
+    assert_eq!(link.drain(), Output::Timeout(Some(link.now + SETUP_TIMEOUT)));
+    link.run(SETUP_TIMEOUT.as_millis() as u64 + 10);
+    assert_eq!(link.failure(), Some(IceError::NothingHeard));
+    assert_eq!(link.drain(), Output::Timeout(None));
+}
+
+#[test]
+fn answers_that_are_lost_fail_otherwise_than_silence() {
+    let mut link = Link::new(config(true));
+    link.answers_arrive = false;
+    link.offer();
+    link.answer();
+    link.run(SETUP_TIMEOUT.as_millis() as u64 + 10);
+    assert_eq!(link.failure(), Some(IceError::NotNominated));
+}
+
+#[test]
+fn a_full_agent_fails_early_when_its_last_pair_has() {
+    let mut link = Link::new(config(false));
+    link.answer();
+    link.node.add_remote_candidate("candidate:1 1 udp 1 192.0.2.66 9 typ host").unwrap();
+    link.node.end_of_candidates();
+    link.run(SETUP_TIMEOUT.as_millis() as u64 - 1000);
+    assert_eq!(link.failure(), Some(IceError::AllPairsFailed));
+}
+
+#[test]
+fn after_the_hand_over_silence_means_nothing() {
+    for lite in [true, false] {
+        let mut link = Link::new(config(lite));
+        link.offer();
+        link.answer();
+        link.run(1000);
+        link.node.hand_over();
+        link.events.clear();
+        for _ in 0..100 {
+            link.now += Duration::from_secs(1);
+            link.node.handle_timeout(link.now);
+            assert_eq!(link.drain(), Output::Timeout(None));
+        }
+        assert_eq!(link.events, []);
+    }
+}
+
+#[test]
+fn a_far_side_that_moves_is_followed_after_the_hand_over() {
+    let mut link = Link::new(config(true));
+    link.offer();
+    link.answer();
+    link.run(1000);
+    link.node.hand_over();
+    link.events.clear();
+    let (own, far) = (link.node.local_credentials(), link.remote().credentials);
+    let moved = address("192.0.2.50:7000");
+    let bytes = check(&own, &far.ufrag, &own.password, true);
+    link.node.handle_packet(link.now, moved, address(BOUND), &bytes);
+    link.drain();
+    let (local, remote) = (address(BOUND), moved);
+    assert_eq!(link.events[0], Output::PairAuthenticated { local, remote });
+    assert_eq!(link.events[1], Output::Nominated { local, remote });
+    assert_eq!(link.sent(), 1);
+}
+
+#[test]
+fn a_lite_agent_never_becomes_controlling() {
+    let config = config(true);
+    let credentials = config.credentials.clone();
+    let mut link = Link::new(config);
+    link.client.set_controlling(false);
+    link.client.set_control_tie_breaker(u64::MAX - 1);
+    link.offer();
+    link.answer();
+    link.run(2000);
+    assert!(link.client.controlling(), "the far side yields");
+    assert!(link.position(&nominated()).is_some());
+    assert!(!link.node.is_controlling());
+    drop(credentials);
+}
+
+#[test]
+fn many_far_addresses_do_not_make_the_agent_grow() {
+    let config = config(true);
+    let credentials = config.credentials.clone();
+    let mut link = Link::new(config);
+    link.answer();
+    let ufrag = link.remote().credentials.ufrag;
+    for port in 1..=1000 {
+        let from = SocketAddr::new(address(CLIENT).ip(), port);
+        let bytes = check(&credentials, &ufrag, &credentials.password, false);
+        link.node.handle_packet(link.now, from, address(BOUND), &bytes);
+        assert!(link.node.inner.remote_candidates().count() <= MAX_PAIRS);
+        assert!(link.node.authenticated.len() <= MAX_PAIRS);
+        link.drain();
+    }
+    assert_eq!(link.sent(), 1000, "each is answered");
+}
+
+#[test]
+fn a_full_agent_under_way_refuses_a_ninth_address() {
+    let config = config(false);
+    let credentials = config.credentials.clone();
+    let mut link = Link::new(config);
+    link.answer();
+    let ufrag = link.remote().credentials.ufrag;
+    for port in 1..=20 {
+        let from = SocketAddr::new(address(CLIENT).ip(), port);
+        let bytes = check(&credentials, &ufrag, &credentials.password, false);
+        link.node.handle_packet(link.now, from, address(BOUND), &bytes);
+        link.drain();
+    }
+    assert_eq!(link.node.inner.remote_candidates().count(), MAX_PAIRS);
+}
+
+#[test]
+fn a_flood_of_candidates_is_bounded() {
+    for lite in [true, false] {
+        let mut link = Link::new(config(lite));
+        link.answer();
+        for port in 1..=1000 {
+            let line = format!("candidate:1 1 udp 2122260223 192.0.2.1 {port} typ host");
+            let taken = link.node.add_remote_candidate(&line);
+            let fits = port <= MAX_REMOTE_CANDIDATES;
+            assert_eq!(taken, if fits { Ok(()) } else { Err(Ignored::TooMany) });
+        }
+        assert!(link.node.inner.remote_candidates().count() <= MAX_REMOTE_CANDIDATES);
+    }
+}
+
+#[test]
+fn candidates_of_no_use_are_told_apart() {
+    let mut link = Link::new(config(false));
+    link.answer();
+    let cases = [
+        ("candidate:1 1 udp 1 4f1c9b1a-1d2e.local 5000 typ host", Ignored::Name),
+        ("candidate:1 1 tcp 1 192.0.2.1 9 typ host tcptype active", Ignored::NotUdp),
+        ("candidate:1 2 udp 1 192.0.2.1 5001 typ host", Ignored::OtherComponent),
+        ("candidate:1 1 udp 1 0.0.0.0 5000 typ host", Ignored::Unreachable),
+        ("candidate:1 1 udp 1 224.0.0.1 5000 typ host", Ignored::Unreachable),
+        ("candidate:1 1 udp 1 192.0.2.1 0 typ host", Ignored::Unreachable),
+        ("candidate:1 1 udp 1 192.0.2.1 5000 typ moon", Ignored::Malformed),
+        ("candidate:1 1 udp 1 192.0.2.1 5000 typ host ufrag old", Ignored::OtherGeneration),
+        ("candidate:1 1 udp", Ignored::Malformed),
+        ("", Ignored::Malformed),
+    ];
+    for (line, reason) in cases {
+        assert_eq!(link.node.add_remote_candidate(line), Err(reason), "{line}");
+    }
+}
+
+#[test]
+fn a_late_candidate_still_makes_a_pair() {
+    let mut link = Link::new(AgentConfig { controlling: true, ..config(false) });
+    link.client.set_ice_lite(true);
+    link.offer();
+    link.answer();
+    link.run(3000);
+    assert_eq!(link.position(&authenticated()), None);
+    link.node
+        .add_remote_candidate("candidate:1 1 udp 2122260223 198.51.100.7 5000 typ host")
+        .unwrap();
+    link.run(3000);
+    assert!(link.position(&nominated()).is_some());
+}
+
+#[test]
+fn an_unusable_address_is_refused_at_once() {
+    let bad = LocalAddress { announced: address("0.0.0.0:1"), bound: address(BOUND) };
+    let config = AgentConfig { local: vec![bad], ..config(true) };
+    assert_eq!(Agent::new(config).unwrap_err(), BadAddress(address("0.0.0.0:1")));
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_survived(bytes: Vec<u8>, line: String) {
+        let mut link = Link::new(config(true));
+        let mut stun = check(&link.node.local_credentials(), "far", "x", false);
+        stun.truncate(20);
+        stun.extend(&bytes);
+        link.node.handle_packet(link.now, address(CLIENT), address(BOUND), &bytes);
+        link.node.handle_packet(link.now, address(CLIENT), address(BOUND), &stun);
+        let _ = link.node.add_remote_candidate(&line);
+        let _ = link.node.add_remote_candidate(&format!("candidate:1 1 udp {line}"));
+        proptest::prop_assert_eq!(link.drain(), Output::Timeout(None));
+    }
+}
