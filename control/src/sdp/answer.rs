@@ -116,6 +116,7 @@ impl Taken<'_> {
             direction,
             codecs,
             extensions,
+            mux_only: section.has("rtcp-mux-only"),
             reduced_size: section.has("rtcp-rsize"),
             local_ssrcs: LocalSsrcs::of(ssrc_base, section.index()),
             remote_ssrcs: remote_ssrcs(section),

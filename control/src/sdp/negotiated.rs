@@ -57,6 +57,8 @@ pub struct NegotiatedMedia {
     pub codecs: Vec<NegotiatedCodec>,
     /// Its header extensions.
     pub extensions: Vec<Extension>,
+    /// Whether the far side has no second port for RTCP at all (RFC 8858).
+    pub mux_only: bool,
     /// Whether RTCP need not start with a report (RFC 5506).
     pub reduced_size: bool,
     /// What the node sends with.

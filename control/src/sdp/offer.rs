@@ -158,6 +158,7 @@ fn own_media(
         direction: Direction::SendRecv,
         codecs,
         extensions: own_extensions(kind),
+        mux_only: false,
         reduced_size: true,
         local_ssrcs: LocalSsrcs::of(local.ssrc_base, index),
         remote_ssrcs: Vec::new(),

@@ -52,26 +52,16 @@ impl Trickled {
             return Err(SdpError::whole(SdpErrorKind::TooLong));
         }
         let mut trickled = Self::default();
-        let (mut ufrag, mut password, mut count) = (None, None, 0);
+        let (mut ufrag, mut password) = (None, None);
         for (index, line) in body.lines().enumerate() {
-            let blame = |kind| SdpError::on(kind, index + 1, line);
+            let blame = || SdpError::on(SdpErrorKind::BadIceCredentials, index + 1, line);
             let Some(attribute) = line.strip_prefix("a=").map(str::trim_end) else { continue };
             if let Some(value) = attribute.strip_prefix("ice-ufrag:") {
-                if !IceCredentials::is_ufrag(value) {
-                    return Err(blame(SdpErrorKind::BadIceCredentials));
-                }
-                ufrag.get_or_insert(value);
+                ufrag = Some(value).filter(|value| IceCredentials::is_ufrag(value));
+                ufrag.ok_or_else(blame)?;
             } else if let Some(value) = attribute.strip_prefix("ice-pwd:") {
-                if !IceCredentials::is_password(value) {
-                    return Err(blame(SdpErrorKind::BadIceCredentials));
-                }
-                password.get_or_insert(value);
-            } else if attribute.starts_with("candidate:") {
-                count += 1;
-                if count > CANDIDATES_MAX {
-                    return Err(blame(SdpErrorKind::TooManyCandidates));
-                }
-                trickled.take(attribute, index + 1)?;
+                password = Some(value).filter(|value| IceCredentials::is_password(value));
+                password.ok_or_else(blame)?;
             } else {
                 trickled.take(attribute, index + 1)?;
             }
@@ -87,18 +77,23 @@ impl Trickled {
             return Ok(true);
         }
         let Some(value) = attribute.strip_prefix("candidate:") else { return Ok(false) };
-        let blame = || SdpError::on(SdpErrorKind::BadCandidate, line, "a=candidate:");
-        if value.len() > LINE_MAX {
-            return Err(blame());
-        }
+        let blame = |kind| SdpError::on(kind, line, "a=candidate:");
         if value.is_empty() {
             self.end_of_candidates = true;
             return Ok(true);
         }
-        let candidate = Candidate::parse(value).map_err(|_| blame())?;
+        if value.len() > LINE_MAX {
+            return Err(blame(SdpErrorKind::BadCandidate));
+        }
+        let candidate = Candidate::parse(value).map_err(|_| blame(SdpErrorKind::BadCandidate))?;
         // With rtcp-mux there is only component 1 (RFC 8445 §13).
-        let usable = candidate.filter(|candidate| candidate.component == 1);
-        self.candidates.extend(usable.filter(|candidate| !self.candidates.contains(candidate)));
+        let is_new = |found: &Candidate| found.component == 1 && !self.candidates.contains(found);
+        if let Some(candidate) = candidate.filter(is_new) {
+            if self.candidates.len() == CANDIDATES_MAX {
+                return Err(blame(SdpErrorKind::TooManyCandidates));
+            }
+            self.candidates.push(candidate);
+        }
         Ok(true)
     }
 }

@@ -85,6 +85,9 @@ fn in_use(text: &mut Text, local: &Local, setup: Setup, media: &NegotiatedMedia)
         text.line(format_args!("a=msid:{} {}", local.stream, track(media)));
     }
     text.line(format_args!("a=rtcp-mux"));
+    if media.mux_only {
+        text.line(format_args!("a=rtcp-mux-only"));
+    }
     if media.reduced_size {
         text.line(format_args!("a=rtcp-rsize"));
     }
