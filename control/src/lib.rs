@@ -1,7 +1,21 @@
-//! The control plane.
+//! The control plane of causeway: signalling, ICE, DTLS and SDP around the media plane.
+//!
+//! Protocols are sans-IO machines: bytes and `now` go in, outputs come out through one
+//! `poll_output()`; they name no socket, clock, actix or tokio. [`actors`] are thin mailboxes and
+//! timers around them, [`rest`] is the door.
+//!
+//! # A command's way
+//! `POST /v1/calls/{call}/legs` → [`rest`] parses it into a type of [`api`] → [`actors::call`]
+//! feeds the [`call::Call`] machine and drains its outputs → [`actors::worker_link`] sends the
+//! commands to the worker → `Event::Applied` comes back and releases the reply.
+
 #![forbid(unsafe_code)]
+
+pub mod actors;
 pub mod address;
 pub mod api;
+pub mod call;
 pub mod cloud;
 pub mod dtls;
 pub mod ice;
+pub mod sdp;

@@ -118,10 +118,14 @@ impl Worker {
             }
             Command::SetStream { stream, state } => self.set_stream(stream, state),
             Command::SetSink { sink, state } => self.set_sink(sink, state),
-            Command::AnswerTransportCc { transport, answer } => {
-                outcome(self.transport(transport).ok_or(Refusal::Gone).map(|transport| {
-                    transport.answers_transport_cc = answer;
-                }))
+            Command::AnswerTransportCc { transport, answerer } => {
+                let (result, old) = match self.transport(transport) {
+                    Some(transport) => {
+                        (Ok(()), std::mem::replace(&mut transport.answerer, answerer))
+                    }
+                    None => (Err(Refusal::Gone), answerer),
+                };
+                (result, old.map_or(Returned::Nothing, Returned::Answerer))
             }
             Command::PauseStream { stream, paused } => {
                 let result = self.stream(stream).ok_or(Refusal::Gone).map(|stream| {

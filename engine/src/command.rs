@@ -16,6 +16,7 @@ use crate::route::RouteMap;
 use crate::srtp::{MasterKey, Srtp};
 use crate::stats::{LegReading, WorkerReading};
 use crate::stream::{Sink, Stream};
+use crate::twcc::Answerer;
 
 /// A worker's number, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -141,13 +142,13 @@ pub enum Command {
         /// What, made by [`Sink::new`].
         state: Box<Sink>,
     },
-    /// Let the worker answer a transport's transport-wide sequence numbers itself (true), or leave
-    /// that to the far end of the call (false).
+    /// Let the worker itself answer transport-wide sequence numbers, or leave that to the far end of
+    /// the call.
     AnswerTransportCc {
         /// The transport that receives them.
         transport: TransportId,
-        /// Whether the worker answers.
-        answer: bool,
+        /// What answers; `None` where the far end does.
+        answerer: Option<Box<Answerer>>,
     },
     /// Stop or resume forwarding what a stream receives (hold).
     PauseStream {
@@ -256,6 +257,8 @@ pub enum Returned {
     Stream(Box<Stream>),
     /// The replaced or refused sink.
     Sink(Box<Sink>),
+    /// What no longer answers.
+    Answerer(Box<Answerer>),
     /// A refused end of a ring.
     HopTo(Box<HopSender>),
     /// A refused end of a ring.
@@ -354,10 +357,6 @@ pub struct TransportSpec {
     pub security: Security,
     /// SRTP keys if they are known already (SDES).
     pub keys: Option<KeysSpec>,
-    /// Extension id of transport-wide sequence numbers if negotiated here.
-    pub transport_cc: Option<u8>,
-    /// Whether the far side takes RTCP that does not start with a report (RFC 5506).
-    pub reduced_size: bool,
     /// Whether plain RTP may take the far address from the first packet, once.
     pub learn_remote: bool,
 }

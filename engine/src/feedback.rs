@@ -159,9 +159,9 @@ impl Worker {
             let Some(leg) = self.tables.leg_mut(id.leg) else { return };
             let own_ssrc = leg.own_ssrc();
             let transport = &mut leg.transports[usize::from(id.index)];
-            let Some(arrivals) = &mut transport.arrivals else { return };
+            let Some(answerer) = &mut transport.answerer else { return };
             let out = &mut self.scratch[..RTCP_MAX];
-            let Some(len) = arrivals.feedback(now, own_ssrc, media, out) else { return };
+            let Some(len) = answerer.arrivals.feedback(now, own_ssrc, media, out) else { return };
             self.send_rtcp(id, len, Nanos(0));
         }
     }

@@ -225,7 +225,6 @@ fn transit(timestamp: u32, clock_rate: u32, now: Nanos) -> i64 {
 /// One m-line's media to a leg, in the node's own name.
 #[derive(Debug)]
 pub struct Sink {
-    pub(crate) kind: MediaKind,
     pub(crate) transport: u8,
     pub(crate) rtcp_transport: u8,
     pub(crate) cname: String,
@@ -249,7 +248,6 @@ impl Sink {
     /// Makes it from plain data.
     pub fn new(spec: &SinkSpec, first: FirstNumbers) -> Self {
         Self {
-            kind: spec.kind,
             transport: spec.transport,
             rtcp_transport: spec.rtcp_transport,
             cname: spec.cname.clone(),

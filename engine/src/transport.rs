@@ -15,7 +15,7 @@ use crate::packet::Nanos;
 use crate::rtp::RtpHeader;
 use crate::srtp::Srtp;
 use crate::stats::TransportCounters;
-use crate::twcc::Arrivals;
+use crate::twcc::Answerer;
 
 /// Changes of a transport that control is still to be told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,10 +36,7 @@ pub struct Transport {
     pub(crate) paths: ArrayVec<(SocketId, SocketAddr), PAIRS_PER_TRANSPORT>,
     pub(crate) security: Security,
     pub(crate) srtp: Option<Box<Srtp>>,
-    pub(crate) transport_cc: Option<u8>,
-    pub(crate) answers_transport_cc: bool,
-    pub(crate) arrivals: Option<Box<Arrivals>>,
-    pub(crate) reduced_size: bool,
+    pub(crate) answerer: Option<Box<Answerer>>,
     pub(crate) learn_remote: bool,
     pub(crate) started: bool,
     pub(crate) news: News,
@@ -57,10 +54,7 @@ impl Transport {
             paths: ArrayVec::new(),
             security: spec.security,
             srtp: keys.map(|keys| Box::new(Srtp::new(&keys.inbound, &keys.outbound))),
-            transport_cc: spec.transport_cc,
-            answers_transport_cc: false,
-            arrivals: spec.transport_cc.map(|_| Box::default()),
-            reduced_size: spec.reduced_size,
+            answerer: None,
             learn_remote: spec.learn_remote,
             started: false,
             news: News::default(),

@@ -23,6 +23,22 @@ const BODY_HEAD_LEN: usize = 8;
 const BODY_MAX: usize = RTCP_MAX - (HEAD_LEN - BODY_HEAD_LEN);
 const PRESENCE_WORDS: usize = ARRIVALS_WINDOW / 64;
 
+/// What a worker keeps for a transport whose numbers it answers itself.
+#[derive(Debug, Clone)]
+pub struct Answerer {
+    /// The extension's id on that transport.
+    pub extension: u8,
+    /// What arrived and is not told yet.
+    pub arrivals: Arrivals,
+}
+
+impl Answerer {
+    /// One that nothing has arrived at.
+    pub fn new(extension: u8) -> Self {
+        Self { extension, arrivals: Arrivals::default() }
+    }
+}
+
 /// When packets of one transport arrived, by transport-wide sequence number.
 #[derive(Debug, Clone)]
 pub struct Arrivals {

@@ -212,7 +212,7 @@ impl Worker {
         packet.len = plain_len(len);
         let first = transport.hear(remote, now);
         let plain = packet.payload(&self.frames);
-        let transport_wide = transport.answers_transport_cc && note_arrival(transport, plain, &header, now);
+        let transport_wide = note_arrival(transport, plain, &header, now);
         let found = leg.stream_of(id.index, plain, &header);
         let stream = found.map(|(index, retransmission)| {
             let stream = &mut leg.streams[usize::from(index)];
@@ -560,11 +560,9 @@ pub(crate) fn plain_len(len: usize) -> u16 {
 
 /// Notes the transport-wide sequence number of an accepted packet; true if an answer is due.
 fn note_arrival(transport: &mut Transport, packet: &[u8], header: &RtpHeader, now: Nanos) -> bool {
-    let (Some(id), Some(arrivals)) = (transport.transport_cc, &mut transport.arrivals) else {
-        return false;
-    };
-    if let Some(&[high, low]) = header.extension(packet, id) {
-        arrivals.record(u16::from_be_bytes([high, low]), now);
+    let Some(answerer) = &mut transport.answerer else { return false };
+    if let Some(&[high, low]) = header.extension(packet, answerer.extension) {
+        answerer.arrivals.record(u16::from_be_bytes([high, low]), now);
     }
-    arrivals.due(now)
+    answerer.arrivals.due(now)
 }

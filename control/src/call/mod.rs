@@ -29,6 +29,7 @@ use crate::api::{
 };
 use crate::dtls::{DtlsError, Fingerprint, Role, SrtpKeys, Version};
 
+use crate::sdp::Negotiated;
 use leg::CallLeg;
 pub use media::random_id;
 use wire::Wire;
@@ -39,7 +40,7 @@ pub struct NodeFacts {
     /// The node's sockets that browsers are answered from, on this call's worker.
     pub faces: Vec<Face>,
     /// The certificate's fingerprint as it stands in descriptions.
-    pub fingerprint: String,
+    pub fingerprint: crate::sdp::Fingerprint,
     /// Legs of one call.
     pub legs_per_call: usize,
     /// For a leg to connect, and for a call to get its first.
@@ -234,10 +235,8 @@ impl Call {
         slot: LegId,
     ) -> Result<(), Problem> {
         self.may_join()?;
-        let limit = self.legs.iter().filter(|leg| leg.ended.is_none()).find_map(|leg| {
-            leg.negotiated.as_ref()
-        });
-        let (mut leg, description) = CallLeg::join(now, &self.facts, asked, slot, limit)?;
+        let limits = self.limits(None);
+        let (leg, description) = CallLeg::join(now, &self.facts, asked, slot, &limits)?;
         let state = leg.engine_leg()?;
         let id = leg.id.clone();
         let added = LegAdded {
@@ -248,7 +247,6 @@ impl Call {
         let install = Pending::Install { leg: id, request, reply: Reply::Added(Box::new(added)) };
         self.outputs.push_back(Output::Own(slot));
         self.tell_tagged(install, Command::AddLeg { leg: slot, state });
-        leg.feed_description(now);
         self.legs.push(leg);
         self.empty_until = None;
         let place = self.legs.len() - 1;
@@ -286,19 +284,14 @@ impl Call {
     /// Takes a renewed offer of a leg and answers it (hold, resume, further m-lines).
     pub fn offer(
         &mut self,
-        now: Instant,
         request: RequestId,
         leg: &str,
         offer: &Description,
     ) -> Result<(), Problem> {
         let place = self.place(leg)?;
-        let limit = self
-            .legs
-            .iter()
-            .enumerate()
-            .filter(|(other, leg)| *other != place && leg.ended.is_none())
-            .find_map(|(_, leg)| leg.negotiated.clone());
-        let sdp = self.legs[place].renegotiate(now, &self.facts, &offer.sdp, limit.as_ref())?;
+        let limits: Vec<_> = self.limits(Some(leg)).into_iter().cloned().collect();
+        let limits: Vec<_> = limits.iter().collect();
+        let sdp = self.legs[place].renegotiate(&offer.sdp, &limits)?;
         self.install_media(place);
         self.rewire();
         let reply = Reply::Description(Description { sdp });
@@ -393,7 +386,7 @@ impl Call {
             Event::Nominated { transport, remote } => {
                 if let Some(place) = self.place_of(transport.leg) {
                     self.legs[place].nominated(remote);
-                    self.check_connected(now, place);
+                    self.check_connected(place);
                 }
             }
             Event::ConsentLost { transport } => {
@@ -490,6 +483,12 @@ impl Call {
         legs.chain(self.empty_until).min()
     }
 
+    /// What the other legs have negotiated.
+    fn limits(&self, except: Option<&str>) -> Vec<&Negotiated> {
+        let others = self.legs.iter().filter(|leg| Some(leg.id.as_str()) != except);
+        others.filter(|leg| leg.ended.is_none()).filter_map(|leg| leg.negotiated.as_ref()).collect()
+    }
+
     fn leg(&self, id: &str) -> Result<&CallLeg, Problem> {
         let found = self.legs.iter().find(|leg| leg.id == id);
         found.ok_or_else(|| Problem::not_found("the call has no such leg"))
@@ -573,10 +572,10 @@ impl Call {
             return;
         }
         self.legs[place].keyed = true;
-        self.check_connected(now, place);
+        self.check_connected(place);
     }
 
-    fn check_connected(&mut self, _now: Instant, place: usize) {
+    fn check_connected(&mut self, place: usize) {
         if !self.legs[place].note_connected() {
             return;
         }
@@ -653,7 +652,7 @@ impl Call {
                         .map(|face| (face.socket, remote));
                     leg.nominated(remote);
                     self.start_dtls(place);
-                    self.check_connected(now, place);
+                    self.check_connected(place);
                 }
                 Ice::Failed(_) => {
                     self.end_leg(now, place, EndReason::JoinTimeout);
@@ -691,6 +690,9 @@ impl Call {
             self.tell(command);
         }
         self.wires = wanted;
+        for command in wire::answers(&mut self.legs) {
+            self.tell(command);
+        }
         self.say_mismatches();
     }
 

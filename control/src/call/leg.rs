@@ -1,0 +1,417 @@
+//! One leg of a call: its ICE agent, its descriptions, how far it has come.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use causeway_engine::command::{
+    Command, Credentials as EngineCredentials, IceSpec, KeysSpec, LegId, LegSpec, Mid, PayloadType,
+    Security, SinkId, SinkSpec, SocketId, StreamId, StreamSpec, TransportId, TransportSpec,
+};
+use causeway_engine::leg::Leg;
+use causeway_engine::srtp::{MasterKey, Srtp, Suite};
+use causeway_engine::stream::{FirstNumbers, Sink, Stream};
+
+use super::media::{engine_kind, random, random_id};
+use super::{DtlsInput, NodeFacts};
+use crate::api::{AddLeg, EndReason, LegState, LegView, Media, Problem, Trickle};
+use crate::dtls::{self, Fingerprint, Role, SrtpKeys, Version};
+use crate::ice::{Agent, AgentConfig, Credentials, LocalAddress, Remote};
+use crate::sdp::{
+    self, Candidate, DtlsRole, IceCredentials, Local, Negotiated, NegotiatedMedia, Offered, Sdp,
+    Trickled,
+};
+
+/// The only transport of a bundled leg.
+const TRANSPORT: u8 = 0;
+/// Priority of a host candidate on the first interface (RFC 8445 §5.1.2.1).
+const HOST_PRIORITY: u32 = 2_130_706_431;
+/// The role of a leg that names none.
+const DEFAULT_ROLE: &str = "guest";
+
+/// A leg of a call.
+pub(crate) struct CallLeg {
+    pub(crate) id: String,
+    pub(crate) role: String,
+    pub(crate) slot: LegId,
+    pub(crate) agent: Agent,
+    pub(crate) agent_timeout: Option<Instant>,
+    pub(crate) negotiated: Option<Negotiated>,
+    pub(crate) dtls_started: bool,
+    pub(crate) dtls_path: Option<(SocketId, SocketAddr)>,
+    pub(crate) keyed: bool,
+    pub(crate) ended: Option<EndReason>,
+    /// The m-line of each stream and sink, by their place in the engine's leg. Only ever grows.
+    pub(crate) lines: Vec<usize>,
+    /// The extension id of the transport-wide numbers that the worker answers.
+    pub(crate) answers: Option<u8>,
+    /// The version of the description that a mismatch was said about.
+    pub(crate) mismatch_said: Option<u64>,
+    pub(crate) local: Local,
+    offered: Option<Offered>,
+    expected_told: bool,
+    sinks_made: usize,
+    remote: Option<SocketAddr>,
+    connected: bool,
+    security: Option<String>,
+    deadline: Instant,
+}
+
+impl CallLeg {
+    /// Makes a leg and the node's description for it.
+    pub(crate) fn join(
+        now: Instant,
+        facts: &NodeFacts,
+        asked: AddLeg,
+        slot: LegId,
+        limits: &[&Negotiated],
+    ) -> Result<(Self, String), Problem> {
+        let credentials = Credentials::random();
+        let local = local(facts, &credentials)?;
+        let (description, negotiated, offered) = match &asked.offer {
+            Some(offer) => {
+                let (text, negotiated) = sdp::answer(&Sdp::parse(offer)?, &local, limits, None)?;
+                (text, Some(negotiated), None)
+            }
+            None => {
+                let kinds = asked.media.unwrap_or_else(|| vec![Media::Audio, Media::Video]);
+                let (text, offered) = sdp::offer(&kinds, &local, limits)?;
+                (text, None, Some(offered))
+            }
+        };
+        let addresses =
+            facts.faces.iter().map(|f| LocalAddress { announced: f.announced, bound: f.bound });
+        let config = AgentConfig {
+            local: addresses.collect(),
+            lite: true,
+            controlling: false,
+            credentials,
+        };
+        let agent = Agent::new(config).map_err(|error| Problem::internal(error.to_string()))?;
+        let mut leg = Self {
+            id: random_id(),
+            role: asked.role.unwrap_or_else(|| DEFAULT_ROLE.into()),
+            slot,
+            agent,
+            agent_timeout: None,
+            negotiated: None,
+            dtls_started: false,
+            dtls_path: None,
+            keyed: false,
+            ended: None,
+            lines: Vec::new(),
+            answers: None,
+            mismatch_said: None,
+            local,
+            offered,
+            expected_told: false,
+            sinks_made: 0,
+            remote: None,
+            connected: false,
+            security: None,
+            deadline: now + facts.join,
+        };
+        if let Some(negotiated) = negotiated {
+            leg.take(now, negotiated);
+        }
+        Ok((leg, description))
+    }
+
+    /// The leg as the API shows it.
+    pub(crate) fn view(&self) -> LegView {
+        LegView {
+            id: self.id.clone(),
+            role: self.role.clone(),
+            state: self.state(),
+            held: self.negotiated.as_ref().is_some_and(Negotiated::held),
+            ended: self.ended,
+            security: self.security.clone().filter(|_| self.connected),
+            remote: self.remote.filter(|_| self.connected).map(|remote| remote.to_string()),
+        }
+    }
+
+    pub(crate) fn state(&self) -> LegState {
+        match (self.ended, &self.negotiated) {
+            (Some(_), _) => LegState::Ended,
+            (None, None) => LegState::Offered,
+            (None, Some(_)) if self.connected => LegState::Connected,
+            (None, Some(_)) => LegState::Connecting,
+        }
+    }
+
+    pub(crate) fn transport(&self) -> TransportId {
+        TransportId { leg: self.slot, index: TRANSPORT }
+    }
+
+    /// The engine's leg: its transport; streams and sinks follow with the description.
+    pub(crate) fn engine_leg(&self) -> Result<Box<Leg>, Problem> {
+        let credentials = self.agent.local_credentials();
+        let transport = TransportSpec {
+            socket: self.dtls_path.map_or(SocketId(0), |(socket, _)| socket),
+            ice: Some(IceSpec {
+                local: engine_credentials(&credentials.ufrag, &credentials.password),
+                remote: self.remote_credentials().map(|credentials| *credentials),
+                send_checks: false,
+                controlling: false,
+            }),
+            remote: None,
+            security: Security::Srtp,
+            keys: None,
+            learn_remote: false,
+        };
+        let spec =
+            LegSpec { transports: vec![transport], streams: Vec::new(), sinks: Vec::new() };
+        Leg::new(&spec, random).map_err(|refusal| Problem::internal(refusal.to_string()))
+    }
+
+    /// The far side's ICE credentials for the worker, once known.
+    pub(crate) fn remote_credentials(&self) -> Option<Box<EngineCredentials>> {
+        let credentials = &self.negotiated.as_ref()?.transport.credentials;
+        Some(Box::new(engine_credentials(&credentials.ufrag, &credentials.password)))
+    }
+
+    /// Takes the answer to the node's offer.
+    pub(crate) fn accept_answer(&mut self, now: Instant, answer: &str) -> Result<(), Problem> {
+        let Some(offered) = &self.offered else {
+            return Err(Problem::conflict("the node has not offered to this leg"));
+        };
+        let negotiated = offered.accept(&Sdp::parse(answer)?)?;
+        self.offered = None;
+        self.take(now, negotiated);
+        Ok(())
+    }
+
+    /// Answers a renewed offer.
+    pub(crate) fn renegotiate(
+        &mut self,
+        offer: &str,
+        limits: &[&Negotiated],
+    ) -> Result<String, Problem> {
+        let Some(previous) = &self.negotiated else {
+            return Err(Problem::conflict("the leg owes the answer to the node's offer"));
+        };
+        let (text, negotiated) =
+            sdp::answer(&Sdp::parse(offer)?, &self.local, limits, Some(previous))?;
+        if negotiated.ice_restarted(previous) {
+            let detail = "the offer restarts ICE; leave and join again instead";
+            return Err(Problem::unprocessable("ice-restart", detail));
+        }
+        self.negotiated = Some(negotiated);
+        Ok(text)
+    }
+
+    fn take(&mut self, now: Instant, negotiated: Negotiated) {
+        let transport = &negotiated.transport;
+        let credentials = Credentials {
+            ufrag: transport.credentials.ufrag.clone(),
+            password: transport.credentials.password.clone(),
+        };
+        self.agent.set_remote(now, Remote { credentials, lite: transport.lite });
+        self.negotiated = Some(negotiated);
+    }
+
+    /// Hands the far side's candidates to the agent. What it cannot use is not an error: a browser's
+    /// mDNS names and TCP candidates are of no use to a node that waits to be called.
+    pub(crate) fn trickle(&mut self, more: &Trickle) -> Result<(), Problem> {
+        let read = Trickled::from_lines(&more.candidates)?;
+        for line in &more.candidates {
+            let _unused = self.agent.add_remote_candidate(line);
+        }
+        if more.end_of_candidates || read.end_of_candidates {
+            self.agent.end_of_candidates();
+        }
+        Ok(())
+    }
+
+    /// Commands that make the worker's streams and sinks those of the description.
+    pub(crate) fn media_commands(&mut self) -> Vec<Command> {
+        let Some(negotiated) = self.negotiated.take() else { return Vec::new() };
+        let mut commands = Vec::new();
+        for media in &negotiated.media {
+            if !self.lines.contains(&media.index) {
+                self.lines.push(media.index);
+            }
+        }
+        for (place, line) in (0u8..).zip(&self.lines) {
+            let stream = StreamId { leg: self.slot, index: place };
+            let Some(media) = negotiated.at(*line) else {
+                commands.push(Command::PauseStream { stream, paused: true });
+                continue;
+            };
+            let state = Box::new(Stream::new(&stream_spec(media)));
+            commands.push(Command::SetStream { stream, state });
+            if usize::from(place) == self.sinks_made {
+                self.sinks_made += 1;
+                let sink = SinkId { leg: self.slot, index: place };
+                let spec = sink_spec(media, &self.local.cname);
+                let state = Box::new(Sink::new(&spec, FirstNumbers::from_random(random())));
+                commands.push(Command::SetSink { sink, state });
+            }
+        }
+        self.negotiated = Some(negotiated);
+        commands
+    }
+
+    /// The place in the engine's leg of an m-line.
+    pub(crate) fn place_of_line(&self, line: usize) -> Option<u8> {
+        self.lines.iter().position(|held| *held == line).and_then(|p| u8::try_from(p).ok())
+    }
+
+    /// What the handshake is to be told now: to begin, as soon as the far side's first datagram or
+    /// a nominated pair makes it possible, and the fingerprints once the description has them.
+    pub(crate) fn dtls_inputs(&mut self) -> Vec<DtlsInput> {
+        let mut inputs = Vec::new();
+        let described = self.negotiated.as_ref().map(|negotiated| &negotiated.transport);
+        let expected = |transport: &sdp::RemoteTransport| -> Vec<Fingerprint> {
+            transport.fingerprints.iter().filter_map(dtls_fingerprint).collect()
+        };
+        if !self.dtls_started && self.dtls_path.is_some() {
+            let role = match described.map(|transport| transport.role) {
+                Some(DtlsRole::Active) => Role::Active,
+                _ => Role::Passive,
+            };
+            self.dtls_started = true;
+            self.expected_told = described.is_some();
+            let expected = described.map(expected).unwrap_or_default();
+            inputs.push(DtlsInput::Start { role, expected });
+        } else if self.dtls_started
+            && !self.expected_told
+            && let Some(transport) = described
+        {
+            self.expected_told = true;
+            inputs.push(DtlsInput::Expect(expected(transport)));
+        }
+        inputs
+    }
+
+    /// Takes the keys of a finished handshake and makes the worker's contexts of them.
+    pub(crate) fn secure(&mut self, keys: &SrtpKeys, version: Version) -> Option<Box<Srtp>> {
+        let suite = engine_suite(keys.suite);
+        let master =
+            |direction: &dtls::DirectionKeys| MasterKey::new(suite, &direction.key, &direction.salt);
+        let spec = KeysSpec {
+            inbound: master(&keys.inbound).ok()?,
+            outbound: master(&keys.outbound).ok()?,
+        };
+        let version = match version {
+            Version::Dtls12 => "DTLS 1.2",
+            Version::Dtls13 => "DTLS 1.3",
+        };
+        self.security = Some(format!("{version}, {}", suite.name()));
+        Some(Box::new(Srtp::new(&spec.inbound, &spec.outbound)))
+    }
+
+    /// Notes where media goes; the worker answers checks from now on.
+    pub(crate) fn nominated(&mut self, remote: SocketAddr) {
+        self.remote = Some(remote);
+        self.agent.hand_over();
+        self.agent_timeout = None;
+    }
+
+    /// True once, when keys and pair are there.
+    pub(crate) fn note_connected(&mut self) -> bool {
+        let connected = self.keyed && self.remote.is_some() && self.ended.is_none();
+        let new = connected && !self.connected;
+        self.connected |= connected;
+        new
+    }
+
+    /// Whether it should have been connected by now.
+    pub(crate) fn is_late(&self, now: Instant) -> bool {
+        !self.connected && self.deadline <= now
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        if self.ended.is_some() {
+            return None;
+        }
+        let deadline = (!self.connected).then_some(self.deadline);
+        deadline.into_iter().chain(self.agent_timeout).min()
+    }
+}
+
+fn local(facts: &NodeFacts, credentials: &Credentials) -> Result<Local, Problem> {
+    let first = facts.faces.first().ok_or_else(|| Problem::internal("no interface"))?;
+    let candidate = |(place, face): (u32, &super::Face)| {
+        Candidate::host((place + 1).to_string(), HOST_PRIORITY - (place << 8), face.announced)
+    };
+    Ok(Local {
+        session_id: random() >> 1,
+        address: first.announced,
+        candidates: (0u32..).zip(&facts.faces).map(candidate).collect(),
+        end_of_candidates: true,
+        credentials: IceCredentials {
+            ufrag: credentials.ufrag.clone(),
+            password: credentials.password.clone(),
+        },
+        ice_lite: true,
+        fingerprint: facts.fingerprint.clone(),
+        role: DtlsRole::Passive,
+        cname: random_id(),
+        stream: random_id(),
+        ssrc_base: (random() >> 32) as u32,
+    })
+}
+
+fn stream_spec(media: &NegotiatedMedia) -> StreamSpec {
+    let payload_types = media.codecs.iter().flat_map(|codec| {
+        let clock_rate = codec.codec.clock_rate();
+        let plain =
+            PayloadType { number: codec.payload_type, clock_rate, retransmits: None };
+        let rtx = codec.rtx.map(|number| PayloadType {
+            number,
+            clock_rate,
+            retransmits: Some(codec.payload_type),
+        });
+        std::iter::once(plain).chain(rtx)
+    });
+    StreamSpec {
+        kind: engine_kind(media.kind),
+        transport: TRANSPORT,
+        rtcp_transport: TRANSPORT,
+        mid: mid(media),
+        mid_extension: media.mid_extension(),
+        ssrcs: media.remote_ssrcs.clone(),
+        payload_types: payload_types.collect(),
+        paused: !media.direction.receives(),
+    }
+}
+
+fn sink_spec(media: &NegotiatedMedia, cname: &str) -> SinkSpec {
+    let retransmits = media.codecs.iter().any(|codec| codec.rtx.is_some());
+    SinkSpec {
+        kind: engine_kind(media.kind),
+        transport: TRANSPORT,
+        rtcp_transport: TRANSPORT,
+        ssrc: media.local_ssrcs.media,
+        rtx_ssrc: retransmits.then_some(media.local_ssrcs.rtx),
+        cname: cname.into(),
+        mid: mid(media),
+        mid_extension: media.mid_extension(),
+    }
+}
+
+fn mid(media: &NegotiatedMedia) -> Option<Mid> {
+    media.mid.as_ref().and_then(|mid| Mid::try_from(mid.as_bytes()).ok())
+}
+
+fn engine_credentials(ufrag: &str, password: &zeroize::Zeroizing<String>) -> EngineCredentials {
+    EngineCredentials { ufrag: ufrag.into(), password: password.clone() }
+}
+
+fn engine_suite(suite: dtls::Suite) -> Suite {
+    match suite {
+        dtls::Suite::AesCm128HmacSha1_80 => Suite::AesCm128HmacSha1_80,
+        dtls::Suite::AeadAes128Gcm => Suite::AeadAes128Gcm,
+        dtls::Suite::AeadAes256Gcm => Suite::AeadAes256Gcm,
+    }
+}
+
+fn dtls_fingerprint(fingerprint: &sdp::Fingerprint) -> Option<Fingerprint> {
+    let hash = match fingerprint.hash {
+        sdp::HashFunction::Sha256 => dtls::Hash::Sha256,
+        sdp::HashFunction::Sha384 => dtls::Hash::Sha384,
+        sdp::HashFunction::Sha512 => dtls::Hash::Sha512,
+        _ => return None,
+    };
+    Fingerprint::new(hash, fingerprint.digest.clone()).ok()
+}

@@ -1,0 +1,188 @@
+//! What can be wrong with a session description, and on which line.
+
+use crate::api::Problem;
+
+/// What is wrong and where. Never holds a password or a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}")]
+pub struct SdpError {
+    /// What is wrong.
+    pub kind: SdpErrorKind,
+    /// The line, from 1, if one is to blame.
+    pub line: Option<usize>,
+    /// What may be shown of that line.
+    pub text: String,
+}
+
+/// What is wrong with a session description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum SdpErrorKind {
+    /// It does not start with `v=0`.
+    #[error("this is no session description: it must start with v=0")]
+    NotSdp,
+    /// Longer than [`super::TEXT_MAX`].
+    #[error("the description is longer than {} bytes", super::TEXT_MAX)]
+    TooLong,
+    /// More lines than [`super::LINES_MAX`].
+    #[error("the description has more than {} lines", super::LINES_MAX)]
+    TooManyLines,
+    /// A line longer than [`super::LINE_MAX`].
+    #[error("the line is longer than {} bytes", super::LINE_MAX)]
+    LineTooLong,
+    /// More m-lines than [`super::MEDIA_MAX`].
+    #[error("the description has more than {} m-lines", super::MEDIA_MAX)]
+    TooManyMedia,
+    /// The far side would send on more m-lines than [`super::STREAMS_MAX`].
+    #[error("more than {} m-lines would send to the node", super::STREAMS_MAX)]
+    TooManyStreams,
+    /// An m-line that cannot be read.
+    #[error("the m-line must be: m=<kind> <port> <profile> <formats>")]
+    MalformedMedia,
+    /// No m-line is left that the node could take.
+    #[error("no audio or video is offered")]
+    NoMedia,
+    /// A profile that is not RTP over UDP.
+    #[error("the transport profile is not supported; offer UDP/TLS/RTP/SAVPF")]
+    UnsupportedProfile,
+    /// No `ice-ufrag` or `ice-pwd`.
+    #[error("there are no ICE credentials: a=ice-ufrag and a=ice-pwd are needed")]
+    NoIceCredentials,
+    /// Credentials outside RFC 8839 §5.4.
+    #[error(
+        "the ICE credentials must be 4 (ufrag) or 22 (password) to 256 letters, digits, + or /"
+    )]
+    BadIceCredentials,
+    /// No `fingerprint`.
+    #[error("there is no certificate fingerprint: media needs DTLS-SRTP")]
+    NoFingerprint,
+    /// Only hash functions that can be forged.
+    #[error("the fingerprint's hash is too weak: sha-256, sha-384 or sha-512 is needed")]
+    WeakFingerprint,
+    /// A fingerprint that cannot be read.
+    #[error("the fingerprint must be the hash's name and as many hex bytes, set apart by colons")]
+    BadFingerprint,
+    /// A `setup` that leads to no handshake.
+    #[error("this a=setup leads to no DTLS handshake")]
+    BadSetup,
+    /// RTP and RTCP on two ports.
+    #[error("a=rtcp-mux is needed: the node keeps RTP and RTCP on one port")]
+    NoRtcpMux,
+    /// An m-line outside the one BUNDLE group.
+    #[error("the m-lines must be in one a=group:BUNDLE: the node gives a leg one port")]
+    NotBundled,
+    /// A MID that is no token or longer than [`super::MID_MAX`].
+    #[error("the a=mid must be a token of at most {} characters", super::MID_MAX)]
+    BadMid,
+    /// Two m-lines with one MID.
+    #[error("another m-line has this a=mid already")]
+    DuplicateMid,
+    /// Nothing that the far side, the node and the call's other legs all speak.
+    #[error("no codec of this m-line is one that the node and the call's other legs speak")]
+    NoCommonCodec,
+    /// An m-line of the earlier description is missing or has become another kind.
+    #[error(
+        "the m-lines must be those of the description before, in order, and new ones after them"
+    )]
+    MediaMismatch,
+    /// A candidate that cannot be read.
+    #[error("the candidate cannot be read")]
+    BadCandidate,
+    /// More candidates than [`super::CANDIDATES_MAX`] in one request.
+    #[error("more than {} candidates at once", super::CANDIDATES_MAX)]
+    TooManyCandidates,
+}
+
+impl SdpErrorKind {
+    /// Its stable name, as it stands in a [`Problem`].
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotSdp => "not-sdp",
+            Self::TooLong => "sdp-too-long",
+            Self::TooManyLines => "sdp-too-many-lines",
+            Self::LineTooLong => "sdp-line-too-long",
+            Self::TooManyMedia => "sdp-too-many-media",
+            Self::TooManyStreams => "sdp-too-many-streams",
+            Self::MalformedMedia => "sdp-malformed-media",
+            Self::NoMedia => "no-media",
+            Self::UnsupportedProfile => "unsupported-profile",
+            Self::NoIceCredentials => "no-ice-credentials",
+            Self::BadIceCredentials => "bad-ice-credentials",
+            Self::NoFingerprint => "no-fingerprint",
+            Self::WeakFingerprint => "weak-fingerprint",
+            Self::BadFingerprint => "bad-fingerprint",
+            Self::BadSetup => "bad-setup",
+            Self::NoRtcpMux => "no-rtcp-mux",
+            Self::NotBundled => "not-bundled",
+            Self::BadMid => "bad-mid",
+            Self::DuplicateMid => "duplicate-mid",
+            Self::NoCommonCodec => "no-common-codec",
+            Self::MediaMismatch => "media-mismatch",
+            Self::BadCandidate => "bad-candidate",
+            Self::TooManyCandidates => "too-many-candidates",
+        }
+    }
+
+    fn is_too_large(self) -> bool {
+        matches!(self, Self::TooLong | Self::TooManyLines | Self::LineTooLong)
+    }
+}
+
+impl SdpError {
+    /// An error of the whole description.
+    pub(super) fn whole(kind: SdpErrorKind) -> Self {
+        Self { kind, line: None, text: String::new() }
+    }
+
+    /// An error of one line, numbered from 1.
+    pub(super) fn on(kind: SdpErrorKind, line: usize, text: &str) -> Self {
+        Self { kind, line: Some(line), text: shown(text) }
+    }
+
+    /// The place at fault, such as `line 14: a=fingerprint:…`, or `sdp` if it is no one line.
+    pub fn at(&self) -> String {
+        match self.line {
+            Some(line) => format!("line {line}: {}", self.text),
+            None => "sdp".into(),
+        }
+    }
+}
+
+impl From<SdpError> for Problem {
+    fn from(error: SdpError) -> Self {
+        let problem = if error.kind.is_too_large() {
+            Self::too_large(error.to_string())
+        } else {
+            Self::unprocessable(error.kind.name(), error.to_string())
+        };
+        problem.at(error.at())
+    }
+}
+
+/// What may be shown of a line: values of attributes and keys may be secrets, so none is shown.
+fn shown(line: &str) -> String {
+    if let Some(attribute) = line.strip_prefix("a=") {
+        return match attribute.split_once(':') {
+            Some((name, _)) => format!("a={}:…", printable(name)),
+            None => format!("a={}", printable(attribute)),
+        };
+    }
+    match line.as_bytes() {
+        [b'v' | b'o' | b's' | b't' | b'c' | b'b' | b'm', b'=', ..] => printable(line),
+        _ => "…".into(),
+    }
+}
+
+fn printable(text: &str) -> String {
+    let mut shown: String = text
+        .chars()
+        .take(SHOWN_MAX)
+        .map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' })
+        .collect();
+    if text.chars().nth(SHOWN_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// Characters of a line that an error shows, most.
+const SHOWN_MAX: usize = 48;

@@ -1,0 +1,61 @@
+//! What the node says of itself in a description: plain inputs, chosen by the caller.
+
+use std::net::SocketAddr;
+
+use super::MEDIA_MAX;
+use super::candidate::Candidate;
+use super::value::{DtlsRole, Fingerprint, IceCredentials};
+
+/// The node's side of a leg.
+#[derive(Debug, Clone)]
+pub struct Local {
+    /// Session id of the `o=` line: random, below 2^63; it stays for the leg's life.
+    pub session_id: u64,
+    /// The announced address and port: what stands in `o=`, `c=`, `m=` and `a=rtcp`.
+    pub address: SocketAddr,
+    /// All announced addresses; ICE uses these.
+    pub candidates: Vec<Candidate>,
+    /// Whether no candidate will come later.
+    pub end_of_candidates: bool,
+    /// The node's ICE credentials for this leg.
+    pub credentials: IceCredentials,
+    /// Whether the node is an ICE lite agent here.
+    pub ice_lite: bool,
+    /// The node's certificate.
+    pub fingerprint: Fingerprint,
+    /// What the node wants to be in the DTLS handshake where the far side leaves it the choice.
+    pub role: DtlsRole,
+    /// The canonical name of the node's streams (RFC 3550 §6.5.1); a token.
+    pub cname: String,
+    /// The media stream id that the node's tracks belong to; a token.
+    pub stream: String,
+    /// Where the SSRCs of this leg's m-lines are taken from: random, and the same for the leg's
+    /// life, so that an m-line keeps its SSRCs over renegotiations.
+    pub ssrc_base: u32,
+}
+
+/// The SSRCs that the node sends with on one m-line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalSsrcs {
+    /// Of the media.
+    pub media: u32,
+    /// Of its retransmissions; used where RTX is negotiated.
+    pub rtx: u32,
+}
+
+impl LocalSsrcs {
+    /// Those of the m-line at `index`: a leg's SSRCs are all different and none is 0.
+    pub fn of(base: u32, index: usize) -> Self {
+        debug_assert!(index < MEDIA_MAX);
+        let place = u32::try_from(2 * index).unwrap_or(0) & PLACES;
+        let media = (base & !PLACES | LOWEST) + place;
+        Self { media, rtx: media + 1 }
+    }
+}
+
+/// The low bits of an SSRC, which count a leg's SSRCs.
+const PLACES: u32 = 2 * MEDIA_MAX as u32 - 1;
+/// Keeps SSRCs away from 0, which browsers use for probes.
+const LOWEST: u32 = PLACES + 1;
+
+const _: () = assert!((PLACES + 1).is_power_of_two());

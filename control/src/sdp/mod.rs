@@ -1,0 +1,63 @@
+//! Session descriptions: what a far side offers or answers, read and bounded, and what the node
+//! answers or offers in its own name (RFC 8866, RFC 3264, RFC 8829).
+//!
+//! [`Sdp`] keeps every line as it came and reads typed values on demand; [`answer`] and
+//! [`Offered`] turn two descriptions into [`Negotiated`], which is all that the rest of the node
+//! looks at. Text of one leg never reaches another: every description is written from scratch.
+//!
+//! One transport per description: m-lines that are taken are bundled (RFC 8843), or there is only
+//! one; RTP and RTCP share its port (RFC 5761); ICE and DTLS-SRTP protect it. What has neither is
+//! refused by name.
+//!
+//! Sans-IO: text goes in, text comes out; no clock, socket or random number is touched.
+
+mod answer;
+mod candidate;
+mod codec;
+mod error;
+mod local;
+mod model;
+mod negotiated;
+mod offer;
+mod transport;
+mod trickle;
+mod value;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use answer::answer;
+pub use candidate::{Candidate, CandidateKind, TcpType, Via};
+pub use codec::{Codec, Feedback, NegotiatedCodec, PtMap, extension, map_payload_types};
+pub use error::{SdpError, SdpErrorKind};
+pub use local::{Local, LocalSsrcs};
+pub use model::{Attribute, MediaLine, MediaSection, Sdp};
+pub use negotiated::{
+    Extension, ExtensionMap, Negotiated, NegotiatedMedia, Profile, RemoteTransport, map_extensions,
+};
+pub use offer::{Offered, offer};
+pub use trickle::Trickled;
+pub use value::{
+    Direction, DtlsRole, ExtMap, Fingerprint, HashFunction, IceCredentials, RtcpFb, RtpMap, Setup,
+    SsrcGroup,
+};
+
+/// Bytes of a description, longest. Browsers send 3 to 10 kB.
+pub const TEXT_MAX: usize = 64 * 1024;
+/// Lines of a description, most.
+pub const LINES_MAX: usize = 2000;
+/// Bytes of one line, longest; `a=identity` is the longest that is seen.
+pub const LINE_MAX: usize = 8192;
+/// m-lines of a description, most, rejected ones included.
+pub const MEDIA_MAX: usize = 32;
+/// m-lines on which a far side may send, most: the engine's streams per leg.
+pub const STREAMS_MAX: usize = 8;
+/// Bytes of a MID, longest: a one-byte header extension carries no more (RFC 8285 §4.2).
+pub const MID_MAX: usize = 16;
+/// Candidates that are taken from one description or trickle request, most.
+pub const CANDIDATES_MAX: usize = 32;
+/// Certificate fingerprints that are taken from one description, most.
+pub const FINGERPRINTS_MAX: usize = 8;
+/// SSRCs that are taken from one m-line, most.
+pub const SSRCS_MAX: usize = 16;

@@ -1,0 +1,189 @@
+//! What two sides have agreed on: all that the rest of the node knows of a description.
+
+use super::candidate::Candidate;
+use super::codec::{NegotiatedCodec, extension};
+use super::local::LocalSsrcs;
+use super::value::{Direction, DtlsRole, Fingerprint, IceCredentials};
+use crate::api::Media;
+
+/// An agreement between the node and one leg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The version of the node's latest description.
+    pub version: u64,
+    /// How many m-lines the descriptions have, rejected ones included.
+    pub lines: usize,
+    /// Whether the m-lines are bundled; else there is one.
+    pub bundle: bool,
+    /// The far side of the one transport.
+    pub transport: RemoteTransport,
+    /// The m-lines that are in use, in order.
+    pub media: Vec<NegotiatedMedia>,
+}
+
+/// The far side of a transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteTransport {
+    /// Its ICE credentials.
+    pub credentials: IceCredentials,
+    /// Whether it is an ICE lite agent.
+    pub lite: bool,
+    /// Whether it trickles candidates.
+    pub trickle: bool,
+    /// What its certificate must match, any of them (RFC 8122 §5).
+    pub fingerprints: Vec<Fingerprint>,
+    /// What the node is in the DTLS handshake.
+    pub role: DtlsRole,
+    /// Its candidates so far.
+    pub candidates: Vec<Candidate>,
+    /// Whether no more will come.
+    pub end_of_candidates: bool,
+}
+
+/// An m-line in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NegotiatedMedia {
+    /// Its place among the m-lines, rejected ones included, from 0.
+    pub index: usize,
+    /// Audio or video.
+    pub kind: Media,
+    /// Its MID; without BUNDLE it may have none.
+    pub mid: Option<String>,
+    /// Its transport profile.
+    pub profile: Profile,
+    /// Which way media flows, from the node's view.
+    pub direction: Direction,
+    /// Its codecs, the far side's favourite first. Never only telephone-event.
+    pub codecs: Vec<NegotiatedCodec>,
+    /// Its header extensions.
+    pub extensions: Vec<Extension>,
+    /// Whether the far side has no second port for RTCP at all (RFC 8858).
+    pub mux_only: bool,
+    /// Whether RTCP need not start with a report (RFC 5506).
+    pub reduced_size: bool,
+    /// What the node sends with.
+    pub local_ssrcs: LocalSsrcs,
+    /// What the far side says that it sends with: each SSRC with that of its retransmissions.
+    pub remote_ssrcs: Vec<(u32, Option<u32>)>,
+}
+
+/// A header extension as one leg has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extension {
+    /// Its id on this leg, 1 to 14.
+    pub id: u8,
+    /// What it means; one of [`extension`].
+    pub uri: &'static str,
+    /// Which way it may go, from the node's view.
+    pub direction: Direction,
+}
+
+/// A header extension's id on one leg and on another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExtensionMap {
+    /// What it means.
+    pub uri: &'static str,
+    /// On the leg that packets come from.
+    pub from: u8,
+    /// On the leg that they go to.
+    pub to: u8,
+}
+
+/// A transport profile of RTP over UDP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Profile {
+    /// RTP (RFC 3551).
+    Avp,
+    /// RTP with early feedback (RFC 4585).
+    Avpf,
+    /// SRTP (RFC 3711).
+    Savp,
+    /// SRTP with early feedback (RFC 5124).
+    Savpf,
+    /// DTLS-SRTP (RFC 5764).
+    DtlsSavp,
+    /// DTLS-SRTP with early feedback: what browsers speak.
+    DtlsSavpf,
+}
+
+/// Maps the header extensions that `from`'s leg sends to those of `to`'s leg, by URI. What either
+/// leg does not have, or not in that direction, is left out.
+pub fn map_extensions(from: &NegotiatedMedia, to: &NegotiatedMedia) -> Vec<ExtensionMap> {
+    from.extensions
+        .iter()
+        .filter(|source| source.direction.receives())
+        .filter_map(|source| {
+            let sink = to.extensions.iter().find(|sink| sink.uri == source.uri)?;
+            let map = ExtensionMap { uri: source.uri, from: source.id, to: sink.id };
+            sink.direction.sends().then_some(map)
+        })
+        .collect()
+}
+
+impl Negotiated {
+    /// Whether the far side has restarted ICE since `previous` (RFC 8839 §4.4.1.1.1).
+    pub fn ice_restarted(&self, previous: &Self) -> bool {
+        self.transport.credentials != previous.transport.credentials
+    }
+
+    /// Whether the far side takes no media at all: it has put the call on hold.
+    pub fn held(&self) -> bool {
+        !self.media.iter().any(|media| media.direction.sends())
+    }
+
+    /// The m-line of a kind by its place among those of that kind: what m-lines of two legs are
+    /// matched by.
+    pub fn nth(&self, kind: Media, nth: usize) -> Option<&NegotiatedMedia> {
+        self.media.iter().filter(|media| media.kind == kind).nth(nth)
+    }
+
+    /// The m-line at a place among all m-lines.
+    pub fn at(&self, index: usize) -> Option<&NegotiatedMedia> {
+        self.media.iter().find(|media| media.index == index)
+    }
+}
+
+impl NegotiatedMedia {
+    /// An extension's id on this leg.
+    pub fn extension_id(&self, uri: &str) -> Option<u8> {
+        self.extensions.iter().find(|extension| extension.uri == uri).map(|extension| extension.id)
+    }
+
+    /// The id of the MID extension.
+    pub fn mid_extension(&self) -> Option<u8> {
+        self.extension_id(extension::MID)
+    }
+
+    /// The id of transport-wide sequence numbers, if their feedback is negotiated too.
+    pub fn transport_cc(&self) -> Option<u8> {
+        self.extension_id(extension::TRANSPORT_CC)
+    }
+}
+
+impl Profile {
+    /// Reads the profile of an m-line; `None` is not RTP over UDP.
+    pub fn parse(name: &str) -> Option<Self> {
+        ALL_PROFILES.into_iter().find(|profile| profile.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Its name in a description.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Avp => "RTP/AVP",
+            Self::Avpf => "RTP/AVPF",
+            Self::Savp => "RTP/SAVP",
+            Self::Savpf => "RTP/SAVPF",
+            Self::DtlsSavp => "UDP/TLS/RTP/SAVP",
+            Self::DtlsSavpf => "UDP/TLS/RTP/SAVPF",
+        }
+    }
+}
+
+const ALL_PROFILES: [Profile; 6] = [
+    Profile::Avp,
+    Profile::Avpf,
+    Profile::Savp,
+    Profile::Savpf,
+    Profile::DtlsSavp,
+    Profile::DtlsSavpf,
+];

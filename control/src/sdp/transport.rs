@@ -1,0 +1,102 @@
+//! Reads the far side's transport from a description: ICE credentials, fingerprints, candidates.
+
+use super::error::{SdpError, SdpErrorKind};
+use super::model::{Attribute, MediaSection, Sdp};
+use super::negotiated::RemoteTransport;
+use super::value::{DtlsRole, Fingerprint, HashFunction, IceCredentials};
+use super::{CANDIDATES_MAX, FINGERPRINTS_MAX};
+
+/// Reads the transport that the m-lines `taken` share. What the first of them does not say, the
+/// others or the group's first m-line may (RFC 8843 §7.1.3).
+pub(super) fn transport_of(
+    sdp: &Sdp,
+    taken: &[MediaSection<'_>],
+    role: DtlsRole,
+) -> Result<RemoteTransport, SdpError> {
+    let sections = with_tagged(sdp, taken);
+    let Some(&first) = taken.first() else { return Err(SdpError::whole(SdpErrorKind::NoMedia)) };
+    Ok(RemoteTransport {
+        credentials: credentials_of(&sections)?
+            .ok_or_else(|| first.blame(SdpErrorKind::NoIceCredentials))?,
+        lite: sdp.ice_lite(),
+        trickle: first.ice_option("trickle"),
+        fingerprints: fingerprints_of(&sections)?
+            .ok_or_else(|| first.blame(SdpErrorKind::NoFingerprint))?,
+        role,
+        candidates: candidates_of(&sections),
+        end_of_candidates: sections.iter().any(|section| section.end_of_candidates()),
+    })
+}
+
+/// The m-lines in use and then the one that the BUNDLE group starts with.
+fn with_tagged<'a>(sdp: &'a Sdp, taken: &[MediaSection<'a>]) -> Vec<MediaSection<'a>> {
+    let tag = sdp.bundles().next().and_then(|mut mids| mids.next());
+    let tagged = sdp.media().find(|section| {
+        tag.is_some() && section.attribute("mid").map(|mid| mid.value.trim_end()) == tag
+    });
+    taken.iter().copied().chain(tagged).collect()
+}
+
+fn credentials_of(sections: &[MediaSection<'_>]) -> Result<Option<IceCredentials>, SdpError> {
+    let found = sections.iter().find_map(|section| {
+        Some((section, section.inherited("ice-ufrag")?, section.inherited("ice-pwd")?))
+    });
+    let Some((section, ufrag, password)) = found else { return Ok(None) };
+    let blame = |at: Attribute<'_>| section.blame_line(SdpErrorKind::BadIceCredentials, at.line);
+    if !IceCredentials::is_ufrag(ufrag.value.trim_end()) {
+        return Err(blame(ufrag));
+    }
+    if !IceCredentials::is_password(password.value.trim_end()) {
+        return Err(blame(password));
+    }
+    Ok(Some(IceCredentials::new(ufrag.value.trim_end(), password.value.trim_end())))
+}
+
+/// The strong fingerprints of the first m-line that has any, or of the session.
+fn fingerprints_of(sections: &[MediaSection<'_>]) -> Result<Option<Vec<Fingerprint>>, SdpError> {
+    for section in sections {
+        let own: Vec<_> = section.attributes("fingerprint").collect();
+        if !own.is_empty() {
+            return strong(*section, &own).map(Some);
+        }
+    }
+    let Some(first) = sections.first() else { return Ok(None) };
+    let shared: Vec<_> = first.session_attributes("fingerprint").collect();
+    if shared.is_empty() { Ok(None) } else { strong(*first, &shared).map(Some) }
+}
+
+/// Reads the fingerprints that name a hash that cannot be forged; the others do not count.
+fn strong(section: MediaSection<'_>, all: &[Attribute<'_>]) -> Result<Vec<Fingerprint>, SdpError> {
+    let mut fingerprints = Vec::new();
+    let mut weak = None;
+    for attribute in all {
+        let (name, digest) = attribute.value.split_once(' ').unwrap_or((attribute.value, ""));
+        let Some(hash) = HashFunction::parse(name) else {
+            weak = weak.or(Some(attribute.line));
+            continue;
+        };
+        let fingerprint = Fingerprint::parse(hash, digest.trim())
+            .ok_or_else(|| section.blame_line(SdpErrorKind::BadFingerprint, attribute.line))?;
+        if fingerprints.len() < FINGERPRINTS_MAX && !fingerprints.contains(&fingerprint) {
+            fingerprints.push(fingerprint);
+        }
+    }
+    match weak {
+        Some(line) if fingerprints.is_empty() => {
+            Err(section.blame_line(SdpErrorKind::WeakFingerprint, line))
+        }
+        _ => Ok(fingerprints),
+    }
+}
+
+fn candidates_of(sections: &[MediaSection<'_>]) -> Vec<super::Candidate> {
+    let mut candidates = Vec::new();
+    for candidate in sections.iter().flat_map(|section| section.candidates()) {
+        // With rtcp-mux there is only component 1 (RFC 8445 §13).
+        let is_wanted = candidate.component == 1 && !candidates.contains(&candidate);
+        if is_wanted && candidates.len() < CANDIDATES_MAX {
+            candidates.push(candidate);
+        }
+    }
+    candidates
+}

@@ -1,0 +1,198 @@
+//! Writes the node's descriptions. Nothing is copied from the far side's text but tokens that were
+//! checked when they were read: MIDs, kinds, profiles and formats.
+
+use std::fmt::{self, Write};
+use std::net::IpAddr;
+
+use super::codec::NegotiatedCodec;
+use super::local::Local;
+use super::model::MediaSection;
+use super::negotiated::NegotiatedMedia;
+use super::value::{Direction, Setup};
+use crate::api::Media;
+
+/// One m-line of a description to write.
+pub(super) enum Section<'a> {
+    /// In use.
+    InUse(&'a NegotiatedMedia),
+    /// Rejected with port 0, in place of the far side's.
+    Rejected(MediaSection<'a>),
+}
+
+/// Writes a description of the node.
+pub(super) fn description(
+    local: &Local,
+    version: u64,
+    bundle: bool,
+    setup: Setup,
+    sections: &[Section<'_>],
+) -> String {
+    let mut text = Text(String::with_capacity(4096));
+    session(&mut text, local, version);
+    if bundle {
+        let mids: Vec<&str> = sections.iter().filter_map(mid_in_use).collect();
+        text.line(format_args!("a=group:BUNDLE {}", mids.join(" ")));
+    }
+    text.line(format_args!("a=msid-semantic:WMS {}", local.stream));
+    for section in sections {
+        match section {
+            Section::InUse(media) => in_use(&mut text, local, setup, media),
+            Section::Rejected(section) => rejected(&mut text, *section),
+        }
+    }
+    text.0
+}
+
+fn mid_in_use<'a>(section: &Section<'a>) -> Option<&'a str> {
+    match section {
+        Section::InUse(media) => media.mid.as_deref(),
+        Section::Rejected(_) => None,
+    }
+}
+
+fn session(text: &mut Text, local: &Local, version: u64) {
+    let address = Address(local.address.ip());
+    text.line(format_args!("v=0"));
+    text.line(format_args!("o=- {} {version} {address}", local.session_id));
+    text.line(format_args!("s=-"));
+    text.line(format_args!("t=0 0"));
+    if local.ice_lite {
+        text.line(format_args!("a=ice-lite"));
+    }
+    text.line(format_args!("a=ice-options:trickle"));
+}
+
+fn in_use(text: &mut Text, local: &Local, setup: Setup, media: &NegotiatedMedia) {
+    let (address, port) = (Address(local.address.ip()), local.address.port());
+    let formats: Vec<String> = media
+        .codecs
+        .iter()
+        .flat_map(|codec| [Some(codec.payload_type), codec.rtx])
+        .flatten()
+        .map(|number| number.to_string())
+        .collect();
+    let profile = media.profile.name();
+    text.line(format_args!("m={} {port} {profile} {}", kind_name(media.kind), formats.join(" ")));
+    text.line(format_args!("c={address}"));
+    text.line(format_args!("a=rtcp:{port} {address}"));
+    transport(text, local, setup);
+    if let Some(mid) = &media.mid {
+        text.line(format_args!("a=mid:{mid}"));
+    }
+    extensions(text, media);
+    text.line(format_args!("a={}", media.direction.name()));
+    if media.direction.sends() {
+        text.line(format_args!("a=msid:{} {}", local.stream, track(media)));
+    }
+    text.line(format_args!("a=rtcp-mux"));
+    if media.mux_only {
+        text.line(format_args!("a=rtcp-mux-only"));
+    }
+    if media.reduced_size {
+        text.line(format_args!("a=rtcp-rsize"));
+    }
+    for negotiated in &media.codecs {
+        codec(text, negotiated);
+    }
+    if media.direction.sends() {
+        ssrcs(text, local, media);
+    }
+}
+
+fn transport(text: &mut Text, local: &Local, setup: Setup) {
+    for candidate in &local.candidates {
+        text.line(format_args!("a={candidate}"));
+    }
+    if local.end_of_candidates {
+        text.line(format_args!("a=end-of-candidates"));
+    }
+    text.line(format_args!("a=ice-ufrag:{}", local.credentials.ufrag));
+    text.line(format_args!("a=ice-pwd:{}", local.credentials.password.as_str()));
+    text.line(format_args!("a=fingerprint:{}", local.fingerprint));
+    text.line(format_args!("a=setup:{}", setup.name()));
+}
+
+fn extensions(text: &mut Text, media: &NegotiatedMedia) {
+    for extension in &media.extensions {
+        let uri = extension.uri;
+        match extension.direction {
+            Direction::SendRecv => text.line(format_args!("a=extmap:{} {uri}", extension.id)),
+            one_way => {
+                text.line(format_args!("a=extmap:{}/{} {uri}", extension.id, one_way.name()));
+            }
+        }
+    }
+}
+
+fn codec(text: &mut Text, negotiated: &NegotiatedCodec) {
+    let number = negotiated.payload_type;
+    text.line(format_args!("a=rtpmap:{number} {}", negotiated.codec));
+    for kind in negotiated.feedback.names() {
+        text.line(format_args!("a=rtcp-fb:{number} {kind}"));
+    }
+    if let Some(fmtp) = negotiated.own_fmtp() {
+        text.line(format_args!("a=fmtp:{number} {fmtp}"));
+    }
+    if let Some(rtx) = negotiated.rtx {
+        text.line(format_args!("a=rtpmap:{rtx} rtx/{}", negotiated.codec.clock_rate()));
+        text.line(format_args!("a=fmtp:{rtx} apt={number}"));
+    }
+}
+
+fn ssrcs(text: &mut Text, local: &Local, media: &NegotiatedMedia) {
+    let (ssrc, rtx) = (media.local_ssrcs.media, media.local_ssrcs.rtx);
+    let has_rtx = media.codecs.iter().any(|codec| codec.rtx.is_some());
+    if has_rtx {
+        text.line(format_args!("a=ssrc-group:FID {ssrc} {rtx}"));
+    }
+    for ssrc in [Some(ssrc), has_rtx.then_some(rtx)].into_iter().flatten() {
+        text.line(format_args!("a=ssrc:{ssrc} cname:{}", local.cname));
+        text.line(format_args!("a=ssrc:{ssrc} msid:{} {}", local.stream, track(media)));
+    }
+}
+
+fn rejected(text: &mut Text, section: MediaSection<'_>) {
+    let line = section.line();
+    let formats = if line.formats.is_empty() { "0".into() } else { line.formats.join(" ") };
+    text.line(format_args!("m={} 0 {} {formats}", line.kind, line.profile));
+    text.line(format_args!("c=IN IP4 0.0.0.0"));
+    if let Ok(Some(mid)) = section.mid() {
+        text.line(format_args!("a=mid:{mid}"));
+    }
+    text.line(format_args!("a=inactive"));
+}
+
+fn kind_name(kind: Media) -> &'static str {
+    match kind {
+        Media::Audio => "audio",
+        Media::Video => "video",
+    }
+}
+
+/// The track's id: the m-line's kind and place, which stay for the leg's life.
+fn track(media: &NegotiatedMedia) -> String {
+    format!("{}{}", kind_name(media.kind), media.index)
+}
+
+/// Lines that end as RFC 8866 §5 wants it.
+struct Text(String);
+
+impl Text {
+    fn line(&mut self, line: fmt::Arguments<'_>) {
+        // Writing into a string cannot fail.
+        let _ = self.0.write_fmt(line);
+        self.0.push_str("\r\n");
+    }
+}
+
+/// An address as it stands in `o=`, `c=` and `a=rtcp`.
+struct Address(IpAddr);
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(ip) => write!(f, "IN IP4 {ip}"),
+            IpAddr::V6(ip) => write!(f, "IN IP6 {ip}"),
+        }
+    }
+}
