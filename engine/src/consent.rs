@@ -463,7 +463,7 @@ struct Pair {
 /// The node's own checks: when the next one is due and which answers are awaited.
 ///
 /// Transaction ids and jitter come from a keyed hash over a counter: nobody can foresee them
-/// (RFC 7675 §9), and a worker draws them without a system call.
+/// (RFC 8489 §5), and a worker draws them without a system call.
 #[derive(Debug)]
 struct Checks {
     seed: IntegrityKey,
