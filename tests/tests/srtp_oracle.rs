@@ -1,5 +1,7 @@
 //! The node's SRTP against libsrtp: the same bytes both ways, for every suite.
 
+#![expect(clippy::unwrap_used, reason = "a refusal is the failure of the test")]
+
 use causeway_engine::rtp::RtpHeader;
 use causeway_engine::srtp::{Inbound, MasterKey, Outbound, SsrcIndex, Suite};
 use srtp::{CryptoPolicy, Session, StreamPolicy};
