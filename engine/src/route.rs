@@ -1,7 +1,7 @@
 //! The rewrite of one sink: numbers of the source's leg to the node's own, and back for feedback.
 //!
 //! A sink lives longer than what feeds it. Each time that the source's SSRC changes, or its
-//! sequence numbers start over, a new [`Segment`] begins: it continues the sink's numbers by one
+//! sequence numbers start over, a new segment begins: it continues the sink's numbers by one
 //! and its timestamps by the time that went by. A segment is one addition each way, so that
 //! forward and backward are inverse; the bounds of the segments keep numbers of one source from
 //! being taken for another's.
@@ -22,7 +22,10 @@ use crate::command::Mid;
 use crate::config::{EXTENSIONS_PER_ROUTE, PAYLOADS_PER_ROUTE, SEGMENTS_PER_ROUTE};
 use crate::error::DropReason;
 use crate::packet::Nanos;
+use crate::rtcp::SenderInfo;
 use crate::rtp::{self, Extension, ExtensionBlock, RtpHeader};
+
+pub mod reports;
 
 /// Packets that one may be behind the latest and still be late rather than the start of a new
 /// numbering (RFC 3550 Appendix A.1 has 100; retransmissions without RTX come much later).
@@ -106,19 +109,6 @@ pub enum Kind {
     Media,
     /// Its retransmissions.
     Rtx,
-}
-
-/// What a sender report says about a sink (RFC 3550 §6.4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SenderNumbers {
-    /// The sink's SSRC.
-    pub ssrc: u32,
-    /// The RTP timestamp, as the sink counts.
-    pub timestamp: u32,
-    /// Packets that the sink has sent.
-    pub packets: u32,
-    /// Payload bytes of them, padding aside.
-    pub octets: u32,
 }
 
 /// The rewrite of one sink and its inverse. Of fixed size.
@@ -231,19 +221,16 @@ impl Route {
         Ok((new_start, start + len - new_start))
     }
 
-    /// What a sender report of `source_ssrc` about `rtp_timestamp` says at the sink; none if it is
-    /// not what feeds the sink, or nothing went yet.
-    pub fn forward_sender_info(
-        &self,
-        source_ssrc: u32,
-        rtp_timestamp: u32,
-    ) -> Option<SenderNumbers> {
-        let track = self.track_from(source_ssrc)?;
+    /// A source's sender information in the sink's numbers; none if it is not about what feeds the
+    /// sink, or nothing went yet. The NTP time stays, the counts are the sink's own.
+    pub fn forward_sender_info(&self, info: &SenderInfo) -> Option<SenderInfo> {
+        let track = self.track_from(info.ssrc)?;
         // Retransmissions have the timestamps of what they repeat (RFC 4588 §4).
         let shift = self.media.segments.last()?.timestamp_shift;
-        Some(SenderNumbers {
+        Some(SenderInfo {
             ssrc: track.ssrc,
-            timestamp: rtp_timestamp.wrapping_add(shift),
+            ntp: info.ntp,
+            timestamp: info.timestamp.wrapping_add(shift),
             packets: track.packets,
             octets: track.octets,
         })

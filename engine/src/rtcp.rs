@@ -1,16 +1,11 @@
 //! Checked views of RTCP (RFC 3550 §6, RFC 4585 §6, RFC 5104 §4.3, RFC 3611, RFC 5506,
-//! draft-alvestrand-rmcat-remb), a writer, and the two ways that reports cross the node.
-//!
-//! What a leg sends falls apart in two directions: [`forward_reports`] makes what a sink's leg
-//! gets to know of its source, [`backward_feedback`] makes what a source's leg gets to know of the
-//! sinks that it feeds. Both write new packets in the node's name: nothing passes unread.
+//! draft-alvestrand-rmcat-remb-03) and a writer. How reports cross the node is in
+//! [`crate::route::reports`].
 
 use crate::error::DropReason;
 
-mod cross;
 mod write;
 
-pub use cross::{Feedback, FeedbackTarget, backward_feedback, forward_reports};
 pub use write::Writer;
 
 const SENDER_REPORT: u8 = 200;
@@ -88,6 +83,14 @@ pub enum Rtcp<'p> {
 /// RFC 3550 §6.4.1.
 #[derive(Debug, Clone, Copy)]
 pub struct SenderReport<'p> {
+    /// What it says about its own stream.
+    pub info: SenderInfo,
+    blocks: &'p [u8],
+}
+
+/// The sender information of a report (RFC 3550 §6.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SenderInfo {
     /// Who sends.
     pub ssrc: u32,
     /// NTP time of the report: seconds since 1900 in the upper half.
@@ -96,9 +99,8 @@ pub struct SenderReport<'p> {
     pub timestamp: u32,
     /// Packets sent.
     pub packets: u32,
-    /// Payload bytes sent.
+    /// Payload bytes sent, padding aside.
     pub octets: u32,
-    blocks: &'p [u8],
 }
 
 impl SenderReport<'_> {
@@ -303,7 +305,7 @@ impl<'p> Compound<'p> {
         }
     }
 
-    /// What the crossings below leave out without a word; to be counted once per datagram.
+    /// What a walk over the sound packets leaves out without a word; to be counted once per datagram.
     pub fn faults(&self) -> Faults {
         let mut faults = Faults::default();
         for item in self.clone() {
@@ -317,7 +319,7 @@ impl<'p> Compound<'p> {
     }
 
     /// The packets that are well-formed.
-    fn sound(&self) -> impl Iterator<Item = Rtcp<'p>> + use<'p> {
+    pub fn sound(&self) -> impl Iterator<Item = Rtcp<'p>> + use<'p> {
         self.clone().filter_map(Result::ok)
     }
 }
@@ -397,12 +399,9 @@ fn read(packet_type: u8, count: u8, body: &[u8]) -> Result<Rtcp<'_>, DropReason>
 fn read_sender_report(count: u8, body: &[u8]) -> Option<SenderReport<'_>> {
     let (head, rest) = body.split_first_chunk::<24>()?;
     let [ssrc, ntp_high, ntp_low, timestamp, packets, octets] = words_of(head);
+    let ntp = u64::from(ntp_high) << 32 | u64::from(ntp_low);
     Some(SenderReport {
-        ssrc,
-        ntp: u64::from(ntp_high) << 32 | u64::from(ntp_low),
-        timestamp,
-        packets,
-        octets,
+        info: SenderInfo { ssrc, ntp, timestamp, packets, octets },
         blocks: rest.get(..BLOCK_LEN * usize::from(count))?,
     })
 }

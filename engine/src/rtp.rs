@@ -98,6 +98,12 @@ impl RtpHeader {
         self.extension(packet, id).filter(|mid| !mid.is_empty() && mid.len() <= MID_MAX)
     }
 
+    /// The transport-wide sequence number under the id `id`
+    /// (draft-holmer-rmcat-transport-wide-cc-extensions-01 §2).
+    pub fn read_transport_sequence(&self, packet: &[u8], id: u8) -> Option<u16> {
+        self.extension(packet, id)?.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))
+    }
+
     /// The payload of the decrypted `packet` without its padding (RFC 3550 §5.1).
     ///
     /// # Errors

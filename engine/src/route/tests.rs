@@ -285,19 +285,18 @@ fn numbers_that_start_over_are_believed_at_the_second_packet() {
 #[test]
 fn sender_information_moves_into_the_sinks_clock() {
     let mut route = route();
-    assert_eq!(route.forward_sender_info(SOURCE, 1), None);
+    let info = |ssrc, timestamp| SenderInfo { ssrc, ntp: 99, timestamp, packets: 7, octets: 8 };
+    assert_eq!(route.forward_sender_info(&info(SOURCE, 1)), None);
     let sent = Sent::media(SOURCE, 2);
     sent.through(&mut route, 0).unwrap();
-    let numbers = route.forward_sender_info(SOURCE, sent.timestamp + 90).unwrap();
-    let expected =
-        SenderNumbers { ssrc: SINK, timestamp: FIRST_TIMESTAMP + 90, packets: 1, octets: 20 };
-    assert_eq!(numbers, expected);
-    assert_eq!(route.forward_sender_info(SOURCE_RTX, 1), None);
+    let expected = SenderInfo { packets: 1, octets: 20, ..info(SINK, FIRST_TIMESTAMP + 90) };
+    assert_eq!(route.forward_sender_info(&info(SOURCE, sent.timestamp + 90)), Some(expected));
+    assert_eq!(route.forward_sender_info(&info(SOURCE_RTX, 1)), None);
     Sent::rtx(1, 2).through(&mut route, 0).unwrap();
-    let numbers = route.forward_sender_info(SOURCE_RTX, sent.timestamp).unwrap();
+    let numbers = route.forward_sender_info(&info(SOURCE_RTX, sent.timestamp)).unwrap();
     assert_eq!((numbers.ssrc, numbers.timestamp), (SINK_RTX, FIRST_TIMESTAMP));
     forward(&mut route, 0xc, 1, 0).unwrap();
-    assert_eq!(route.forward_sender_info(SOURCE, 1), None);
+    assert_eq!(route.forward_sender_info(&info(SOURCE, 1)), None);
 }
 
 #[test]
@@ -312,6 +311,12 @@ fn a_report_counts_the_cycles_of_the_source() {
     let (ssrc, highest) = route.backward_extended(Kind::Media, sink_highest).unwrap();
     assert_eq!((ssrc, highest), (SOURCE, 65_000 + 69_999));
     assert_eq!(highest as u16, sequence.wrapping_sub(1));
+}
+
+#[test]
+fn a_route_stays_small() {
+    // Legs have room for 64 of them.
+    assert!(size_of::<Route>() <= 1024, "{}", size_of::<Route>());
 }
 
 #[test]

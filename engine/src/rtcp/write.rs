@@ -2,7 +2,7 @@
 
 use super::{
     APPLICATION, BYE, FIR, NACK, PAYLOAD_SPECIFIC, PLI, RECEIVER_REPORT, REMB_NAME, ReportBlock,
-    SDES, SENDER_REPORT, SenderReport, TRANSPORT_FEEDBACK, TRANSPORT_SPECIFIC, XR,
+    SDES, SENDER_REPORT, SenderInfo, TRANSPORT_FEEDBACK, TRANSPORT_SPECIFIC, XR,
 };
 use crate::error::DropReason;
 
@@ -31,13 +31,13 @@ impl<'o> Writer<'o> {
     }
 
     /// Sender information without report blocks (RFC 3550 §6.4.1).
-    pub fn sender_report(&mut self, report: &SenderReport<'_>) -> Result<(), DropReason> {
+    pub fn sender_report(&mut self, info: &SenderInfo) -> Result<(), DropReason> {
         self.packet(0, SENDER_REPORT, |w| {
-            w.word(report.ssrc)?;
-            w.put(&report.ntp.to_be_bytes())?;
-            w.word(report.timestamp)?;
-            w.word(report.packets)?;
-            w.word(report.octets)
+            w.word(info.ssrc)?;
+            w.put(&info.ntp.to_be_bytes())?;
+            w.word(info.timestamp)?;
+            w.word(info.packets)?;
+            w.word(info.octets)
         })
     }
 
@@ -151,7 +151,7 @@ impl<'o> Writer<'o> {
 
     /// Extended reports; `blocks` writes them with [`Writer::word`] and [`Writer::put`]. No blocks,
     /// no packet (RFC 3611 §2).
-    pub(super) fn xr(
+    pub(crate) fn xr(
         &mut self,
         ssrc: u32,
         blocks: impl FnOnce(&mut Self) -> Result<(), DropReason>,
@@ -167,11 +167,11 @@ impl<'o> Writer<'o> {
         Ok(())
     }
 
-    pub(super) fn word(&mut self, word: u32) -> Result<(), DropReason> {
+    pub(crate) fn word(&mut self, word: u32) -> Result<(), DropReason> {
         self.put(&word.to_be_bytes())
     }
 
-    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<(), DropReason> {
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<(), DropReason> {
         let room = self.out.get_mut(self.len..).and_then(|rest| rest.get_mut(..bytes.len()));
         room.ok_or(DropReason::RewriteRoom)?.copy_from_slice(bytes);
         self.len += bytes.len();

@@ -59,6 +59,15 @@ fn the_mid_is_read_under_its_id() {
 }
 
 #[test]
+fn the_transport_wide_number_is_read_under_its_id() {
+    let extension = [0xbe, 0xde, 0, 2, 0x31, 0xab, 0xcd, 0x40, 0x11, 0, 0, 0];
+    let packet = packet(0x90, &extension, &[]);
+    let header = RtpHeader::parse(&packet).unwrap();
+    assert_eq!(header.read_transport_sequence(&packet, 3), Some(0xabcd));
+    assert_eq!(header.read_transport_sequence(&packet, 4), None);
+}
+
+#[test]
 fn padding_is_taken_off_and_must_fit() {
     let payload =
         |packet: &[u8]| RtpHeader::parse(packet).unwrap().payload(packet).map(<[u8]>::to_vec);

@@ -192,7 +192,7 @@ proptest! {
              prop::bool::weighted(0.2),
              prop_oneof![8 => 0u64..20, 2 => 0u64..600, 1 => 0u64..40_000],
              prop::bool::weighted(0.05)),
-            1..900),
+            1..500),
     ) {
         let mut sequence = first;
         let mut order: Vec<u16> = Vec::new();

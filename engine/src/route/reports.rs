@@ -1,10 +1,14 @@
-//! How reports and feedback cross the node.
+//! How RTCP crosses the node.
+//!
+//! What a leg sends falls apart in two directions: [`forward_reports`] makes what a sink's leg
+//! gets to know of its source, [`backward_feedback`] makes what a source's leg gets to know of the
+//! sinks that it feeds. Both write new packets in the node's name: nothing passes unread.
 
 use arrayvec::ArrayVec;
 
-use super::{BLOCKS_MAX, Compound, ReportBlock, Rtcp, SenderReport, Writer, Xr, XrBlock};
+use super::{Kind, Route};
 use crate::error::DropReason;
-use crate::route::{Kind, Route};
+use crate::rtcp::{BLOCKS_MAX, Compound, ReportBlock, Rtcp, Writer, Xr, XrBlock};
 
 /// XR blocks that begin with an SSRC and a range of sequence numbers: loss, duplicate and receipt
 /// time lists, statistics summary (RFC 3611 §4.1 to §4.3, §4.6).
@@ -27,17 +31,10 @@ pub fn forward_reports(
     let mut writer = Writer::new(out);
     for packet in compound.sound() {
         if let Rtcp::SenderReport(report) = packet
-            && let Some(numbers) = route.forward_sender_info(report.ssrc, report.timestamp)
+            && let Some(info) = route.forward_sender_info(&report.info)
         {
-            let mapped = SenderReport {
-                ssrc: numbers.ssrc,
-                timestamp: numbers.timestamp,
-                packets: numbers.packets,
-                octets: numbers.octets,
-                ..report
-            };
-            writer.sender_report(&mapped).ok()?;
-            writer.sdes(numbers.ssrc, cname.as_bytes()).ok()?;
+            writer.sender_report(&info).ok()?;
+            writer.sdes(info.ssrc, cname.as_bytes()).ok()?;
         }
     }
     for packet in compound.sound() {
@@ -280,3 +277,6 @@ fn map_xr<'r>(
     head.try_extend_from_slice(&mapped_last.wrapping_add(1).to_be_bytes()).ok()?;
     Some(head)
 }
+
+#[cfg(test)]
+mod tests;
