@@ -24,6 +24,7 @@ mod buffers;
 pub mod cpu;
 pub mod frames;
 mod mmsg;
+mod pace;
 pub mod probe;
 mod slots;
 pub mod socket;

@@ -61,7 +61,7 @@ fn probe_uring(mask: &str) -> Result<Features, String> {
     if masked("uring") {
         return Err(format!("{MASK} switches it off"));
     }
-    let found = uring::features().map_err(|error| format!("io_uring_setup: {error}"))?;
+    let found = aside(uring::features).map_err(|error| format!("io_uring_setup: {error}"))?;
     let features = Features {
         no_sqarray: found.no_sqarray && !masked("no_sqarray"),
         min_wait: found.min_wait && !masked("min_wait"),
@@ -77,13 +77,17 @@ fn probe_mmsg(uring_refused: Option<String>) -> Result<Probed, StartError> {
     Ok(Probed { kind, features, uring_refused })
 }
 
-/// A thread of its own because a ring belongs to the thread that made it, and leaves traces there.
 fn try_out(kind: BackendKind, features: Features) -> io::Result<()> {
-    std::thread::Builder::new()
-        .name("probe".into())
-        .spawn(move || greet_oneself(kind, features))?
-        .join()
-        .unwrap_or_else(|_| Err(io::Error::other("the probe panicked")))
+    aside(move || greet_oneself(kind, features))
+}
+
+/// Runs `task` on a thread of its own, because a ring belongs to the thread that made it and leaves
+/// traces there.
+fn aside<T: Send + 'static>(
+    task: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let thread = std::thread::Builder::new().name("probe".into()).spawn(task)?;
+    thread.join().unwrap_or_else(|_| Err(io::Error::other("the probe panicked")))
 }
 
 fn greet_oneself(kind: BackendKind, features: Features) -> io::Result<()> {

@@ -149,6 +149,7 @@ fn twenty_thousand_datagrams_go_there_and_back() {
             }
         }
         assert_eq!((rig.out.packets_out, rig.out.refused, rig.out.truncated), (40_000, 0, 0));
+        assert_eq!(rig.out.rearms, 0);
     });
 }
 
@@ -252,6 +253,22 @@ fn a_removed_socket_comes_back_and_delivers_nothing_any_more() {
 fn a_socket_that_was_removed_at_once_comes_back() {
     on_each_backend(64, |rig| {
         let local = rig.add(1, V4);
+        assert!(rig.backend.remove_socket(SocketId(1)));
+        assert_eq!(rig.closed().1.local_addr().unwrap(), local);
+    });
+}
+
+#[test]
+fn a_socket_comes_back_even_while_there_are_no_frames() {
+    on_each_backend(8, |rig| {
+        let local = rig.add(1, V4);
+        let (peer, _) = peer(V4);
+        for n in 0..20 {
+            peer.send_to(&pattern(n), local).unwrap();
+        }
+        while rig.out.no_frames == 0 {
+            rig.turn(None);
+        }
         assert!(rig.backend.remove_socket(SocketId(1)));
         assert_eq!(rig.closed().1.local_addr().unwrap(), local);
     });

@@ -20,6 +20,7 @@ use io_uring::{CompletionQueue, IoUring, SubmissionQueue, Submitter, cqueue, opc
 
 use super::buffers::BufferRing;
 use super::frames::{Frame, FramePool};
+use super::pace::Pace;
 use super::slots::Slots;
 use super::socket::{self, ADDRESS_LEN, CONTROL_LEN, RawAddress};
 use super::wake::Wake;
@@ -153,9 +154,12 @@ impl Uring {
     pub(super) fn remove_socket(&mut self, id: SocketId) -> bool {
         let Some(slot) = self.slots.find(id).filter(|slot| !slot.closing) else { return false };
         slot.closing = true;
-        // A listed one is noticed when its turn to be armed comes.
         if slot.state == Receive::Armed {
             self.cancel.push(id);
+        } else {
+            slot.state = Receive::Ended;
+            self.arm.retain(|&other| other != id);
+            self.slots.retire(id);
         }
         true
     }
@@ -276,25 +280,20 @@ impl Uring {
         }
         while let Some(&id) = self.arm.last() {
             let Some(slot) = self.slots.find(id) else { unreachable!("listed sockets exist") };
-            if slot.closing {
-                slot.state = Receive::Ended;
-                self.slots.retire(id);
-            } else {
-                // Arming without a buffer to receive into would end at once.
-                if self.buffers.held() == 0 {
-                    return;
-                }
-                let layout = &raw const *self.layout;
-                let receive = opcode::RecvMsgMulti::new(Fixed(u32::from(id.0)), layout, GROUP);
-                let receive = receive.build().user_data(about(RECEIVE, id));
-                // SAFETY: `layout` is boxed and lives as long as the ring; the buffers that the
-                // kernel picks belong to the buffer ring, whose memory outlives the receive.
-                if unsafe { self.sq.push(&receive) }.is_err() {
-                    return;
-                }
-                slot.state = Receive::Armed;
-                self.armed += 1;
+            // Arming without a buffer to receive into would end at once.
+            if self.buffers.held() == 0 {
+                return;
             }
+            let layout = &raw const *self.layout;
+            let receive = opcode::RecvMsgMulti::new(Fixed(u32::from(id.0)), layout, GROUP);
+            let receive = receive.build().user_data(about(RECEIVE, id));
+            // SAFETY: `layout` is boxed and lives as long as the ring; the buffers that the kernel
+            // picks belong to the buffer ring, whose memory outlives the receive.
+            if unsafe { self.sq.push(&receive) }.is_err() {
+                return;
+            }
+            slot.state = Receive::Armed;
+            self.armed += 1;
             self.arm.pop();
         }
     }
@@ -305,6 +304,8 @@ impl Uring {
         self.cq.sync();
         let starved = self.buffers.held() == 0 && self.sending.is_empty();
         self.cq.is_empty()
+            && self.wake_armed
+            && self.queued.is_empty()
             && !self.slots.retiring()
             && self.cancel.is_empty()
             && (self.arm.is_empty() || starved)
@@ -481,40 +482,6 @@ impl std::fmt::Debug for Uring {
     }
 }
 
-/// How long to gather packets before a wait may end with fewer than [`Pace::ENOUGH`]. Each sleep
-/// and wake costs more than a dozen packets, so a trickle is worth gathering; a flood comes in
-/// batches anyway, and silence needs no pause. A pause only delays packets that come right after
-/// the previous turn: once it is over, the first packet ends the wait.
-#[derive(Debug, Clone, Copy, Default)]
-struct Pace {
-    micros: u32,
-}
-
-impl Pace {
-    /// Packets that end a pause.
-    const ENOUGH: usize = 32;
-    /// Fewer packets per turn than that ask for a longer pause.
-    const FEW: usize = 8;
-    /// Longest pause, in microseconds: the delay that gathering may add to a packet.
-    const MAX: u32 = 500;
-    const STEP: u32 = 50;
-
-    /// The pause of a wait, in microseconds; never longer than the wait.
-    fn pause(self, wait: Duration) -> u32 {
-        u32::try_from(wait.as_micros()).unwrap_or(u32::MAX).min(self.micros)
-    }
-
-    /// Learns from the number of packets that a wait brought.
-    fn learn(&mut self, received: usize) {
-        self.micros = match received {
-            0 => self.micros / 2,
-            n if n < Self::FEW => (self.micros + Self::STEP).min(Self::MAX),
-            n if n < Self::ENOUGH => self.micros,
-            _ => self.micros / 2,
-        };
-    }
-}
-
 /// The ring's memory at a fixed place, so that its queues can be kept beside it.
 #[derive(Debug)]
 struct Ring(NonNull<IoUring>);
@@ -603,25 +570,4 @@ fn parse(chunk: &[u8], filled: usize, layout: &libc::msghdr) -> Option<Payload> 
         remote: socket::read_address(message.name_data())?,
         received: socket::read_timestamp(message.control_data()),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trickle_lengthens_the_pause_up_to_its_bound_and_silence_ends_it() {
-        let mut pace = Pace::default();
-        let wait = Duration::from_secs(1);
-        assert_eq!(pace.pause(wait), 0);
-        (0..100).for_each(|_| pace.learn(1));
-        assert_eq!(pace.pause(wait), Pace::MAX);
-        assert_eq!(pace.pause(Duration::from_micros(80)), 80);
-        pace.learn(Pace::FEW);
-        assert_eq!(pace.pause(wait), Pace::MAX);
-        pace.learn(Pace::ENOUGH);
-        assert_eq!(pace.pause(wait), Pace::MAX / 2);
-        (0..20).for_each(|_| pace.learn(0));
-        assert_eq!(pace.pause(wait), 0);
-    }
 }
