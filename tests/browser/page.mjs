@@ -1,0 +1,202 @@
+/** One browser with the node's page open: what a person does there, and what they would see and hear. */
+
+import { launchChromium } from './chromium.mjs';
+import { launchFirefox } from './firefox.mjs';
+import { makeMedia } from './media.mjs';
+
+/** Milliseconds that a page may take to load. */
+const LOAD_LIMIT = 30_000;
+/** Errors of the page that are kept. */
+const ERRORS_KEPT = 20;
+
+export class Page {
+  #browser;
+  #page;
+  #errors = [];
+
+  /** `browser` is `chromium` or `firefox`; `hue` and `tone` are what it sends; `devices: false` takes camera and microphone away. */
+  static async launch({ browser, folder, hue, tone, devices = true, size, fps }) {
+    const profile = `${folder}/profile`;
+    const media = devices && browser === 'chromium' ? await makeMedia(folder, { hue, tone, size, fps }) : null;
+    const launched = browser === 'firefox' ? await launchFirefox({ tone: devices ? tone : null, profile }) : await launchChromium({ media, profile });
+    try {
+      return new Page(launched, await launched.newPage());
+    } catch (error) {
+      await launched.close();
+      throw error;
+    }
+  }
+
+  constructor(browser, page) {
+    this.#browser = browser;
+    this.#page = page;
+    page.on('pageerror', (error) => this.#note(`exception: ${error.message}`));
+    page.on('console', (message) => {
+      const from = message.location()?.url ?? '';
+      if (message.type() === 'error' && !from.endsWith('/favicon.ico')) this.#note(`console: ${message.text()} (${from})`);
+    });
+  }
+
+  /** The browser's name and version. */
+  version() {
+    return this.#browser.version();
+  }
+
+  /** Exceptions, unhandled rejections and console errors of the page so far. */
+  errors() {
+    return this.#errors;
+  }
+
+  async open(url) {
+    await this.#page.goto(url, { waitUntil: 'load', timeout: LOAD_LIMIT });
+  }
+
+  async click(selector, limit = 10_000) {
+    const element = await this.#page.waitForSelector(selector, { visible: true, timeout: limit });
+    await element.click();
+  }
+
+  async type(selector, text) {
+    const element = await this.#page.waitForSelector(selector, { visible: true, timeout: 10_000 });
+    await element.type(text);
+  }
+
+  /** Waits for one of the conditions below; the error tells what the page said instead. */
+  async wait(condition, limit) {
+    try {
+      await this.#page.waitForFunction(CONDITIONS[condition], { timeout: limit, polling: 100 });
+    } catch (error) {
+      throw new Error(`not ${condition} within ${limit} ms; the page says ${JSON.stringify(await this.state().catch(() => error.message))}`);
+    }
+  }
+
+  /** What the page shows and what the SDK knows. */
+  state() {
+    return this.#page.evaluate(() => {
+      const text = (id) => document.getElementById(id)?.textContent ?? '';
+      const call = globalThis.causeway?.call;
+      const { state = null, held = null, leg = null, id = null, peers = [] } = call ?? {};
+      return { words: document.querySelector('#state span')?.textContent ?? '', notice: text('notice-text'), dialled: text('dialled'), call: id, leg, state, held, peers, now: Date.now() };
+    });
+  }
+
+  /** The SDK's own numbers and the node's. */
+  stats() {
+    return this.#page.evaluate(() => globalThis.causeway.call.stats());
+  }
+
+  /** Looks and listens for some seconds: the colour and the tone that arrive, frames, and packets both ways. */
+  observe(seconds) {
+    return this.#page.evaluate(observeCall, seconds);
+  }
+
+  /** `width` and `height` as on the screen of a phone or a desk. */
+  async screenshot(path, viewport) {
+    if (viewport) await this.#page.setViewport(viewport);
+    await this.#page.screenshot({ path });
+  }
+
+  async theme(name) {
+    await this.#page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: name }]);
+  }
+
+  /** Leaves the page as somebody who closes the tab. */
+  async closeTab() {
+    await this.#page.close({ runBeforeUnload: false });
+  }
+
+  async close() {
+    await this.#browser.close();
+  }
+
+  /** Ends the browser at once. */
+  kill() {
+    this.#browser.process()?.kill('SIGKILL');
+  }
+
+  #note(words) {
+    if (this.#errors.length < ERRORS_KEPT) this.#errors.push(words);
+  }
+}
+
+/** Run in the page. */
+const CONDITIONS = {
+  connected: () => causeway.call?.state === 'connected' && causeway.call.peers.some((peer) => peer.state === 'connected') && document.querySelector('#state span')?.textContent === 'Connected',
+  'held by the other side': () => causeway.call?.peers.some((peer) => peer.held) && document.getElementById('why').textContent.includes('on hold'),
+  holding: () => causeway.call?.held === true && document.querySelector('#hold span').textContent === 'Resume',
+  receiving: () => document.getElementById('remote').videoWidth > 0,
+  dialled: () => document.getElementById('dialled').textContent === '123#',
+  ended: () => causeway.call?.state === 'ended' && document.body.dataset.view === 'start',
+};
+
+/** Run in the page: see `observe`. */
+async function observeCall(seconds) {
+  const call = globalThis.causeway.call;
+  const video = document.getElementById('remote');
+  const canvas = Object.assign(document.createElement('canvas'), { width: 64, height: 48 });
+  const drawing = canvas.getContext('2d', { willReadFrequently: true });
+  const audio = new AudioContext();
+  await audio.resume();
+  const analyser = Object.assign(audio.createAnalyser(), { fftSize: 8192, smoothingTimeConstant: 0 });
+  if (call.remote.getAudioTracks().length) audio.createMediaStreamSource(call.remote).connect(analyser);
+
+  const colour = () => {
+    drawing.drawImage(video, 0, 0, canvas.width, canvas.height);
+    const { data } = drawing.getImageData(0, 0, canvas.width, canvas.height);
+    const mean = [0, 1, 2].map((channel) => data.reduce((sum, value, index) => (index % 4 === channel ? sum + value : sum), 0) / (data.length / 4));
+    const [red, green, blue] = mean;
+    const [most, least] = [Math.max(...mean), Math.min(...mean)];
+    const span = most - least || 1;
+    const sixth = most === red ? (green - blue) / span : most === green ? 2 + (blue - red) / span : 4 + (red - green) / span;
+    return { hue: Math.round((sixth * 60 + 360) % 360), saturation: most ? +((most - least) / most).toFixed(2) : 0, brightness: Math.round(most) };
+  };
+  const spectrum = new Float32Array(analyser.frequencyBinCount);
+  const tone = () => {
+    analyser.getFloatFrequencyData(spectrum);
+    const peak = spectrum.reduce((best, level, bin) => (level > spectrum[best] ? bin : best), 1);
+    return { hertz: (peak * audio.sampleRate) / analyser.fftSize, decibel: spectrum[peak] };
+  };
+
+  let rendered = 0;
+  let counting = true;
+  const count = () => {
+    rendered += 1;
+    if (counting) video.requestVideoFrameCallback(count);
+  };
+  video.requestVideoFrameCallback?.(count);
+  const before = await call.stats();
+  const started = performance.now();
+  const pictures = [];
+  const tones = [];
+  while (performance.now() - started < seconds * 1000) {
+    if (video.videoWidth) pictures.push(colour());
+    tones.push(tone());
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  const after = await call.stats();
+  counting = false;
+  const lasted = (performance.now() - started) / 1000;
+  await audio.close();
+
+  const gained = (way, kind, what) => (after[way][kind]?.[what] ?? 0) - (before[way][kind]?.[what] ?? 0);
+  const both = (way, what) => ({ audio: gained(way, 'audio', what), video: gained(way, 'video', what) });
+  const loudest = tones.reduce((best, one) => (one.decibel > best.decibel ? one : best), { hertz: 0, decibel: -Infinity });
+  const angle = (part) => pictures.reduce((sum, { hue }) => sum + part((hue * Math.PI) / 180), 0) / (pictures.length || 1);
+  const [x, y] = [angle(Math.cos), angle(Math.sin)];
+  return {
+    seconds: +lasted.toFixed(2),
+    picture: {
+      width: video.videoWidth,
+      height: video.videoHeight,
+      hue: pictures.length ? Math.round(((Math.atan2(y, x) * 180) / Math.PI + 360) % 360) : null,
+      steady: +Math.hypot(x, y).toFixed(3),
+      saturation: pictures.length ? +(pictures.reduce((sum, one) => sum + one.saturation, 0) / pictures.length).toFixed(2) : null,
+      hues: pictures.map(({ hue }) => hue),
+    },
+    sound: { hertz: Math.round(loudest.hertz), decibel: Number.isFinite(loudest.decibel) ? Math.round(loudest.decibel) : null },
+    frames: { decoded: gained('received', 'video', 'framesDecoded'), perSecond: +(gained('received', 'video', 'framesDecoded') / lasted).toFixed(1), rendered },
+    packets: { sent: both('sent', 'packets'), received: both('received', 'packets'), lost: both('received', 'lost') },
+    before,
+    after,
+  };
+}
