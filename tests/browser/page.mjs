@@ -48,7 +48,7 @@ export class Page {
   }
 
   async open(url) {
-    await this.#page.goto(url, { waitUntil: 'load', timeout: LOAD_LIMIT });
+    await this.#page.goto(url, { waitUntil: 'domcontentloaded', timeout: LOAD_LIMIT });
   }
 
   async click(selector, limit = 10_000) {
@@ -135,10 +135,10 @@ async function observeCall(seconds) {
   const video = document.getElementById('remote');
   const canvas = Object.assign(document.createElement('canvas'), { width: 64, height: 48 });
   const drawing = canvas.getContext('2d', { willReadFrequently: true });
-  const audio = new AudioContext();
-  await audio.resume();
-  const analyser = Object.assign(audio.createAnalyser(), { fftSize: 8192, smoothingTimeConstant: 0 });
-  if (call.remote.getAudioTracks().length) audio.createMediaStreamSource(call.remote).connect(analyser);
+  // An AudioContext never starts in Firefox where no sound card is, so the sound is recorded and looked at afterwards.
+  const parts = [];
+  const recorder = call.remote.getAudioTracks().length ? new MediaRecorder(new MediaStream(call.remote.getAudioTracks())) : null;
+  if (recorder) recorder.ondataavailable = ({ data }) => parts.push(data);
 
   const colour = () => {
     drawing.drawImage(video, 0, 0, canvas.width, canvas.height);
@@ -150,11 +150,38 @@ async function observeCall(seconds) {
     const sixth = most === red ? (green - blue) / span : most === green ? 2 + (blue - red) / span : 4 + (red - green) / span;
     return { hue: Math.round((sixth * 60 + 360) % 360), saturation: most ? +((most - least) / most).toFixed(2) : 0, brightness: Math.round(most) };
   };
-  const spectrum = new Float32Array(analyser.frequencyBinCount);
-  const tone = () => {
-    analyser.getFloatFrequencyData(spectrum);
-    const peak = spectrum.reduce((best, level, bin) => (level > spectrum[best] ? bin : best), 1);
-    return { hertz: (peak * audio.sampleRate) / analyser.fftSize, decibel: spectrum[peak] };
+  const recorded = async () => {
+    if (!recorder || recorder.state === 'inactive') return null;
+    const stopped = new Promise((resolve) => {
+      recorder.onstop = resolve;
+      setTimeout(resolve, 5000);
+    });
+    recorder.stop();
+    await stopped;
+    const bytes = await new Blob(parts).arrayBuffer();
+    return new OfflineAudioContext(1, 48000, 48000).decodeAudioData(bytes).catch(() => null);
+  };
+  /** The strongest frequency of the loudest stretch, by Goertzel's filter. */
+  const tone = (sound) => {
+    const samples = sound?.getChannelData(0) ?? [];
+    const length = 9600;
+    let [start, most] = [0, 0];
+    for (let at = 0; at + length <= samples.length; at += length / 4) {
+      let energy = 0;
+      for (let index = at; index < at + length; index++) energy += samples[index] ** 2;
+      if (energy > most) [start, most] = [at, energy];
+    }
+    const best = { hertz: 0 };
+    let strongest = 0;
+    for (let hertz = 100; most > 0 && hertz <= 4000; hertz += 2) {
+      const turn = 2 * Math.cos((2 * Math.PI * hertz) / sound.sampleRate);
+      let [one, two] = [0, 0];
+      for (let index = start; index < start + length; index++) [one, two] = [samples[index] + turn * one - two, one];
+      const power = one * one + two * two - turn * one * two;
+      if (power > strongest) [strongest, best.hertz] = [power, hertz];
+    }
+    const decibel = Math.round(20 * Math.log10((2 * Math.sqrt(strongest)) / length));
+    return decibel > -120 ? { ...best, decibel } : { hertz: 0, decibel: null };
   };
 
   let rendered = 0;
@@ -165,22 +192,20 @@ async function observeCall(seconds) {
   };
   video.requestVideoFrameCallback?.(count);
   const before = await call.stats();
+  recorder?.start();
   const started = performance.now();
   const pictures = [];
-  const tones = [];
   while (performance.now() - started < seconds * 1000) {
     if (video.videoWidth) pictures.push(colour());
-    tones.push(tone());
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
   const after = await call.stats();
   counting = false;
   const lasted = (performance.now() - started) / 1000;
-  await audio.close();
+  const sound = tone(await recorded());
 
   const gained = (way, kind, what) => (after[way][kind]?.[what] ?? 0) - (before[way][kind]?.[what] ?? 0);
   const both = (way, what) => ({ audio: gained(way, 'audio', what), video: gained(way, 'video', what) });
-  const loudest = tones.reduce((best, one) => (one.decibel > best.decibel ? one : best), { hertz: 0, decibel: -Infinity });
   const angle = (part) => pictures.reduce((sum, { hue }) => sum + part((hue * Math.PI) / 180), 0) / (pictures.length || 1);
   const [x, y] = [angle(Math.cos), angle(Math.sin)];
   return {
@@ -193,7 +218,7 @@ async function observeCall(seconds) {
       saturation: pictures.length ? +(pictures.reduce((sum, one) => sum + one.saturation, 0) / pictures.length).toFixed(2) : null,
       hues: pictures.map(({ hue }) => hue),
     },
-    sound: { hertz: Math.round(loudest.hertz), decibel: Number.isFinite(loudest.decibel) ? Math.round(loudest.decibel) : null },
+    sound,
     frames: { decoded: gained('received', 'video', 'framesDecoded'), perSecond: +(gained('received', 'video', 'framesDecoded') / lasted).toFixed(1), rendered },
     packets: { sent: both('sent', 'packets'), received: both('received', 'packets'), lost: both('received', 'lost') },
     before,

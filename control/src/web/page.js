@@ -9,12 +9,16 @@ const NOTICE_TIME = 12_000;
 const page = { call: null, desk: null };
 globalThis.causeway = page;
 
+/** Closes the message on the page. */
+let noticeTimer = null;
+
 /** Of the call that is shown. */
 let shown = { since: 0, picture: false, frames: 0, alone: true, lastWords: '' };
 
 const $ = (id) => document.getElementById(id);
 
-start();
+// Not before: a video that waits for its first picture holds up the load event.
+addEventListener('load', start);
 
 function start() {
   wireControls();
@@ -409,8 +413,6 @@ function say(words, time = '') {
   }
   set($('state').lastChild, time);
 }
-
-let noticeTimer = null;
 
 /** A message for some seconds; an empty one closes it. */
 function notify(text, stays = false) {
