@@ -125,6 +125,8 @@ const CONDITIONS = {
   'held by the other side': () => causeway.call?.peers.some((peer) => peer.held) && document.getElementById('why').textContent.includes('on hold'),
   holding: () => causeway.call?.held === true && document.querySelector('#hold span').textContent === 'Resume',
   receiving: () => document.getElementById('remote').videoWidth > 0,
+  ringing: () => document.querySelector('.incoming .accept') !== null,
+  measured: () => document.getElementById('numbers').textContent.includes('bit/s'),
   dialled: () => document.getElementById('dialled').textContent === '123#',
   ended: () => causeway.call?.state === 'ended' && document.body.dataset.view === 'start',
 };
