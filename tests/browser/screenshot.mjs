@@ -14,9 +14,9 @@ const WAIT_LIMIT = 40_000;
 
 // Without `isMobile`, which would load the page again and end its call.
 const SCREENS = {
-  desktop: { width: 1280, height: 800 },
-  phone: { width: 390, height: 780, deviceScaleFactor: 2 },
   landscape: { width: 780, height: 390, deviceScaleFactor: 2 },
+  phone: { width: 390, height: 780, deviceScaleFactor: 2 },
+  desktop: { width: 1280, height: 800 },
 };
 
 const { values: given } = parseArgs({ options: { customer: { type: 'string' }, agent: { type: 'string' }, out: { type: 'string' } } });
@@ -72,17 +72,16 @@ async function start(hue, tone) {
   return side;
 }
 
-/** One picture per screen; the desktop and the phone in dark as well. */
+/** One picture per screen and theme; the last leaves the page as a mouse expects it. */
 async function take(side, scene) {
   for (const [name, screen] of Object.entries(SCREENS)) {
-    for (const theme of name === 'landscape' ? ['light'] : ['light', 'dark']) {
+    for (const theme of ['dark', 'light']) {
       const path = `${given.out}/${scene}-${name}-${theme}.png`;
       await side.theme(theme);
       await side.screenshot(path, screen);
       process.stdout.write(`${JSON.stringify({ picture: path })}\n`);
     }
   }
-  await side.screenshot(`${given.out}/${scene}-desktop-dark.png`, SCREENS.desktop); // leaves the screen as a mouse expects it
 }
 
 async function finish(error) {

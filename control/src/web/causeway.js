@@ -120,7 +120,7 @@ export class Call extends EventTarget {
   #history = [];
   #restarted = false;
   #key = null;
-  #onpagehide = () => this.#forget();
+  #onpagehide = () => this.leave();
   #ondevices = () => this.#emit('devices', {});
 
   constructor(options) {

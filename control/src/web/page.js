@@ -349,7 +349,7 @@ function showNumbers(stats) {
     number('loss', percent(loss)),
     number('jitter', milliseconds(audio?.jitter ?? video?.jitter)),
     number('delay', milliseconds(stats.rtt)),
-    number('', rate((audio?.bitrate ?? 0) + (video?.bitrate ?? 0))),
+    number('', rate(total(audio?.bitrate, video?.bitrate))),
   );
   $('numbers').classList.toggle('poor', loss > 0.05);
   if (!$('details').hidden) showDetails(stats);
@@ -395,6 +395,12 @@ function percent(share) {
 
 function milliseconds(seconds) {
   return seconds === null || seconds === undefined ? '–' : `${Math.round(seconds * 1000)} ms`;
+}
+
+/** The sum of what is known, null if nothing is. */
+function total(...values) {
+  const known = values.filter(Number.isFinite);
+  return known.length ? known.reduce((sum, value) => sum + value) : null;
 }
 
 function rate(bits) {
