@@ -1,0 +1,229 @@
+/** One browser with the node's page open: what a person does there, and what they would see and hear. */
+
+import { launchChromium } from './chromium.mjs';
+import { launchFirefox } from './firefox.mjs';
+import { makeMedia } from './media.mjs';
+
+/** Milliseconds that a page may take to load. */
+const LOAD_LIMIT = 30_000;
+/** Errors of the page that are kept. */
+const ERRORS_KEPT = 20;
+
+export class Page {
+  #browser;
+  #page;
+  #errors = [];
+
+  /** `browser` is `chromium` or `firefox`; `hue` and `tone` are what it sends; `devices: false` takes camera and microphone away. */
+  static async launch({ browser, folder, hue, tone, devices = true, size, fps }) {
+    const profile = `${folder}/profile`;
+    const media = devices && browser === 'chromium' ? await makeMedia(folder, { hue, tone, size, fps }) : null;
+    const launched = browser === 'firefox' ? await launchFirefox({ tone: devices ? tone : null, profile }) : await launchChromium({ media, profile });
+    try {
+      return new Page(launched, await launched.newPage());
+    } catch (error) {
+      await launched.close();
+      throw error;
+    }
+  }
+
+  constructor(browser, page) {
+    this.#browser = browser;
+    this.#page = page;
+    page.on('pageerror', (error) => this.#note(`exception: ${error.message}`));
+    page.on('console', (message) => {
+      const from = message.location()?.url ?? '';
+      if (message.type() === 'error' && !from.endsWith('/favicon.ico')) this.#note(`console: ${message.text()} (${from})`);
+    });
+  }
+
+  /** The browser's name and version. */
+  version() {
+    return this.#browser.version();
+  }
+
+  /** Exceptions, unhandled rejections and console errors of the page so far. */
+  errors() {
+    return this.#errors;
+  }
+
+  async open(url) {
+    await this.#page.goto(url, { waitUntil: 'domcontentloaded', timeout: LOAD_LIMIT });
+  }
+
+  async click(selector, limit = 10_000) {
+    const element = await this.#page.waitForSelector(selector, { visible: true, timeout: limit });
+    await element.click();
+  }
+
+  async type(selector, text) {
+    const element = await this.#page.waitForSelector(selector, { visible: true, timeout: 10_000 });
+    await element.type(text);
+  }
+
+  /** Waits for one of the conditions below; the error tells what the page said instead. */
+  async wait(condition, limit) {
+    try {
+      await this.#page.waitForFunction(CONDITIONS[condition], { timeout: limit, polling: 100 });
+    } catch (error) {
+      throw new Error(`not ${condition} within ${limit} ms; the page says ${JSON.stringify(await this.state().catch(() => error.message))}`);
+    }
+  }
+
+  /** What the page shows and what the SDK knows. */
+  state() {
+    return this.#page.evaluate(() => {
+      const text = (id) => document.getElementById(id)?.textContent ?? '';
+      const call = globalThis.causeway?.call;
+      const { state = null, held = null, leg = null, id = null, peers = [] } = call ?? {};
+      return { words: document.querySelector('#state span')?.textContent ?? '', notice: text('notice-text'), dialled: text('dialled'), call: id, leg, state, held, peers, now: Date.now() };
+    });
+  }
+
+  /** The SDK's own numbers and the node's. */
+  stats() {
+    return this.#page.evaluate(() => globalThis.causeway.call.stats());
+  }
+
+  /** Looks and listens for some seconds: the colour and the tone that arrive, frames, and packets both ways. */
+  observe(seconds) {
+    return this.#page.evaluate(observeCall, seconds);
+  }
+
+  /** `width` and `height` as on the screen of a phone or a desk. */
+  async screenshot(path, viewport) {
+    if (viewport) await this.#page.setViewport(viewport);
+    await this.#page.screenshot({ path });
+  }
+
+  async theme(name) {
+    await this.#page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: name }]);
+  }
+
+  /** Leaves the page as somebody who closes the tab. */
+  async closeTab() {
+    await this.#page.close({ runBeforeUnload: false });
+  }
+
+  async close() {
+    await this.#browser.close();
+  }
+
+  /** Ends the browser at once. */
+  kill() {
+    this.#browser.process()?.kill('SIGKILL');
+  }
+
+  #note(words) {
+    if (this.#errors.length < ERRORS_KEPT) this.#errors.push(words);
+  }
+}
+
+/** Run in the page. */
+const CONDITIONS = {
+  connected: () => causeway.call?.state === 'connected' && causeway.call.peers.some((peer) => peer.state === 'connected') && document.querySelector('#state span')?.textContent === 'Connected',
+  'held by the other side': () => causeway.call?.peers.some((peer) => peer.held) && document.getElementById('why').textContent.includes('on hold'),
+  holding: () => causeway.call?.held === true && document.querySelector('#hold span').textContent === 'Resume',
+  receiving: () => document.getElementById('remote').videoWidth > 0,
+  ringing: () => document.querySelector('.incoming .accept') !== null,
+  measured: () => document.getElementById('numbers').textContent.includes('bit/s'),
+  dialled: () => document.getElementById('dialled').textContent === '123#',
+  ended: () => causeway.call?.state === 'ended' && document.body.dataset.view === 'start',
+};
+
+/** Run in the page: see `observe`. */
+async function observeCall(seconds) {
+  const call = globalThis.causeway.call;
+  const video = document.getElementById('remote');
+  const canvas = Object.assign(document.createElement('canvas'), { width: 64, height: 48 });
+  const drawing = canvas.getContext('2d', { willReadFrequently: true });
+  // An AudioContext never starts in Firefox where no sound card is, so the sound is recorded and looked at afterwards.
+  const parts = [];
+  const recorder = call.remote.getAudioTracks().length ? new MediaRecorder(new MediaStream(call.remote.getAudioTracks())) : null;
+  if (recorder) recorder.ondataavailable = ({ data }) => parts.push(data);
+
+  const colour = () => {
+    drawing.drawImage(video, 0, 0, canvas.width, canvas.height);
+    const { data } = drawing.getImageData(0, 0, canvas.width, canvas.height);
+    const mean = [0, 1, 2].map((channel) => data.reduce((sum, value, index) => (index % 4 === channel ? sum + value : sum), 0) / (data.length / 4));
+    const [red, green, blue] = mean;
+    const [most, least] = [Math.max(...mean), Math.min(...mean)];
+    const span = most - least || 1;
+    const sixth = most === red ? (green - blue) / span : most === green ? 2 + (blue - red) / span : 4 + (red - green) / span;
+    return { hue: Math.round((sixth * 60 + 360) % 360), saturation: most ? +((most - least) / most).toFixed(2) : 0, brightness: Math.round(most) };
+  };
+  const recorded = async () => {
+    if (!recorder || recorder.state === 'inactive') return null;
+    const stopped = new Promise((resolve) => {
+      recorder.onstop = resolve;
+      setTimeout(resolve, 5000);
+    });
+    recorder.stop();
+    await stopped;
+    const bytes = await new Blob(parts).arrayBuffer();
+    return new OfflineAudioContext(1, 48000, 48000).decodeAudioData(bytes).catch(() => null);
+  };
+  /** The strongest frequency of the loudest stretch, by Goertzel's filter. */
+  const tone = (sound) => {
+    const samples = sound?.getChannelData(0) ?? [];
+    const length = 9600;
+    let [start, most] = [0, 0];
+    for (let at = 0; at + length <= samples.length; at += length / 4) {
+      let energy = 0;
+      for (let index = at; index < at + length; index++) energy += samples[index] ** 2;
+      if (energy > most) [start, most] = [at, energy];
+    }
+    const best = { hertz: 0 };
+    let strongest = 0;
+    for (let hertz = 100; most > 0 && hertz <= 4000; hertz += 2) {
+      const turn = 2 * Math.cos((2 * Math.PI * hertz) / sound.sampleRate);
+      let [one, two] = [0, 0];
+      for (let index = start; index < start + length; index++) [one, two] = [samples[index] + turn * one - two, one];
+      const power = one * one + two * two - turn * one * two;
+      if (power > strongest) [strongest, best.hertz] = [power, hertz];
+    }
+    const decibel = Math.round(20 * Math.log10((2 * Math.sqrt(strongest)) / length));
+    return decibel > -120 ? { ...best, decibel } : { hertz: 0, decibel: null };
+  };
+
+  let rendered = 0;
+  let counting = true;
+  const count = () => {
+    rendered += 1;
+    if (counting) video.requestVideoFrameCallback(count);
+  };
+  video.requestVideoFrameCallback?.(count);
+  const before = await call.stats();
+  recorder?.start();
+  const started = performance.now();
+  const pictures = [];
+  while (performance.now() - started < seconds * 1000) {
+    if (video.videoWidth) pictures.push(colour());
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  const after = await call.stats();
+  counting = false;
+  const lasted = (performance.now() - started) / 1000;
+  const sound = tone(await recorded());
+
+  const gained = (way, kind, what) => (after[way][kind]?.[what] ?? 0) - (before[way][kind]?.[what] ?? 0);
+  const both = (way, what) => ({ audio: gained(way, 'audio', what), video: gained(way, 'video', what) });
+  const angle = (part) => pictures.reduce((sum, { hue }) => sum + part((hue * Math.PI) / 180), 0) / (pictures.length || 1);
+  const [x, y] = [angle(Math.cos), angle(Math.sin)];
+  return {
+    seconds: +lasted.toFixed(2),
+    picture: {
+      width: video.videoWidth,
+      height: video.videoHeight,
+      hue: pictures.length ? Math.round(((Math.atan2(y, x) * 180) / Math.PI + 360) % 360) : null,
+      steady: +Math.hypot(x, y).toFixed(3),
+      saturation: pictures.length ? +(pictures.reduce((sum, one) => sum + one.saturation, 0) / pictures.length).toFixed(2) : null,
+      hues: pictures.map(({ hue }) => hue),
+    },
+    sound,
+    frames: { decoded: gained('received', 'video', 'framesDecoded'), perSecond: +(gained('received', 'video', 'framesDecoded') / lasted).toFixed(1), rendered },
+    packets: { sent: both('sent', 'packets'), received: both('received', 'packets'), lost: both('received', 'lost') },
+    before,
+    after,
+  };
+}

@@ -1,0 +1,220 @@
+/**
+ * Two people in two browsers call each other through a node. See README.md for the arguments and the lines that come out.
+ *
+ *     node two-pages.mjs --a https://127.0.0.1:8443/ --b https://127.0.0.1:8443/agent --b-browser firefox
+ */
+
+import { parseArgs } from 'node:util';
+import { Side } from './side.mjs';
+
+/** Milliseconds for the whole run. */
+const RUN_LIMIT = 240_000;
+/** Milliseconds from entering to connected. */
+const CONNECT_LIMIT = 40_000;
+/** Milliseconds until the other side sees a hold, a resume or a leave. */
+const NOTICE_LIMIT = 10_000;
+/** Milliseconds until a node has missed a leg that went without a word. */
+const CONSENT_LIMIT = 60_000;
+/** Degrees that a hue and hertz that a tone may be off after codecs. */
+const OFF = { hue: 25, hertz: 15 };
+
+const { values: given } = parseArgs({
+  options: {
+    a: { type: 'string' },
+    b: { type: 'string' },
+    'a-browser': { type: 'string', default: 'chromium' },
+    'b-browser': { type: 'string', default: 'chromium' },
+    'a-netns': { type: 'string' },
+    'b-netns': { type: 'string' },
+    'a-hue': { type: 'string', default: '20' },
+    'b-hue': { type: 'string', default: '200' },
+    'a-tone': { type: 'string', default: '440' },
+    'b-tone': { type: 'string', default: '880' },
+    'a-devices': { type: 'string', default: 'yes' },
+    'b-devices': { type: 'string', default: 'yes' },
+    size: { type: 'string', default: '640x480' },
+    fps: { type: 'string', default: '15' },
+    seconds: { type: 'string', default: '10' },
+    skip: { type: 'string', default: '' },
+    leave: { type: 'string', default: 'a' },
+    screenshots: { type: 'string' },
+  },
+});
+
+if (!given.a || !given.b) {
+  process.stderr.write('two-pages.mjs needs --a URL and --b URL; see README.md\n');
+  process.exit(2);
+}
+
+const skipped = new Set(given.skip.split(',').filter(Boolean));
+const sides = {};
+let good = true;
+
+const limit = setTimeout(() => finish('the run took too long', 3), RUN_LIMIT);
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => finish(`ended by ${signal}`, 3));
+
+try {
+  await run();
+  await finish(null, good ? 0 : 1);
+} catch (error) {
+  await finish(error.message, 1);
+}
+
+async function run() {
+  await step('launch', launch);
+  await step('open', () => each((side) => side.open(given[side.name])));
+  await step('enter', enter);
+  await step('connected', connected);
+  if (given.screenshots) await each((side) => side.screenshot(`${given.screenshots}/${side.name}-connected.png`));
+  if (!skipped.has('media')) await step('media', media);
+  if (!skipped.has('hold')) await step('hold', hold);
+  if (!skipped.has('hold')) await step('resume', resume);
+  if (!skipped.has('dtmf')) await step('dtmf', dtmf);
+  await step('leave', leave);
+}
+
+/** Runs one step, prints its line and remembers whether it went well; a step that throws ends the run. */
+async function step(name, work) {
+  const started = Date.now();
+  try {
+    const { ok = true, ...found } = (await work()) ?? {};
+    good &&= ok;
+    print({ step: name, ok, ms: Date.now() - started, ...found });
+  } catch (error) {
+    print({ step: name, ok: false, ms: Date.now() - started, error: error.message });
+    throw error;
+  }
+}
+
+async function launch() {
+  const start = async (name) => {
+    const own = (what) => given[`${name}-${what}`];
+    sides[name] = await Side.start({ browser: own('browser'), netns: own('netns'), hue: Number(own('hue')), tone: Number(own('tone')), devices: own('devices') === 'yes', size: given.size, fps: Number(given.fps) });
+    sides[name].name = name;
+    return sides[name].version;
+  };
+  const [a, b] = await all([start('a'), start('b')]);
+  return { a: { version: a }, b: { version: b } };
+}
+
+/** A link with a token joins by itself; else the customer calls and the agent accepts. */
+async function enter() {
+  const byToken = (side) => given[side.name].includes('token=');
+  const isAgent = (side) => new URL(given[side.name]).pathname.endsWith('/agent');
+  const { a, b } = sides;
+  for (const side of [a, b]) if (!byToken(side) && !isAgent(side)) await customerCalls(side);
+  for (const side of [a, b]) if (!byToken(side) && isAgent(side)) await side.click('.incoming .accept', CONNECT_LIMIT);
+}
+
+async function customerCalls(side) {
+  await side.type('#name', 'Ada Lovelace');
+  await side.click('#call');
+}
+
+async function connected() {
+  await each((side) => side.wait('connected', CONNECT_LIMIT));
+  await each((side) => (sends(other(side)) ? side.wait('receiving', CONNECT_LIMIT) : null));
+  return each((side) => side.state());
+}
+
+async function media() {
+  const seen = await each((side) => side.observe(Number(given.seconds)));
+  const judged = Object.fromEntries(Object.entries(seen).map(([name, what]) => [name, { ...what, ...judge(what, other(sides[name])) }]));
+  return { ok: judged.a.ok && judged.b.ok, ...judged };
+}
+
+/** Whether what one side saw and heard is what the other sends. Firefox's fake camera runs through all hues; Chromium's shows one. */
+function judge({ picture, sound, frames, packets }, sender) {
+  if (!sends(sender)) return { ok: true, expected: null };
+  const expected = { hue: given[`${sender.name}-browser`] === 'firefox' ? 'changing' : Number(given[`${sender.name}-hue`]), hertz: Number(given[`${sender.name}-tone`]) };
+  const apart = Math.abs(((picture.hue ?? 0) - (Number(expected.hue) || 0) + 540) % 360 - 180);
+  const pictureOk = expected.hue === 'changing' ? new Set(picture.hues).size > 4 : picture.steady > 0.95 && picture.saturation > 0.3 && apart <= OFF.hue;
+  const soundOk = Math.abs(sound.hertz - expected.hertz) <= OFF.hertz && sound.decibel > -70;
+  return { expected, pictureOk, soundOk, ok: pictureOk && soundOk && frames.decoded > 0 && packets.received.audio > 0 && packets.received.video > 0 };
+}
+
+async function hold() {
+  const { a, b } = sides;
+  await a.click('#hold');
+  await all([a.wait('holding', NOTICE_LIMIT), b.wait('held by the other side', NOTICE_LIMIT)]);
+  await pause(1500); // what was under way has arrived by then
+  if (given.screenshots) await each((side) => side.screenshot(`${given.screenshots}/${side.name}-hold.png`));
+  const seen = await each((side) => side.observe(2));
+  const still = ({ frames, packets }) => frames.decoded === 0 && packets.received.audio === 0 && packets.received.video === 0;
+  return { ok: still(seen.a) && still(seen.b), ...seen };
+}
+
+async function resume() {
+  await sides.a.click('#hold');
+  await each((side) => side.wait('connected', NOTICE_LIMIT));
+  await pause(500);
+  const seen = await each((side) => side.observe(3));
+  const flows = (side) => !sends(other(side)) || (seen[side.name].frames.decoded > 0 && seen[side.name].packets.received.audio > 0);
+  return { ok: flows(sides.a) && flows(sides.b), ...seen };
+}
+
+async function dtmf() {
+  if (!sends(sides.a)) return { skipped: 'side a has no microphone' };
+  await sides.a.click('#open-keypad');
+  for (const key of ['1', '2', '3', '12']) await sides.a.click(`#keys button:nth-child(${key})`);
+  await sides.a.wait('dialled', NOTICE_LIMIT);
+  await sides.a.click('#open-keypad');
+  return { digits: (await sides.a.state()).dialled, ...(await each((side) => side.stats())) };
+}
+
+/**
+ * `a` or `b` clicks Leave; `navigate`: side a goes to another page; `close`: side a closes the tab. Firefox drops what a page
+ * sends while its last tab closes, so there only the node's own watch over the leg can tell.
+ */
+async function leave() {
+  const leaver = sides[given.leave] ?? sides.a;
+  const silent = given.leave === 'close' && given['a-browser'] === 'firefox';
+  if (given.leave === 'close') await leaver.closeTab();
+  else if (given.leave === 'navigate') await leaver.open('about:blank');
+  else await leaver.click('#leave');
+  const left = other(leaver);
+  await left.wait('ended', silent ? CONSENT_LIMIT : NOTICE_LIMIT);
+  const found = { [left.name]: await left.state() };
+  if (leaver.name === given.leave) found[leaver.name] = await leaver.state();
+  return found;
+}
+
+async function finish(error, code) {
+  clearTimeout(limit);
+  const errors = await each((side) => side.errors().catch((problem) => [problem.message]));
+  const clean = Object.values(errors).every((list) => list.length === 0);
+  await Promise.allSettled(Object.values(sides).map((side) => side.end()));
+  print({ step: 'done', ok: code === 0 && clean, error, errors });
+  process.exit(code || (clean ? 0 : 1));
+}
+
+function sends(side) {
+  return given[`${side.name}-devices`] === 'yes';
+}
+
+function other(side) {
+  return side.name === 'a' ? sides.b : sides.a;
+}
+
+/** The same for both sides at the same time, by name. */
+async function each(work) {
+  const names = Object.keys(sides);
+  const found = await all(names.map((name) => work(sides[name])));
+  return Object.fromEntries(names.map((name, index) => [name, found[index]]));
+}
+
+/** Waits for all even if one fails, so that nothing goes on behind an error. */
+async function all(promises) {
+  const settled = await Promise.allSettled(promises);
+  const failed = settled.find(({ status }) => status === 'rejected');
+  if (failed) throw failed.reason;
+  return settled.map(({ value }) => value);
+}
+
+function pause(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+function print(line) {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}

@@ -1,0 +1,149 @@
+#!/bin/bash
+# natlab.sh [-p PREFIX] up|check|status|down: a deployment in network namespaces PREFIX-browser, PREFIX-server, … (root needed)
+#
+#   browser 192.168.1.100 -- homert (masquerade, WAN 198.51.100.2) --+
+#                                                                    +-- inet --+-- igw (1:1 NAT) -- server 172.31.5.10
+#   agent   10.20.0.50    -- entfw  (masquerade, TCP 80/443 only) ---+          |    203.0.113.5 <-> 172.31.5.10
+#                                    WAN 198.51.100.6                           peer 198.51.100.14 (an open host, e.g. a carrier)
+#
+# PREFIX is `pr` unless given; labs with different prefixes stand side by side.
+# HOME_NAT=cone|symmetric   masquerade keeping ports | masquerade fully-random (new port per destination)
+# HOME_LOSS=percent         random UDP loss on the home link, both ways (by nftables: not every kernel has sch_netem)
+set -u
+P=pr
+if [ "${1:-}" = -p ]; then
+	P=${2:?-p needs a prefix}
+	shift 2
+fi
+NS="browser homert inet entfw agent igw server peer"
+PUB=203.0.113.5 PRIV=172.31.5.10
+x() { local n=$1; shift; ip netns exec "$P-$n" "$@"; }
+link() { # nsA addrA nsB addrB: one veth pair; each end is named after where it leads
+	ip link add "to-$3" netns "$P-$1" type veth peer name "to-$1" netns "$P-$3"
+	x "$1" ip addr add "$2" dev "to-$3"; x "$3" ip addr add "$4" dev "to-$1"
+	x "$1" ip link set "to-$3" up; x "$3" ip link set "to-$1" up
+}
+up() {
+	down >/dev/null 2>&1
+	for n in $NS; do ip netns add $P-$n; x $n ip link set lo up; done
+	for n in homert inet entfw igw; do x $n sysctl -qw net.ipv4.ip_forward=1; done
+	link browser 192.168.1.100/24 homert 192.168.1.1/24
+	link homert 198.51.100.2/30 inet 198.51.100.1/30
+	link agent 10.20.0.50/24 entfw 10.20.0.1/24
+	link entfw 198.51.100.6/30 inet 198.51.100.5/30
+	link igw 198.51.100.10/30 inet 198.51.100.9/30
+	link server $PRIV/24 igw 172.31.5.1/24
+	link peer 198.51.100.14/30 inet 198.51.100.13/30
+	x browser ip route add default via 192.168.1.1
+	x homert ip route add default via 198.51.100.1
+	x agent ip route add default via 10.20.0.1
+	x entfw ip route add default via 198.51.100.5
+	x server ip route add default via 172.31.5.1
+	x igw ip route add default via 198.51.100.9
+	x peer ip route add default via 198.51.100.13
+	x inet ip route add $PUB/32 via 198.51.100.10
+	local rnd=; [ "${HOME_NAT:-cone}" = symmetric ] && rnd=fully-random
+	local loss=; [ -n "${HOME_LOSS:-}" ] && loss="meta l4proto udp numgen random mod 1000 < $(awk "BEGIN{print int(10*${HOME_LOSS})}") drop"
+	x homert nft -f - <<-N
+	table ip n {
+	 chain post {
+	  type nat hook postrouting priority 100;
+	  oifname "to-inet" masquerade $rnd
+	 }
+	}
+	table ip f {
+	 chain filt {
+	  type filter hook forward priority 0; policy drop;
+	  $loss
+	  iifname "to-browser" accept
+	  ct state established,related accept
+	 }
+	}
+	N
+	x entfw nft -f - <<-N
+	table ip n {
+	 chain post {
+	  type nat hook postrouting priority 100;
+	  oifname "to-inet" masquerade
+	 }
+	}
+	table ip f {
+	 counter udp_drop {
+	 }
+	 counter tcp_ok {
+	 }
+	 counter other_drop {
+	 }
+	 chain filt {
+	  type filter hook forward priority 0; policy drop;
+	  meta l4proto udp counter name udp_drop drop
+	  ct state established,related accept
+	  iifname "to-agent" tcp dport { 80, 443 } ct state new counter name tcp_ok accept
+	  counter name other_drop drop
+	 }
+	}
+	N
+	# the AWS-like gateway: the instance never sees its public address, nothing else is filtered
+	x igw nft -f - <<-N
+	table ip n {
+	 chain pre {
+	  type nat hook prerouting priority -100;
+	  iifname "to-inet" ip daddr $PUB dnat to $PRIV
+	 }
+	 chain post {
+	  type nat hook postrouting priority 100;
+	  oifname "to-inet" ip saddr $PRIV snat to $PUB
+	 }
+	}
+	N
+	echo up
+}
+down() {
+	for n in $NS; do
+		ip netns list | grep -Eq "^$P-$n( |$)" || continue
+		for p in $(ip netns pids $P-$n 2>/dev/null); do kill $p 2>/dev/null; done
+	done
+	sleep 0.2
+	for n in $NS; do ip netns del $P-$n 2>/dev/null; done
+	echo down
+}
+check() { # reachability as designed
+	local ok=0 bad=0
+	t() { if eval "$2"; then echo "ok   $1"; ok=$((ok+1)); else echo "FAIL $1"; bad=$((bad+1)); fi; }
+	PY='import socket,sys
+k,h,p=sys.argv[1],sys.argv[2],int(sys.argv[3])
+s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM if k=="udp" else socket.SOCK_STREAM); s.settimeout(1)
+try:
+  s.connect((h,p)); s.send(b"hi"); print(s.recv(99).decode())
+except Exception: print("none")'
+	SV='import socket,select,time
+socks=[]
+for p in (443,3478):
+  u=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); u.bind(("0.0.0.0",p)); socks.append(u)
+  t=socket.socket(); t.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1); t.bind(("0.0.0.0",p)); t.listen(9); socks.append(t)
+end=time.time()+12
+while time.time()<end:
+  for s in select.select(socks,[],[],0.5)[0]:
+    if s.type==socket.SOCK_DGRAM: d,a=s.recvfrom(99); s.sendto(a[0].encode(),a)
+    else:
+      c,a=s.accept(); c.recv(99); c.send(a[0].encode()); c.close()'
+	x server python3 -c "$SV" & local sp=$!
+	sleep 0.7
+	t "browser UDP 3478 -> seen as 198.51.100.2"  '[ "$(x browser python3 -c "$PY" udp $PUB 3478)" = 198.51.100.2 ]'
+	t "browser TCP 443  -> seen as 198.51.100.2"  '[ "$(x browser python3 -c "$PY" tcp $PUB 443)" = 198.51.100.2 ]'
+	t "agent UDP 3478 dropped"                    '[ "$(x agent python3 -c "$PY" udp $PUB 3478)" = none ]'
+	t "agent UDP 443 dropped"                     '[ "$(x agent python3 -c "$PY" udp $PUB 443)" = none ]'
+	t "agent TCP 3478 dropped"                    '[ "$(x agent python3 -c "$PY" tcp $PUB 3478)" = none ]'
+	t "agent TCP 443  -> seen as 198.51.100.6"    '[ "$(x agent python3 -c "$PY" tcp $PUB 443)" = 198.51.100.6 ]'
+	t "peer UDP 3478 -> seen as 198.51.100.14"    '[ "$(x peer python3 -c "$PY" udp $PUB 3478)" = 198.51.100.14 ]'
+	t "server does not own its public address"    '! x server ip -4 addr | grep -q $PUB'
+	kill $sp 2>/dev/null; wait $sp 2>/dev/null
+	echo "check: $ok ok, $bad failed"; [ $bad = 0 ]
+}
+case "${1:-}" in
+	up) up ;;
+	down) down ;;
+	check) check ;;
+	status) for n in $NS; do echo "== $P-$n"; x $n ip -br -4 addr; done; x entfw nft list counters ;;
+	*) sed -n '2,12p' "$0"; exit 2 ;;
+esac
