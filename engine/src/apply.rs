@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 
 use arrayvec::ArrayVec;
 
-use crate::command::{Command, Event, Refusal, Returned, SinkId, StreamId, Ticket, TransportId};
+use crate::command::{
+    Command, Event, Refusal, Returned, SinkId, Source, StreamId, Ticket, TransportId,
+};
 use crate::command::{PuntKind, SocketId};
 use crate::config::{COMMANDS_PER_TURN, HEAD_ROOM, PAIRS_PER_TRANSPORT, PAYLOAD_MAX};
 use crate::hop::HopKind;
@@ -147,8 +149,13 @@ impl Worker {
                 let target = target.and_then(|leg| leg.sinks.get_mut(usize::from(sink.index)));
                 match target {
                     Some(target) => {
-                        target.route.set_source(&map);
                         let old = std::mem::replace(&mut target.source, source);
+                        let stream = |source: &Option<Box<Source>>| source.as_ref().map(|s| s.stream);
+                        if stream(&old) == stream(&target.source) {
+                            target.route.set_map(&map);
+                        } else {
+                            target.route.set_source(&map);
+                        }
                         (Ok(()), Returned::Source(map, old))
                     }
                     None => (Err(Refusal::Gone), Returned::Source(map, source)),

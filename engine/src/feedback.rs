@@ -1,8 +1,8 @@
 //! RTCP through a worker, and what arrives from other workers.
 //!
 //! A compound that a leg sends is taken apart in two directions: what it says about its own streams
-//! goes to their sinks ([`rtcp::forward_reports`]), what it says about the sinks that it receives
-//! goes back to whoever feeds them ([`rtcp::backward_feedback`]). RTCP is a small share of the
+//! goes to their sinks ([`reports::forward_reports`]), what it says about the sinks that it receives
+//! goes back to whoever feeds them ([`reports::backward_feedback`]). RTCP is a small share of the
 //! packets, so both write new packets instead of changing the one that came.
 
 use arrayvec::ArrayVec;
@@ -13,7 +13,8 @@ use crate::error::DropReason;
 use crate::hop::{Hop, HopKind};
 use crate::leg::Leg;
 use crate::packet::{Nanos, Packet};
-use crate::rtcp::{self, Compound, FeedbackTarget};
+use crate::route::reports::{self, FeedbackTarget};
+use crate::rtcp::{self, Compound};
 use crate::rtp::RtpHeader;
 use crate::worker::{Fate, Media, Outgoing, Worker, plain_len};
 
@@ -72,7 +73,7 @@ impl Worker {
         let Some(leg) = self.tables.leg_mut(id.leg) else { return };
         let Some(sink) = leg.sinks.get(usize::from(id.index)) else { return };
         let out = &mut self.scratch[..RTCP_MAX];
-        let Some(len) = rtcp::forward_reports(&compound, &sink.route, &sink.cname, out) else {
+        let Some(len) = reports::forward_reports(&compound, &sink.route, &sink.cname, out) else {
             return;
         };
         let index = sink.rtcp_transport;
@@ -248,7 +249,7 @@ fn feedback_of(
         reduced_size: source.reduced_size,
         fir: None,
     };
-    let feedback = rtcp::backward_feedback(compound, resolve, &target, out);
+    let feedback = reports::backward_feedback(compound, resolve, &target, out);
     let stream = source.stream;
     let counters = &mut leg.sinks[place].counters;
     counters.nacks += u64::from(feedback.nacks);

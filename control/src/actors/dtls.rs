@@ -2,7 +2,7 @@
 //! must delay neither an answer of the API nor a packet.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix::prelude::*;
 use causeway_engine::command::LegId;
@@ -13,10 +13,6 @@ use crate::dtls::{Handshake, Identity, Output};
 
 /// Messages that can wait; a datagram beyond it is lost and repeated by its sender.
 const MAILBOX: usize = 4096;
-/// Longest that the last flight is kept for repetition after the handshake (RFC 6347 §4.2.4 asks
-/// for twice the default maximum segment lifetime of TCP).
-const KEEP: Duration = Duration::from_secs(240);
-
 /// What a call wants of a leg's handshake.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -33,8 +29,6 @@ struct Entry {
     handshake: Handshake,
     call: Addr<CallActor>,
     timer: Option<(Instant, SpawnHandle)>,
-    ends: Instant,
-    connected: bool,
 }
 
 /// The actor.
@@ -53,8 +47,7 @@ impl DtlsActor {
         let now = Instant::now();
         if let DtlsInput::Start { role, expected } = input {
             let handshake = Handshake::new(&self.identity, role, expected, now);
-            let ends = now + KEEP;
-            let entry = Entry { handshake, call, timer: None, ends, connected: false };
+            let entry = Entry { handshake, call, timer: None };
             self.entries.insert(leg, entry);
             return;
         }
@@ -62,19 +55,18 @@ impl DtlsActor {
         match input {
             DtlsInput::Start { .. } => {}
             DtlsInput::Datagram(bytes) => entry.handshake.handle_packet(now, &bytes),
-            DtlsInput::Expect(fingerprints) => entry.handshake.set_expected(fingerprints),
-            DtlsInput::Close => entry.handshake.close(),
+            DtlsInput::Expect(fingerprints) => entry.handshake.set_expected(fingerprints, now),
+            DtlsInput::Close => entry.handshake.close(now),
         }
     }
 
     /// Hands on what a handshake wants and sets its timer.
     fn drain(&mut self, leg: LegId, ctx: &mut Context<Self>) {
         let Some(entry) = self.entries.get_mut(&leg) else { return };
-        let (mut over, next) = loop {
+        let (over, next) = loop {
             match entry.handshake.poll_output() {
                 Output::Datagram(bytes) => entry.tell(leg, FromDtls::Datagram(bytes)),
                 Output::Connected { keys, version } => {
-                    entry.connected = true;
                     entry.tell(leg, FromDtls::Connected { keys, version });
                 }
                 Output::Failed(error) => {
@@ -88,7 +80,6 @@ impl DtlsActor {
                 Output::Timeout(next) => break (false, next),
             }
         };
-        over |= entry.ends <= Instant::now() && !entry.connected;
         if over {
             if let Some(entry) = self.entries.remove(&leg)
                 && let Some((_, timer)) = entry.timer

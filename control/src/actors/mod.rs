@@ -12,5 +12,6 @@
 
 pub mod call;
 pub mod dtls;
+pub mod events;
 pub mod registry;
 pub mod worker_link;

@@ -1,0 +1,315 @@
+//! One call's mailbox and timer around [`Call`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::prelude::*;
+use causeway_engine::command::{Command, Event, LegId, Punt, Refusal, Returned};
+use tokio::sync::oneshot;
+
+use crate::actors::dtls::{DtlsActor, Shake};
+use crate::actors::registry::{Gone, Registry};
+use crate::actors::worker_link::{Own, Tell, WorkerDesk, WorkerLink, lock};
+use crate::api::{AddLeg, CallView, Description, EndReason, LegView, Problem, Trickle};
+use crate::call::{Call, DtlsInput, Output, Reply, RequestId};
+use crate::dtls::{DtlsError, SrtpKeys, Version};
+use crate::actors::events::Events;
+
+/// Messages that can wait for a call; requests beyond it are refused, datagrams lost.
+const MAILBOX: usize = 256;
+
+/// A request of the API.
+#[derive(Debug)]
+pub enum Ask {
+    /// Add a leg.
+    AddLeg(AddLeg),
+    /// Take the answer of a leg.
+    Answer(String, Description),
+    /// Take the renewed offer of a leg.
+    Offer(String, Description),
+    /// Take candidates of a leg.
+    Trickle(String, Trickle),
+    /// Remove a leg.
+    RemoveLeg(String),
+    /// Read counters.
+    Stats,
+    /// End the call.
+    End(EndReason),
+}
+
+/// A request and where its reply goes.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Request {
+    /// What.
+    pub ask: Ask,
+    /// Where the reply goes.
+    pub reply: oneshot::Sender<Result<Reply, Problem>>,
+}
+
+/// Asks for the call as it is now.
+#[derive(Message)]
+#[rtype(result = "CallView")]
+pub struct Show;
+
+impl actix::dev::MessageResponse<CallActor, Show> for CallView {
+    fn handle(
+        self,
+        _: &mut Context<CallActor>,
+        tx: Option<actix::dev::OneshotSender<CallView>>,
+    ) {
+        if let Some(tx) = tx {
+            let _ = tx.send(self);
+        }
+    }
+}
+
+/// Asks for a leg as it is now.
+#[derive(Message)]
+#[rtype(result = "Result<LegView, Problem>")]
+pub struct ShowLeg(pub String);
+
+/// What comes up from the worker.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub enum FromEngine {
+    /// A command's answer, by the call's own number.
+    Applied {
+        /// The number.
+        tag: u64,
+        /// Whether it took effect.
+        outcome: Result<(), Refusal>,
+        /// Memory that goes home.
+        returned: Returned,
+    },
+    /// Something that the worker saw.
+    Event(Event),
+    /// A datagram.
+    Punt(Box<Punt>),
+}
+
+/// What comes from a handshake.
+#[derive(Debug)]
+pub enum FromDtls {
+    /// A datagram to be sent.
+    Datagram(Box<[u8]>),
+    /// Done.
+    Connected {
+        /// The keys.
+        keys: SrtpKeys,
+        /// The version.
+        version: Version,
+    },
+    /// Failed.
+    Failed(DtlsError),
+    /// Closed by the far side.
+    Closed,
+}
+
+/// [`FromDtls`] of one leg.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct DtlsOutput {
+    /// The leg.
+    pub leg: LegId,
+    /// What.
+    pub output: FromDtls,
+}
+
+/// Whom a call talks to.
+#[derive(Clone)]
+pub struct Neighbours {
+    /// Its worker's link.
+    pub link: Addr<WorkerLink>,
+    /// Its worker's slots.
+    pub desk: Arc<WorkerDesk>,
+    /// Its handshakes.
+    pub dtls: Addr<DtlsActor>,
+    /// Who keeps it.
+    pub registry: Addr<Registry>,
+    /// Who hears of it.
+    pub events: Events,
+}
+
+/// The actor.
+pub struct CallActor {
+    id: String,
+    call: Call,
+    to: Neighbours,
+    replies: HashMap<RequestId, oneshot::Sender<Result<Reply, Problem>>>,
+    next_request: RequestId,
+    timer: Option<(Instant, SpawnHandle)>,
+}
+
+impl CallActor {
+    /// Wraps a call.
+    pub fn new(id: String, call: Call, to: Neighbours) -> Self {
+        Self { id, call, to, replies: HashMap::new(), next_request: 0, timer: None }
+    }
+
+    fn ask(&mut self, request: RequestId, ask: Ask) -> Result<(), Problem> {
+        let now = Instant::now();
+        match ask {
+            Ask::AddLeg(asked) => self.add_leg(now, request, asked),
+            Ask::Answer(leg, answer) => self.call.answer(now, request, &leg, &answer),
+            Ask::Offer(leg, offer) => self.call.offer(request, &leg, &offer),
+            Ask::Trickle(leg, more) => self.call.trickle(now, request, &leg, &more),
+            Ask::RemoveLeg(leg) => self.call.remove_leg(now, request, &leg),
+            Ask::Stats => {
+                self.call.stats(request);
+                Ok(())
+            }
+            Ask::End(reason) => {
+                self.call.end(now, reason);
+                self.reply(request, Ok(Reply::Done));
+                Ok(())
+            }
+        }
+    }
+
+    fn add_leg(&mut self, now: Instant, request: RequestId, asked: AddLeg) -> Result<(), Problem> {
+        self.call.may_join()?;
+        let slot = lock(&self.to.desk.slots).take();
+        let slot = slot.ok_or_else(|| Problem::unavailable("the worker has no free leg"))?;
+        self.call.add_leg(now, request, asked, slot).inspect_err(|_| {
+            lock(&self.to.desk.slots).give(slot);
+        })
+    }
+
+    fn reply(&mut self, request: RequestId, result: Result<Reply, Problem>) {
+        if let Some(reply) = self.replies.remove(&request) {
+            // Whoever asked may have gone away.
+            let _ = reply.send(result);
+        }
+    }
+
+    /// Does what the machine wants until it waits.
+    fn drain(&mut self, ctx: &mut Context<Self>) {
+        let mut commands = Vec::new();
+        loop {
+            match self.call.poll_output() {
+                Output::Reply(request, result) => self.reply(request, result),
+                Output::Own(leg) => self.to.link.do_send(Own { leg, call: ctx.address() }),
+                Output::Engine(tag, command) => commands.push((tag, command)),
+                Output::Dtls(leg, input) => self.shake(leg, input, ctx),
+                Output::Event(what) => self.to.events.say(what),
+                Output::Over => {
+                    self.to.registry.do_send(Gone(self.id.clone()));
+                    ctx.stop();
+                }
+                Output::Timeout(next) => {
+                    self.tell(commands, ctx);
+                    self.set_timer(next, ctx);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// New work is refused by a full mailbox; removals must pass and are bounded by the legs.
+    fn tell(&self, commands: Vec<(u64, Command)>, ctx: &mut Context<Self>) {
+        if !commands.is_empty() {
+            self.to.link.do_send(Tell { call: ctx.address(), commands });
+        }
+    }
+
+    fn shake(&self, leg: LegId, input: DtlsInput, ctx: &mut Context<Self>) {
+        let droppable = matches!(input, DtlsInput::Datagram(_));
+        let message = Shake { leg, call: ctx.address(), input };
+        if droppable {
+            let _ = self.to.dtls.try_send(message);
+        } else {
+            self.to.dtls.do_send(message);
+        }
+    }
+
+    fn set_timer(&mut self, next: Option<Instant>, ctx: &mut Context<Self>) {
+        let Some(next) = next else { return };
+        if self.timer.is_some_and(|(at, _)| at <= next) {
+            return;
+        }
+        if let Some((_, old)) = self.timer.take() {
+            ctx.cancel_future(old);
+        }
+        let wait = next.saturating_duration_since(Instant::now());
+        let handle = ctx.run_later(wait, |actor, ctx| {
+            actor.timer = None;
+            actor.call.handle_timeout(Instant::now());
+            actor.drain(ctx);
+        });
+        self.timer = Some((next, handle));
+    }
+}
+
+impl Actor for CallActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        self.drain(ctx);
+    }
+}
+
+impl Handler<Request> for CallActor {
+    type Result = ();
+
+    fn handle(&mut self, Request { ask, reply }: Request, ctx: &mut Self::Context) {
+        let request = self.next_request;
+        self.next_request += 1;
+        self.replies.insert(request, reply);
+        if let Err(problem) = self.ask(request, ask) {
+            self.reply(request, Err(problem));
+        }
+        self.drain(ctx);
+    }
+}
+
+impl Handler<Show> for CallActor {
+    type Result = CallView;
+
+    fn handle(&mut self, _: Show, _: &mut Self::Context) -> CallView {
+        self.call.view()
+    }
+}
+
+impl Handler<ShowLeg> for CallActor {
+    type Result = Result<LegView, Problem>;
+
+    fn handle(&mut self, ShowLeg(leg): ShowLeg, _: &mut Self::Context) -> Self::Result {
+        self.call.leg_view(&leg)
+    }
+}
+
+impl Handler<FromEngine> for CallActor {
+    type Result = ();
+
+    fn handle(&mut self, message: FromEngine, ctx: &mut Self::Context) {
+        let now = Instant::now();
+        match message {
+            FromEngine::Applied { tag, outcome, returned } => {
+                self.call.applied(now, tag, outcome, returned);
+            }
+            FromEngine::Event(event) => self.call.event(now, &event),
+            FromEngine::Punt(punt) => self.call.punt(now, &punt),
+        }
+        self.drain(ctx);
+    }
+}
+
+impl Handler<DtlsOutput> for CallActor {
+    type Result = ();
+
+    fn handle(&mut self, DtlsOutput { leg, output }: DtlsOutput, ctx: &mut Self::Context) {
+        let now = Instant::now();
+        match output {
+            FromDtls::Datagram(bytes) => self.call.dtls_datagram(leg, bytes),
+            FromDtls::Connected { keys, version } => {
+                self.call.dtls_connected(leg, &keys, version);
+            }
+            FromDtls::Failed(error) => self.call.dtls_failed(now, leg, &error),
+            FromDtls::Closed => self.call.dtls_closed(now, leg),
+        }
+        self.drain(ctx);
+    }
+}
