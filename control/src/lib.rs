@@ -15,6 +15,7 @@ pub mod actors;
 pub mod address;
 pub mod api;
 pub mod call;
+pub mod calls;
 pub mod cloud;
 pub mod dtls;
 pub mod ice;

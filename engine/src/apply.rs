@@ -9,8 +9,8 @@ use crate::command::{
 };
 use crate::command::{PuntKind, SocketId};
 use crate::config::{COMMANDS_PER_TURN, HEAD_ROOM, PAIRS_PER_TRANSPORT, PAYLOAD_MAX};
-use crate::hop::HopKind;
 use crate::hop::Hop;
+use crate::hop::HopKind;
 use crate::packet::Nanos;
 use crate::stats::{LegReading, WorkerReading};
 use crate::sys::Backend;
@@ -52,7 +52,12 @@ impl Worker {
     }
 
     /// The commands that need the backend; `None` if the answer comes later.
-    fn apply_io(&mut self, backend: &mut Backend, ticket: Ticket, command: Command) -> Option<Outcome> {
+    fn apply_io(
+        &mut self,
+        backend: &mut Backend,
+        ticket: Ticket,
+        command: Command,
+    ) -> Option<Outcome> {
         match command {
             Command::AddSocket { socket, udp } => Some(match backend.add_socket(socket, udp) {
                 Ok(()) => {
@@ -107,9 +112,7 @@ impl Worker {
                 None => refuse(Refusal::Gone),
             },
             Command::SetKeys { transport, keys } => self.set_keys(transport, keys),
-            Command::SetRemote { transport, remote } => {
-                outcome(self.set_remote(transport, remote))
-            }
+            Command::SetRemote { transport, remote } => outcome(self.set_remote(transport, remote)),
             Command::InstallPair { transport, socket, remote, nominated } => {
                 outcome(self.install_pair(transport, (socket, remote), nominated))
             }
@@ -150,7 +153,8 @@ impl Worker {
                 match target {
                     Some(target) => {
                         let old = std::mem::replace(&mut target.source, source);
-                        let stream = |source: &Option<Box<Source>>| source.as_ref().map(|s| s.stream);
+                        let stream =
+                            |source: &Option<Box<Source>>| source.as_ref().map(|s| s.stream);
                         if stream(&old) == stream(&target.source) {
                             target.route.set_map(&map);
                         } else {
@@ -196,11 +200,7 @@ impl Worker {
         (Ok(()), old.map_or(Returned::Nothing, Returned::Keys))
     }
 
-    fn set_remote(
-        &mut self,
-        id: TransportId,
-        remote: std::net::SocketAddr,
-    ) -> Result<(), Refusal> {
+    fn set_remote(&mut self, id: TransportId, remote: std::net::SocketAddr) -> Result<(), Refusal> {
         let transport = self.transport(id).ok_or(Refusal::Gone)?;
         if transport.consent.is_some() {
             return Err(Refusal::Misuse);

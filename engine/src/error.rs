@@ -27,7 +27,9 @@ pub enum StartError {
     #[error("no backend can send and receive UDP on this host: {0}")]
     NoBackend(#[source] io::Error),
     /// The frame pool could not be mapped.
-    #[error("cannot map {bytes} bytes for frames: {source}; lower limits.frames or raise the memory limit")]
+    #[error(
+        "cannot map {bytes} bytes for frames: {source}; lower limits.frames or raise the memory limit"
+    )]
     Frames {
         /// Bytes asked for.
         bytes: usize,
@@ -35,7 +37,9 @@ pub enum StartError {
         source: io::Error,
     },
     /// A worker thread could not be started or pinned.
-    #[error("cannot start worker {worker} on core {core:?}: {source}; check node.workers and the cpuset")]
+    #[error(
+        "cannot start worker {worker} on core {core:?}: {source}; check node.workers and the cpuset"
+    )]
     Worker {
         /// Which worker.
         worker: u16,

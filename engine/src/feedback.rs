@@ -30,8 +30,7 @@ impl Worker {
         let leg = self.tables.leg_mut(id.leg).ok_or(DropReason::UnknownRemote)?;
         let transport = &mut leg.transports[usize::from(id.index)];
         transport.count_in(usize::from(packet.len));
-        packet.len =
-            plain_len(transport.unprotect_rtcp(packet.payload_mut(&mut self.frames))?);
+        packet.len = plain_len(transport.unprotect_rtcp(packet.payload_mut(&mut self.frames))?);
         if transport.hear(packet.remote, now) {
             self.mark_news(id.leg);
         }

@@ -79,7 +79,11 @@ pub(crate) struct Hops {
 
 impl Hops {
     /// Takes the ring to `to`; one that is there already comes back.
-    pub(crate) fn add_to(&mut self, to: WorkerId, end: Box<HopSender>) -> Result<(), Box<HopSender>> {
+    pub(crate) fn add_to(
+        &mut self,
+        to: WorkerId,
+        end: Box<HopSender>,
+    ) -> Result<(), Box<HopSender>> {
         let place = usize::from(to.0);
         if place >= WORKERS_MAX {
             return Err(end);

@@ -80,7 +80,11 @@ impl Leg {
         self.sinks.first().map_or(1, |sink| sink.counters.ssrc)
     }
 
-    fn find_stream(&mut self, transport: u8, mut test: impl FnMut(&mut Stream) -> bool) -> Option<u8> {
+    fn find_stream(
+        &mut self,
+        transport: u8,
+        mut test: impl FnMut(&mut Stream) -> bool,
+    ) -> Option<u8> {
         let position = self.streams.iter_mut().position(|s| s.transport == transport && test(s))?;
         u8::try_from(position).ok()
     }

@@ -14,7 +14,7 @@ use crate::ring::{CommandSender, Receiver, command_ring, ring};
 use crate::sys::frames::FramePool;
 use crate::sys::probe::{Probed, probe};
 use crate::sys::wake::Wake;
-use crate::sys::{Backend, cpu};
+use crate::sys::{Backend, cpu, socket};
 use crate::worker::{self, Worker};
 
 /// The running workers.
@@ -41,6 +41,8 @@ impl Engine {
     /// [`StartError`] names the option, sysctl or limit to change; no thread is left behind.
     pub fn start(config: &EngineConfig) -> Result<(Self, Vec<Link>), StartError> {
         check(config)?;
+        // Beyond the limit that is left, adding a socket is refused with its errno.
+        let _ = socket::lift_descriptor_limit();
         let probed = probe(config.backend)?;
         let mut engine = Self { probed, wakes: Vec::new(), threads: Vec::new() };
         let mut links = Vec::new();

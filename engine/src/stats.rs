@@ -71,6 +71,8 @@ pub struct WorkerCounters {
     pub hops_in: u64,
     /// Times that a receive had to be armed again.
     pub rearms: u64,
+    /// Times that a receive found no free frame; the packets stay in the socket meanwhile.
+    pub starved: u64,
     /// Turns by number of packets received: bucket `n` counts 2^n to 2^(n+1) - 1.
     pub batch_sizes: [u64; 10],
     /// Legs now.
@@ -79,8 +81,6 @@ pub struct WorkerCounters {
     pub sockets: u64,
     /// Frames not in use now.
     pub frames_free: u64,
-    /// Nanoseconds between the two latest turns' ends that were spent outside of waiting.
-    pub busy_ns: u64,
 }
 
 /// What [`crate::command::Command::ReadWorker`] fills in.
@@ -139,7 +139,11 @@ impl LatencyBuckets {
     /// Upper bound in microseconds of the bucket that holds the quantile `q` (0 to 1); 0 if empty.
     pub fn quantile_us(&self, q: f64) -> u64 {
         let total: u64 = self.0.iter().map(|&n| u64::from(n)).sum();
-        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        #[allow(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss
+        )]
         let rank = (q.clamp(0.0, 1.0) * total as f64).ceil() as u64;
         let mut seen = 0;
         for (bucket, &count) in self.0.iter().enumerate() {

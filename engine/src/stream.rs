@@ -99,8 +99,7 @@ impl Stream {
                 return false;
             }
         }
-        let sender =
-            Sender { ssrc: header.ssrc, retransmits: payload_type.retransmits.is_some() };
+        let sender = Sender { ssrc: header.ssrc, retransmits: payload_type.retransmits.is_some() };
         if self.senders.is_full() {
             self.senders.remove(0);
         }
@@ -162,7 +161,6 @@ impl Stream {
         self.counters.plis += 1;
         Some(ssrc)
     }
-
 }
 
 /// Loss and jitter of one SSRC as RFC 3550 §A.3 and §A.8 count them.

@@ -84,7 +84,8 @@ impl Worker {
         let Some(leg) = self.tables.leg_mut(id) else { return true };
         for (index, transport) in (0u8..).zip(&mut leg.transports) {
             let transport_id = TransportId { leg: id, index };
-            while let Some(event) = next_event(transport_id, &mut transport.news, transport.remote) {
+            while let Some(event) = next_event(transport_id, &mut transport.news, transport.remote)
+            {
                 if let Err(event) = self.events.push(event) {
                     put_back(&mut transport.news, &event);
                     return false;

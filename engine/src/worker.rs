@@ -112,6 +112,7 @@ pub struct Worker {
 pub(crate) fn run(mut worker: Worker, mut backend: Backend, wake: &Wake) {
     let mut rx = Box::new(ArrayVec::new());
     while worker.turn(&mut backend, wake, &mut rx).is_continue() {}
+    drop(backend.shut_down(&mut worker.frames));
 }
 
 /// A worker's ends of its rings.
@@ -304,8 +305,7 @@ impl Worker {
         }
         let bytes = self.frames.bytes_mut(frame);
         let Media { start, len, retransmission } = media;
-        let (start, len) =
-            sink.route.forward(bytes, start, len, header, retransmission, now)?;
+        let (start, len) = sink.route.forward(bytes, start, len, header, retransmission, now)?;
         sink.count(media.len - usize::from(header.len), retransmission);
         let (remote, len) = transport.protect_rtp(&mut bytes[start..], len)?;
         Ok(Outgoing { socket: transport.socket, remote, start, len })
@@ -317,7 +317,9 @@ impl Worker {
         let message = stun::Message::parse(packet.payload(&self.frames))?;
         let by_pair = self.tables.transport_at(packet.socket, packet.remote);
         let by_name = match message.username {
-            Some(name) => Some(self.tables.transport_named(name).ok_or(DropReason::StunUnknownUfrag)?),
+            Some(name) => {
+                Some(self.tables.transport_named(name).ok_or(DropReason::StunUnknownUfrag)?)
+            }
             None => None,
         };
         match (by_pair, by_name) {
@@ -340,7 +342,12 @@ impl Worker {
         }
     }
 
-    fn consent(&mut self, id: TransportId, packet: &Packet, now: Nanos) -> Result<Fate, DropReason> {
+    fn consent(
+        &mut self,
+        id: TransportId,
+        packet: &Packet,
+        now: Nanos,
+    ) -> Result<Fate, DropReason> {
         self.blame = Some(id.leg.slot);
         let raw = packet.payload(&self.frames);
         let message = stun::Message::parse(raw)?;
@@ -400,8 +407,7 @@ impl Worker {
         self.blame = Some(transport.leg.slot);
         self.punt_budget = self.punt_budget.checked_sub(1).ok_or(DropReason::PuntRate)?;
         let bytes = packet.payload(&self.frames).iter().copied().collect();
-        let punt =
-            Punt { kind, transport, socket: packet.socket, remote: packet.remote, bytes };
+        let punt = Punt { kind, transport, socket: packet.socket, remote: packet.remote, bytes };
         self.punts.push(punt).map_err(|_| DropReason::PuntRingFull)?;
         self.counters.punts += 1;
         self.control_has_news = true;
@@ -470,8 +476,7 @@ impl Worker {
         };
         let bytes = self.frames.bytes_mut(&frame);
         bytes[HEAD_ROOM..HEAD_ROOM + len].copy_from_slice(&self.scratch[..len]);
-        let packet =
-            Packet { frame, start: 0, len: 0, socket, remote, received: Nanos(0) };
+        let packet = Packet { frame, start: 0, len: 0, socket, remote, received: Nanos(0) };
         self.send(packet, Outgoing { socket, remote, start: HEAD_ROOM, len });
     }
 
@@ -518,12 +523,12 @@ impl Worker {
 
     fn count_io(&mut self, io: &IoCounters, failed: bool) {
         let counters = &mut self.counters;
-        counters.packets_out += io.packets_out;
+        counters.packets_out += io.packets_out.saturating_sub(io.refused);
         counters.bytes_out += io.bytes_out;
         counters.rearms += io.rearms;
         counters.drops.add(DropReason::TxRefused, io.refused + u64::from(failed));
         counters.drops.add(DropReason::Truncated, io.truncated);
-        counters.drops.add(DropReason::FramesExhausted, io.no_frames);
+        counters.starved += io.no_frames;
         counters.drops.add(DropReason::SocketGone, io.closed_socket);
     }
 

@@ -9,12 +9,12 @@ use causeway_engine::command::{Command, Event, LegId, Punt, Refusal, Returned};
 use tokio::sync::oneshot;
 
 use crate::actors::dtls::{DtlsActor, Shake};
+use crate::actors::events::Events;
 use crate::actors::registry::{Gone, Registry};
 use crate::actors::worker_link::{Own, Tell, WorkerDesk, WorkerLink, lock};
 use crate::api::{AddLeg, CallView, Description, EndReason, LegView, Problem, Trickle};
 use crate::call::{Call, DtlsInput, Output, Reply, RequestId};
 use crate::dtls::{DtlsError, SrtpKeys, Version};
-use crate::actors::events::Events;
 
 /// Messages that can wait for a call; requests beyond it are refused, datagrams lost.
 const MAILBOX: usize = 256;
@@ -50,20 +50,8 @@ pub struct Request {
 
 /// Asks for the call as it is now.
 #[derive(Message)]
-#[rtype(result = "CallView")]
+#[rtype(result = "Result<CallView, Problem>")]
 pub struct Show;
-
-impl actix::dev::MessageResponse<CallActor, Show> for CallView {
-    fn handle(
-        self,
-        _: &mut Context<CallActor>,
-        tx: Option<actix::dev::OneshotSender<CallView>>,
-    ) {
-        if let Some(tx) = tx {
-            let _ = tx.send(self);
-        }
-    }
-}
 
 /// Asks for a leg as it is now.
 #[derive(Message)]
@@ -154,7 +142,11 @@ impl CallActor {
             Ask::AddLeg(asked) => self.add_leg(now, request, asked),
             Ask::Answer(leg, answer) => self.call.answer(now, request, &leg, &answer),
             Ask::Offer(leg, offer) => self.call.offer(request, &leg, &offer),
-            Ask::Trickle(leg, more) => self.call.trickle(now, request, &leg, &more),
+            Ask::Trickle(leg, more) => {
+                self.call.trickle(now, &leg, &more)?;
+                self.reply(request, Ok(Reply::Done));
+                Ok(())
+            }
             Ask::RemoveLeg(leg) => self.call.remove_leg(now, request, &leg),
             Ask::Stats => {
                 self.call.stats(request);
@@ -266,10 +258,10 @@ impl Handler<Request> for CallActor {
 }
 
 impl Handler<Show> for CallActor {
-    type Result = CallView;
+    type Result = Result<CallView, Problem>;
 
-    fn handle(&mut self, _: Show, _: &mut Self::Context) -> CallView {
-        self.call.view()
+    fn handle(&mut self, _: Show, _: &mut Self::Context) -> Self::Result {
+        Ok(self.call.view())
     }
 }
 

@@ -135,4 +135,3 @@ impl Handler<Shake> for DtlsActor {
         }
     }
 }
-

@@ -13,5 +13,6 @@
 pub mod call;
 pub mod dtls;
 pub mod events;
+pub mod node;
 pub mod registry;
 pub mod worker_link;

@@ -2,7 +2,6 @@
 //! and punts, which it hands to the calls that they belong to.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -116,14 +115,6 @@ pub struct WorkerLink {
     pending: HashMap<Ticket, (u64, Addr<CallActor>)>,
     removals: HashMap<Ticket, LegId>,
     spare: Option<Box<WorkerReading>>,
-}
-
-struct WakeFd(RawFd);
-
-impl AsRawFd for WakeFd {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0
-    }
 }
 
 impl WorkerLink {
@@ -250,7 +241,11 @@ impl Actor for WorkerLink {
         let addr = ctx.address();
         ctx.spawn(
             async move {
-                let Ok(fd) = AsyncFd::new(WakeFd(wake.as_fd().as_raw_fd())) else { return };
+                #[expect(
+                    deprecated,
+                    reason = "its successor is unsafe to call; a Wake owns its descriptor for life"
+                )]
+                let Ok(fd) = AsyncFd::new(wake.clone()) else { return };
                 loop {
                     let sleep = wake.prepare();
                     // What came before the flag was set is found here; what comes after it writes.
@@ -311,4 +306,3 @@ impl Handler<StopWorker> for WorkerLink {
         ctx.stop();
     }
 }
-

@@ -80,12 +80,8 @@ impl CallLeg {
         };
         let addresses =
             facts.faces.iter().map(|f| LocalAddress { announced: f.announced, bound: f.bound });
-        let config = AgentConfig {
-            local: addresses.collect(),
-            lite: true,
-            controlling: false,
-            credentials,
-        };
+        let config =
+            AgentConfig { local: addresses.collect(), lite: true, controlling: false, credentials };
         let agent = Agent::new(config).map_err(|error| Problem::internal(error.to_string()))?;
         let mut leg = Self {
             id: random_id(),
@@ -158,8 +154,7 @@ impl CallLeg {
             keys: None,
             learn_remote: false,
         };
-        let spec =
-            LegSpec { transports: vec![transport], streams: Vec::new(), sinks: Vec::new() };
+        let spec = LegSpec { transports: vec![transport], streams: Vec::new(), sinks: Vec::new() };
         Leg::new(&spec, random).map_err(|refusal| Problem::internal(refusal.to_string()))
     }
 
@@ -286,8 +281,9 @@ impl CallLeg {
     /// Takes the keys of a finished handshake and makes the worker's contexts of them.
     pub(crate) fn secure(&mut self, keys: &SrtpKeys, version: Version) -> Option<Box<Srtp>> {
         let suite = engine_suite(keys.suite);
-        let master =
-            |direction: &dtls::DirectionKeys| MasterKey::new(suite, &direction.key, &direction.salt);
+        let master = |direction: &dtls::DirectionKeys| {
+            MasterKey::new(suite, &direction.key, &direction.salt)
+        };
         let spec = KeysSpec {
             inbound: master(&keys.inbound).ok()?,
             outbound: master(&keys.outbound).ok()?,
@@ -355,8 +351,7 @@ fn local(facts: &NodeFacts, credentials: &Credentials) -> Result<Local, Problem>
 fn stream_spec(media: &NegotiatedMedia) -> StreamSpec {
     let payload_types = media.codecs.iter().flat_map(|codec| {
         let clock_rate = codec.codec.clock_rate();
-        let plain =
-            PayloadType { number: codec.payload_type, clock_rate, retransmits: None };
+        let plain = PayloadType { number: codec.payload_type, clock_rate, retransmits: None };
         let rtx = codec.rtx.map(|number| PayloadType {
             number,
             clock_rate,
@@ -411,7 +406,6 @@ fn dtls_fingerprint(fingerprint: &sdp::Fingerprint) -> Option<Fingerprint> {
         sdp::HashFunction::Sha256 => dtls::Hash::Sha256,
         sdp::HashFunction::Sha384 => dtls::Hash::Sha384,
         sdp::HashFunction::Sha512 => dtls::Hash::Sha512,
-        _ => return None,
     };
     Fingerprint::new(hash, fingerprint.digest.clone()).ok()
 }

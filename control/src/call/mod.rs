@@ -309,7 +309,12 @@ impl Call {
     }
 
     /// Ends a leg; the reply comes when the worker has given it back.
-    pub fn remove_leg(&mut self, now: Instant, request: RequestId, leg: &str) -> Result<(), Problem> {
+    pub fn remove_leg(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        leg: &str,
+    ) -> Result<(), Problem> {
         let place = self.place(leg)?;
         self.end_leg(now, place, EndReason::Left);
         self.outputs.push_back(Output::Reply(request, Ok(Reply::Done)));
@@ -478,8 +483,8 @@ impl Call {
         self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.next_timeout()))
     }
 
-    fn next_timeout(&mut self) -> Option<Instant> {
-        let legs = self.legs.iter_mut().filter_map(CallLeg::next_timeout);
+    fn next_timeout(&self) -> Option<Instant> {
+        let legs = self.legs.iter().filter_map(CallLeg::next_timeout);
         legs.chain(self.empty_until).min()
     }
 

@@ -5,9 +5,7 @@ use causeway_engine::route::{PayloadMap, RouteMap, TransportCc};
 use causeway_engine::twcc::Answerer;
 
 use super::leg::CallLeg;
-use crate::sdp::{
-    Negotiated, NegotiatedMedia, extension, map_extensions, map_payload_types,
-};
+use crate::sdp::{Negotiated, NegotiatedMedia, extension, map_extensions, map_payload_types};
 
 /// A stream that goes to a sink, and how its numbers change on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +30,9 @@ pub(crate) fn wanted(legs: &[CallLeg]) -> Vec<Wire> {
     for (from, a) in described(legs) {
         for (to, b) in described(legs).filter(|(to, _)| to.slot != from.slot) {
             let pairs = a.media.iter().filter_map(|media| Some((media, partner(a, b, media)?)));
-            wires.extend(pairs.filter_map(|(media, other)| wire(from, to, media, other, end_to_end)));
+            wires.extend(
+                pairs.filter_map(|(media, other)| wire(from, to, media, other, end_to_end)),
+            );
         }
     }
     wires
@@ -171,9 +171,8 @@ fn passes_transport_cc(legs: &[CallLeg]) -> bool {
     let passes = |a: &Negotiated, b: &Negotiated| {
         let numbered = a.media.iter().filter(|media| media.transport_cc().is_some());
         numbered.filter(|media| media.direction.receives()).all(|media| {
-            partner(a, b, media).is_some_and(|other| {
-                other.direction.sends() && other.transport_cc().is_some()
-            })
+            partner(a, b, media)
+                .is_some_and(|other| other.direction.sends() && other.transport_cc().is_some())
         })
     };
     passes(a, b) && passes(b, a)

@@ -1,0 +1,415 @@
+//! The running node: engine, actors and the arbiters that they live on; and [`NodeCalls`], which
+//! answers what the API asks.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use actix::prelude::*;
+use causeway_engine::command::{Command, SocketId, WorkerId};
+use causeway_engine::config::EngineConfig;
+use causeway_engine::error::{DropReason, StartError};
+use causeway_engine::sys::socket;
+use causeway_engine::{Engine, Link};
+use futures_util::future::BoxFuture;
+use tokio::sync::{broadcast, oneshot};
+
+use crate::actors::call::{Ask, CallActor, Request, Show, ShowLeg};
+use crate::actors::dtls::DtlsActor;
+use crate::actors::events::Events;
+use crate::actors::registry::{
+    ANSWER_TIMEOUT, All, CallCounts, Create, EndAll, Find, Registry, WorkerSeat,
+};
+use crate::actors::worker_link::{WorkerDesk, WorkerLink, lock};
+use crate::address;
+use crate::api::{
+    AddLeg, CallStats, CallView, CreateCall, Description, EndReason, Latency, LegAdded, LegView,
+    LifeEvent, NodeStats, Problem, Trickle, WorkerStats,
+};
+use crate::call::{Face, NodeFacts, Reply};
+use crate::calls::{Answer, Calls};
+use crate::dtls::Identity;
+use crate::sdp;
+
+/// An interface with its addresses resolved.
+#[derive(Debug, Clone)]
+pub struct BoundInterface {
+    /// Its name, for messages.
+    pub name: String,
+    /// Worker `n` is bound to this address with port + n.
+    pub bind: SocketAddr,
+    /// What the world sends to, with the same ports.
+    pub announce: std::net::IpAddr,
+}
+
+/// What a node is started with.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Its name.
+    pub name: String,
+    /// The engine.
+    pub engine: EngineConfig,
+    /// Where browsers are answered.
+    pub interfaces: Vec<BoundInterface>,
+    /// Calls that are not over, most.
+    pub calls: usize,
+    /// Legs of one call, most.
+    pub legs_per_call: usize,
+    /// For a leg to connect, and for a call to get its first.
+    pub join: std::time::Duration,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The engine did not.
+    #[error(transparent)]
+    Engine(#[from] StartError),
+    /// A media port could not be bound.
+    #[error("interface {name}: cannot bind UDP {address}: {source}. {advice}")]
+    Bind {
+        /// The interface.
+        name: String,
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+        /// What was probably meant.
+        advice: String,
+    },
+    /// The certificate could not be made.
+    #[error("cannot make the DTLS certificate: {0}")]
+    Identity(#[from] crate::dtls::IdentityError),
+    /// A worker has no room for a socket at start.
+    #[error("worker {0} takes no commands")]
+    Worker(u16),
+    /// An arbiter could not be started.
+    #[error("no interface is configured")]
+    NoInterface,
+}
+
+/// A running node.
+pub struct Node {
+    engine: Engine,
+    calls: Arc<NodeCalls>,
+    arbiters: Vec<ArbiterHandle>,
+    links: Vec<Addr<WorkerLink>>,
+}
+
+impl Node {
+    /// Starts the workers, binds the media ports and starts the actors. To be called inside an
+    /// actix system.
+    ///
+    /// # Errors
+    /// [`NodeError`] names what to change.
+    pub fn start(config: &NodeConfig) -> Result<Self, NodeError> {
+        let identity = Identity::generate()?;
+        let fingerprint = sdp_fingerprint(&identity);
+        let (engine, mut links) = Engine::start(&config.engine)?;
+        let mut faces = Vec::new();
+        for link in &mut links {
+            match bind_faces(link, &config.interfaces) {
+                Ok(bound) => faces.push(bound),
+                Err(error) => {
+                    engine.stop(links);
+                    return Err(error);
+                }
+            }
+        }
+        let calls_arbiter = Arbiter::new();
+        let dtls_arbiter = Arbiter::new();
+        let dtls = vec![DtlsActor::start_in_arbiter(&dtls_arbiter.handle(), {
+            let identity = identity.clone();
+            move |_| DtlsActor::new(identity)
+        })];
+        let mut seats = Vec::new();
+        for (link, faces) in links.into_iter().zip(faces) {
+            let desk = WorkerDesk::new(link.worker(), config.engine.legs_per_worker);
+            let facts = NodeFacts {
+                faces,
+                fingerprint: fingerprint.clone(),
+                legs_per_call: config.legs_per_call,
+                join: config.join,
+            };
+            let actor_desk = desk.clone();
+            let link = WorkerLink::start_in_arbiter(&calls_arbiter.handle(), move |_| {
+                WorkerLink::new(link, actor_desk)
+            });
+            seats.push(WorkerSeat { link, desk, facts: Arc::new(facts) });
+        }
+        let (events, counts) = (Events::new(), Arc::new(CallCounts::default()));
+        let registry = {
+            let (seats, events, counts) = (seats.clone(), events.clone(), counts.clone());
+            let calls_max = config.calls;
+            Registry::start_in_arbiter(&calls_arbiter.handle(), move |_| {
+                Registry::new(seats, dtls, calls_max, events, counts)
+            })
+        };
+        let links = seats.iter().map(|seat| seat.link.clone()).collect();
+        let backend = engine.probed().kind.label();
+        let calls = NodeCalls {
+            name: config.name.clone(),
+            backend,
+            started: Instant::now(),
+            registry,
+            desks: seats.iter().map(|seat| seat.desk.clone()).collect(),
+            events,
+            counts,
+        };
+        let arbiters = vec![calls_arbiter.handle(), dtls_arbiter.handle()];
+        Ok(Self { engine, calls: Arc::new(calls), arbiters, links })
+    }
+
+    /// What answers the API.
+    pub fn calls(&self) -> Arc<NodeCalls> {
+        self.calls.clone()
+    }
+
+    /// What the start-up probe of the backends found.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Ends every call, then the workers.
+    pub async fn stop(self) {
+        // A mailbox that is closed has nothing left to end.
+        let _ = self.calls.registry.send(EndAll).await;
+        for link in &self.links {
+            let _ = link.send(crate::actors::worker_link::StopWorker).await;
+        }
+        for arbiter in &self.arbiters {
+            arbiter.stop();
+        }
+        self.engine.stop(Vec::new());
+    }
+}
+
+fn sdp_fingerprint(identity: &Identity) -> sdp::Fingerprint {
+    let hex = identity.fingerprint().hex();
+    let digest: Vec<u8> =
+        hex.split(':').filter_map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
+    sdp::Fingerprint { hash: sdp::HashFunction::Sha256, digest }
+}
+
+/// Binds one worker's shared ports and hands them over.
+fn bind_faces(link: &mut Link, interfaces: &[BoundInterface]) -> Result<Vec<Face>, NodeError> {
+    let WorkerId(worker) = link.worker();
+    if interfaces.is_empty() {
+        return Err(NodeError::NoInterface);
+    }
+    let mut faces = Vec::new();
+    for (place, interface) in (0u16..).zip(interfaces) {
+        let mut address = interface.bind;
+        if address.port() != 0 {
+            address.set_port(address.port().saturating_add(worker));
+        }
+        let refused = |source: io::Error| NodeError::Bind {
+            name: interface.name.clone(),
+            address,
+            advice: match address::local_addresses() {
+                Ok(local) => address::explain_missing(address.ip(), &local),
+                Err(_) => String::new(),
+            },
+            source,
+        };
+        let udp = socket::bind(address, false).map_err(refused)?;
+        let bound = udp.local_addr().map_err(refused)?;
+        let socket = SocketId(place);
+        let sent = link.send(Command::AddSocket { socket, udp });
+        sent.map_err(|_| NodeError::Worker(worker))?;
+        let announced = SocketAddr::new(interface.announce, bound.port());
+        faces.push(Face { socket, bound, announced });
+    }
+    Ok(faces)
+}
+
+/// Answers what the API asks, from any thread.
+pub struct NodeCalls {
+    name: String,
+    backend: &'static str,
+    started: Instant,
+    registry: Addr<Registry>,
+    desks: Vec<Arc<WorkerDesk>>,
+    events: Events,
+    counts: Arc<CallCounts>,
+}
+
+fn lost<E>(_: E) -> Problem {
+    Problem::unavailable("the node is overloaded or stopping")
+}
+
+async fn find(registry: Addr<Registry>, call: String) -> Result<Addr<CallActor>, Problem> {
+    registry.send(Find(call)).timeout(ANSWER_TIMEOUT).await.map_err(lost)?
+}
+
+impl NodeCalls {
+    fn ask<T>(
+        &self,
+        call: String,
+        ask: Ask,
+        take: impl FnOnce(Reply) -> Option<T> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, Problem>>
+    where
+        T: Send + 'static,
+    {
+        let registry = self.registry.clone();
+        Box::pin(async move {
+            let call = find(registry, call).await?;
+            let (reply, answer) = oneshot::channel();
+            call.try_send(Request { ask, reply }).map_err(lost)?;
+            let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await.map_err(lost)?;
+            // A call that ends drops the reply of what it did not come to.
+            let reply = answer.map_err(|_| Problem::not_found("the call is over"))??;
+            take(reply).ok_or_else(|| Problem::internal("the call answered something else"))
+        })
+    }
+}
+
+fn done(reply: Reply) -> Option<()> {
+    matches!(reply, Reply::Done).then_some(())
+}
+
+impl Calls for NodeCalls {
+    fn create(&self, asked: CreateCall) -> Answer<CallView> {
+        let registry = self.registry.clone();
+        Box::pin(async move {
+            registry.send(Create(asked)).timeout(ANSWER_TIMEOUT).await.map_err(lost)?
+        })
+    }
+
+    fn list(&self) -> Answer<Vec<CallView>> {
+        let registry = self.registry.clone();
+        Box::pin(async move {
+            let calls = registry.send(All).timeout(ANSWER_TIMEOUT).await.map_err(lost)??;
+            let mut views = Vec::with_capacity(calls.len());
+            for call in calls {
+                // A call may end while the list is made.
+                if let Ok(Ok(view)) = call.send(Show).timeout(ANSWER_TIMEOUT).await {
+                    views.push(view);
+                }
+            }
+            views.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+            Ok(views)
+        })
+    }
+
+    fn show(&self, call: String) -> Answer<CallView> {
+        let registry = self.registry.clone();
+        Box::pin(async move {
+            let call = find(registry, call).await?;
+            call.send(Show).timeout(ANSWER_TIMEOUT).await.map_err(lost)?
+        })
+    }
+
+    fn delete(&self, call: String) -> Answer<()> {
+        self.ask(call, Ask::End(EndReason::CallEnded), done)
+    }
+
+    fn add_leg(&self, call: String, asked: AddLeg) -> Answer<LegAdded> {
+        self.ask(call, Ask::AddLeg(asked), |reply| match reply {
+            Reply::Added(added) => Some(*added),
+            _ => None,
+        })
+    }
+
+    fn answer(&self, call: String, leg: String, answer: Description) -> Answer<LegView> {
+        self.ask(call, Ask::Answer(leg, answer), |reply| match reply {
+            Reply::Leg(leg) => Some(*leg),
+            _ => None,
+        })
+    }
+
+    fn offer(&self, call: String, leg: String, offer: Description) -> Answer<Description> {
+        self.ask(call, Ask::Offer(leg, offer), |reply| match reply {
+            Reply::Description(description) => Some(description),
+            _ => None,
+        })
+    }
+
+    fn trickle(&self, call: String, leg: String, more: Trickle) -> Answer<()> {
+        self.ask(call, Ask::Trickle(leg, more), done)
+    }
+
+    fn show_leg(&self, call: String, leg: String) -> Answer<LegView> {
+        let registry = self.registry.clone();
+        Box::pin(async move {
+            let call = find(registry, call).await?;
+            call.send(ShowLeg(leg)).timeout(ANSWER_TIMEOUT).await.map_err(lost)?
+        })
+    }
+
+    fn remove_leg(&self, call: String, leg: String) -> Answer<()> {
+        self.ask(call, Ask::RemoveLeg(leg), done)
+    }
+
+    fn stats(&self, call: String) -> Answer<CallStats> {
+        self.ask(call, Ask::Stats, |reply| match reply {
+            Reply::Stats(stats) => Some(*stats),
+            _ => None,
+        })
+    }
+
+    fn node(&self) -> Answer<NodeStats> {
+        let workers: Vec<_> =
+            self.desks.iter().map(|desk| worker_stats(desk, self.backend)).collect();
+        let stats = NodeStats {
+            name: self.name.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            uptime: self.started.elapsed().as_secs(),
+            calls: self.counts.live.load(Ordering::Relaxed),
+            calls_created: self.counts.created.load(Ordering::Relaxed),
+            legs: workers.iter().map(|worker| worker.legs).sum(),
+            workers,
+        };
+        Box::pin(std::future::ready(Ok(stats)))
+    }
+
+    fn subscribe(&self, _call: Option<String>) -> broadcast::Receiver<Arc<LifeEvent>> {
+        self.events.subscribe()
+    }
+
+    fn ready(&self) -> Answer<()> {
+        let room = self.desks.iter().any(|desk| lock(&desk.slots).free() > 0);
+        let ready = if room {
+            Ok(())
+        } else {
+            Err(Problem::unavailable("every media worker is at its limit of legs"))
+        };
+        Box::pin(std::future::ready(ready))
+    }
+}
+
+fn worker_stats(desk: &WorkerDesk, backend: &str) -> WorkerStats {
+    let latest = lock(&desk.latest);
+    let counters = &latest.counters;
+    let us = |quantile| latest.latency.value_at_quantile(quantile) / 1_000;
+    let drops: BTreeMap<_, _> = DropReason::ALL
+        .iter()
+        .map(|reason| (reason.label().to_owned(), counters.drops.of(*reason)))
+        .collect();
+    WorkerStats {
+        worker: desk.worker.0,
+        backend: backend.into(),
+        legs: counters.legs,
+        sockets: counters.sockets,
+        frames_free: counters.frames_free,
+        packets_in: counters.packets_in,
+        packets_out: counters.packets_out,
+        bytes_in: counters.bytes_in,
+        bytes_out: counters.bytes_out,
+        drops,
+        turns: counters.turns,
+        commands: counters.commands,
+        punts: counters.punts,
+        latency_us: Latency {
+            p50: us(0.5),
+            p90: us(0.9),
+            p99: us(0.99),
+            p999: us(0.999),
+            packets: latest.latency.len(),
+        },
+    }
+}

@@ -1,0 +1,172 @@
+//! Who is there: every call by its id, and whether another one can be taken.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+
+use crate::actors::call::{CallActor, Neighbours};
+use crate::actors::dtls::DtlsActor;
+use crate::actors::events::{Events, unix_ms};
+use crate::actors::worker_link::{WorkerDesk, WorkerLink, lock};
+use crate::api::{CallView, CreateCall, Problem};
+use crate::call::{Call, NodeFacts, random_id};
+
+/// Messages that can wait; beyond it a request is refused.
+const MAILBOX: usize = 4096;
+
+/// One worker as the registry deals with it.
+#[derive(Clone)]
+pub struct WorkerSeat {
+    /// Its link.
+    pub link: Addr<WorkerLink>,
+    /// Its slots and counters.
+    pub desk: Arc<WorkerDesk>,
+    /// What calls on it need to know.
+    pub facts: Arc<NodeFacts>,
+}
+
+/// Numbers of calls, for everybody to read.
+#[derive(Debug, Default)]
+pub struct CallCounts {
+    /// Calls that are not over.
+    pub live: AtomicU64,
+    /// Calls created since the start.
+    pub created: AtomicU64,
+}
+
+/// The actor.
+pub struct Registry {
+    seats: Vec<WorkerSeat>,
+    dtls: Vec<Addr<DtlsActor>>,
+    calls: HashMap<String, Addr<CallActor>>,
+    calls_max: usize,
+    events: Events,
+    counts: Arc<CallCounts>,
+}
+
+impl Registry {
+    /// A registry of no calls.
+    pub fn new(
+        seats: Vec<WorkerSeat>,
+        dtls: Vec<Addr<DtlsActor>>,
+        calls_max: usize,
+        events: Events,
+        counts: Arc<CallCounts>,
+    ) -> Self {
+        Self { seats, dtls, calls: HashMap::new(), calls_max, events, counts }
+    }
+
+    /// The seat with most room.
+    fn seat(&self) -> Option<&WorkerSeat> {
+        self.seats.iter().max_by_key(|seat| lock(&seat.desk.slots).free())
+    }
+}
+
+impl Actor for Registry {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+/// Makes a call.
+#[derive(Message)]
+#[rtype(result = "Result<CallView, Problem>")]
+pub struct Create(pub CreateCall);
+
+impl Handler<Create> for Registry {
+    type Result = Result<CallView, Problem>;
+
+    fn handle(&mut self, Create(asked): Create, ctx: &mut Self::Context) -> Self::Result {
+        if self.calls.len() >= self.calls_max {
+            let detail = format!("the node has {} calls, its limit", self.calls_max);
+            return Err(Problem::unavailable(detail));
+        }
+        let seat = self.seat().ok_or_else(|| Problem::unavailable("no media worker"))?;
+        if lock(&seat.desk.slots).free() == 0 {
+            return Err(Problem::unavailable("every media worker is at its limit of legs"));
+        }
+        let created = self.counts.created.fetch_add(1, Ordering::Relaxed);
+        let dtls = usize::try_from(created).unwrap_or_default() % self.dtls.len().max(1);
+        let to = Neighbours {
+            link: seat.link.clone(),
+            desk: seat.desk.clone(),
+            dtls: self.dtls[dtls].clone(),
+            registry: ctx.address(),
+            events: self.events.clone(),
+        };
+        let id = random_id();
+        let (facts, worker) = (seat.facts.clone(), seat.desk.worker);
+        let call = Call::new(id.clone(), asked, worker, facts, unix_ms() / 1000, Instant::now());
+        let view = call.view();
+        let actor = CallActor::new(id.clone(), call, to).start();
+        self.calls.insert(id, actor);
+        self.counts.live.store(self.calls.len() as u64, Ordering::Relaxed);
+        Ok(view)
+    }
+}
+
+/// Finds a call.
+#[derive(Message)]
+#[rtype(result = "Result<Addr<CallActor>, Problem>")]
+pub struct Find(pub String);
+
+impl Handler<Find> for Registry {
+    type Result = Result<Addr<CallActor>, Problem>;
+
+    fn handle(&mut self, Find(id): Find, _: &mut Self::Context) -> Self::Result {
+        let call = self.calls.get(&id).cloned();
+        call.ok_or_else(|| Problem::not_found("there is no such call, or it is over"))
+    }
+}
+
+/// Every call.
+#[derive(Message)]
+#[rtype(result = "Result<Vec<Addr<CallActor>>, Problem>")]
+pub struct All;
+
+impl Handler<All> for Registry {
+    type Result = Result<Vec<Addr<CallActor>>, Problem>;
+
+    fn handle(&mut self, _: All, _: &mut Self::Context) -> Self::Result {
+        Ok(self.calls.values().cloned().collect())
+    }
+}
+
+/// A call is over and the worker has nothing of it any more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Gone(pub String);
+
+impl Handler<Gone> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Gone(id): Gone, _: &mut Self::Context) {
+        self.calls.remove(&id);
+        self.counts.live.store(self.calls.len() as u64, Ordering::Relaxed);
+    }
+}
+
+/// Stops the node's actors: calls end, their workers give everything back.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct EndAll;
+
+impl Handler<EndAll> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, _: EndAll, _: &mut Self::Context) {
+        for call in self.calls.values() {
+            let (reply, _answer) = tokio::sync::oneshot::channel();
+            let ask = crate::actors::call::Ask::End(crate::api::EndReason::CallEnded);
+            call.do_send(crate::actors::call::Request { ask, reply });
+        }
+    }
+}
+
+/// How long a request waits for an actor before it is refused.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
