@@ -459,6 +459,11 @@ impl Problem {
         Self::new("not-found", "Not found", 404, detail)
     }
 
+    /// 405: not with this method.
+    pub fn method_not_allowed(detail: impl Into<String>) -> Self {
+        Self::new("method-not-allowed", "Method not allowed", 405, detail)
+    }
+
     /// 409: not in this state.
     pub fn conflict(detail: impl Into<String>) -> Self {
         Self::new("conflict", "Conflict", 409, detail)
@@ -469,9 +474,19 @@ impl Problem {
         Self::new("too-large", "Too large", 413, detail)
     }
 
+    /// 415: the body is of a type that is not read here.
+    pub fn unsupported_media(detail: impl Into<String>) -> Self {
+        Self::new("unsupported-media-type", "Unsupported media type", 415, detail)
+    }
+
     /// 422: understood, but nothing the node can do: bad SDP, no common codec.
     pub fn unprocessable(kind: &str, detail: impl Into<String>) -> Self {
         Self::new(kind, "Cannot be done", 422, detail)
+    }
+
+    /// 429: too often from this address; later.
+    pub fn too_many(detail: impl Into<String>) -> Self {
+        Self::new("too-many-requests", "Too many requests", 429, detail)
     }
 
     /// 503: a limit is reached; try another node or later.

@@ -1,0 +1,48 @@
+//! The bridge from doors to calls: what `rest/` asks and the actors answer.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::broadcast;
+
+use crate::api::{
+    AddLeg, CallStats, CallView, CreateCall, Description, LegAdded, LegView, LifeEvent, NodeStats,
+    Problem, Trickle,
+};
+
+/// What comes of a request, later.
+pub type Answer<T> = BoxFuture<'static, Result<T, Problem>>;
+
+/// Everything that can be asked about calls. Unknown ids are [`Problem::not_found`], limits
+/// [`Problem::unavailable`]; lengths of names, roles and candidates are checked by the caller.
+pub trait Calls: Send + Sync + 'static {
+    /// Makes a call.
+    fn create(&self, asked: CreateCall) -> Answer<CallView>;
+    /// Every call that is not over.
+    fn list(&self) -> Answer<Vec<CallView>>;
+    /// One call.
+    fn show(&self, call: String) -> Answer<CallView>;
+    /// Ends a call and its legs.
+    fn delete(&self, call: String) -> Answer<()>;
+    /// Adds a leg: answers its offer, or offers.
+    fn add_leg(&self, call: String, asked: AddLeg) -> Answer<LegAdded>;
+    /// The far side's answer to the node's offer.
+    fn answer(&self, call: String, leg: String, answer: Description) -> Answer<LegView>;
+    /// The far side offers again (renegotiation, ICE restart); the node's answer.
+    fn offer(&self, call: String, leg: String, offer: Description) -> Answer<Description>;
+    /// More candidates of the far side.
+    fn trickle(&self, call: String, leg: String, more: Trickle) -> Answer<()>;
+    /// One leg.
+    fn show_leg(&self, call: String, leg: String) -> Answer<LegView>;
+    /// Ends a leg.
+    fn remove_leg(&self, call: String, leg: String) -> Answer<()>;
+    /// What a call's media does.
+    fn stats(&self, call: String) -> Answer<CallStats>;
+    /// What the node does.
+    fn node(&self) -> Answer<NodeStats>;
+    /// What happens from now on, in one call or in all. A reader that falls behind loses events
+    /// and is told so by the channel.
+    fn subscribe(&self, call: Option<String>) -> broadcast::Receiver<Arc<LifeEvent>>;
+    /// Whether new calls can be taken; the problem says why not.
+    fn ready(&self) -> Answer<()>;
+}
