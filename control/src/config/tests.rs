@@ -146,7 +146,10 @@ fn all_faults_are_told_at_once() {
 #[test]
 fn the_environment_overrides_the_file_and_flags_override_both() {
     let sources = Sources {
-        file: Some(("c.toml".into(), "[node]\nname = \"f\"\n[limits]\ncalls = 1\n[log]\nlevel = \"warn\"".into())),
+        file: Some((
+            "c.toml".into(),
+            "[node]\nname = \"f\"\n[limits]\ncalls = 1\n[log]\nlevel = \"warn\"".into(),
+        )),
         environment: vec![
             ("CAUSEWAY_LIMITS_CALLS".into(), "2".into()),
             ("CAUSEWAY_NODE_NAME".into(), "123".into()),
@@ -174,7 +177,8 @@ fn a_variable_with_an_unknown_key_is_a_fault_and_one_of_another_section_a_warnin
 
 #[test]
 fn secrets_are_in_no_fault_and_in_no_print() {
-    let faults = from_environment(&[("CAUSEWAY_AUTH_JOIN_SECRET", "[\"hunter2hunter2\"")]).unwrap_err();
+    let faults =
+        from_environment(&[("CAUSEWAY_AUTH_JOIN_SECRET", "[\"hunter2hunter2\"")]).unwrap_err();
     assert!(!faults.concat().contains("hunter2"), "{faults:?}");
     let secret = "0123456789abcdef0123456789abcdef";
     let config = from_environment(&[("CAUSEWAY_AUTH_JOIN_SECRET", secret)]).unwrap().config;
@@ -185,9 +189,13 @@ fn secrets_are_in_no_fault_and_in_no_print() {
 
 #[test]
 fn a_private_address_that_is_announced_to_the_world_is_a_warning() {
-    let text = format!("{TOKEN}[[interface]]\nbind = \"10.0.0.5\"\n[public]\nlisten = \"0.0.0.0:443\"");
+    let text =
+        format!("{TOKEN}[[interface]]\nbind = \"10.0.0.5\"\n[public]\nlisten = \"0.0.0.0:443\"");
     let warnings = from_file(&text).unwrap().warnings;
-    assert!(warnings.iter().any(|w| w.contains("10.0.0.5") && w.contains("announce")), "{warnings:?}");
+    assert!(
+        warnings.iter().any(|w| w.contains("10.0.0.5") && w.contains("announce")),
+        "{warnings:?}"
+    );
     let text = text.replace("[public]", "announce = \"auto\"\n[public]");
     let warnings = from_file(&text).unwrap().warnings;
     assert!(!warnings.iter().any(|w| w.contains("announce")), "{warnings:?}");
@@ -201,7 +209,8 @@ fn this_host_has_a_core_and_descriptors() {
 
 #[test]
 fn what_takes_effect_reads_back_as_itself() {
-    let text = "[[interface]]\nannounce = \"gcp\"\nports = \"30000-30001\"\n[timeouts]\njoin = \"90s\"";
+    let text =
+        "[[interface]]\nannounce = \"gcp\"\nports = \"30000-30001\"\n[timeouts]\njoin = \"90s\"";
     let config = from_file(text).unwrap().config;
     let printed = toml::to_string(&config).unwrap();
     let again = from_file(&printed).unwrap().config;

@@ -278,3 +278,22 @@ impl Desk {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rest::tests::double::Double;
+
+    #[actix_web::test]
+    async fn the_desk_forgets_calls_whose_end_it_did_not_hear_of() {
+        let (double, desk) = (Double::new(), Desk::new(1));
+        let call = double.create(CreateCall::default()).await.unwrap();
+        desk.add(&call);
+        assert_eq!(desk.room().unwrap_err().status, 503);
+        desk.compare(&*double).await;
+        assert_eq!(desk.follow().0.len(), 1);
+        double.delete(call.id).await.unwrap();
+        desk.compare(&*double).await;
+        assert_eq!(desk.follow().0.len(), 0);
+    }
+}

@@ -53,7 +53,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// What both listeners have in common; a macro, since the server's type cannot be written.
-macro_rules! listener {
+macro_rules! server {
     ($config:expr, $state:expr, $door:expr, $workers:expr) => {{
         let state = $state.clone();
         HttpServer::new(move || app(state.clone(), $door))
@@ -76,10 +76,10 @@ macro_rules! listener {
 pub fn serve(config: &Config, calls: Arc<dyn Calls>) -> io::Result<Servers> {
     let state = Data::new(State::new(config, calls));
     let tls = tls::server_config(config)?;
-    let http = listener!(config, state, Door::Admin, config.http.workers)
+    let http = server!(config, state, Door::Admin, config.http.workers)
         .bind(config.http.listen)
         .map_err(named("http.listen", config.http.listen))?;
-    let public = listener!(config, state, Door::Public, config.public.workers)
+    let public = server!(config, state, Door::Public, config.public.workers)
         .bind_rustls_0_23(config.public.listen, tls)
         .map_err(named("public.listen", config.public.listen))?;
 

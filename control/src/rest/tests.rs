@@ -1,20 +1,22 @@
 //! Both listeners, seen from outside, over [`double::Double`].
 
-mod double;
+pub(super) mod double;
 mod servers;
 mod streams;
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix_web::body::{BoxBody, to_bytes};
-use actix_web::dev::{Service, ServiceResponse};
+use actix_web::dev::ServiceResponse;
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, HeaderName};
-use actix_web::test::{TestRequest, init_service};
+use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::web::Data;
+use futures_util::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
 use self::double::Double;
@@ -76,9 +78,9 @@ impl Reply {
 }
 
 /// One listener.
-struct Listener<S>(S);
+struct Listener(Box<dyn Fn(TestRequest) -> LocalBoxFuture<'static, ServiceResponse<BoxBody>>>);
 
-impl<S: Service<actix_http::Request, Response = ServiceResponse<BoxBody>, Error = Error>> Listener<S> {
+impl Listener {
     async fn send(&self, request: TestRequest) -> Reply {
         let response = self.open(request).await;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -88,7 +90,7 @@ impl<S: Service<actix_http::Request, Response = ServiceResponse<BoxBody>, Error 
 
     /// Without reading the body.
     async fn open(&self, request: TestRequest) -> ServiceResponse<BoxBody> {
-        self.0.call(request.to_request()).await.unwrap()
+        (self.0)(request).await
     }
 
     async fn get(&self, path: &str, token: &str) -> Reply {
@@ -100,10 +102,12 @@ impl<S: Service<actix_http::Request, Response = ServiceResponse<BoxBody>, Error 
     }
 }
 
-macro_rules! listener {
-    ($state:expr, $door:ident) => {
-        Listener(init_service(app($state.clone(), Door::$door)).await)
-    };
+async fn listen(state: &Data<State>, door: Door) -> Listener {
+    let service = Rc::new(init_service(app(state.clone(), door)).await);
+    Listener(Box::new(move |request| {
+        let service = Rc::clone(&service);
+        Box::pin(async move { call_service(&*service, request.to_request()).await })
+    }))
 }
 
 fn ask(method: &str, path: &str, token: &str) -> TestRequest {
@@ -119,10 +123,7 @@ fn ask(method: &str, path: &str, token: &str) -> TestRequest {
 }
 
 /// Method, path and scopes of every documented operation; paths filled in.
-async fn operations<S>(listener: &Listener<S>) -> Vec<(String, String, Value)>
-where
-    S: Service<actix_http::Request, Response = ServiceResponse<BoxBody>, Error = Error>,
-{
+async fn operations(listener: &Listener) -> Vec<(String, String, Value)> {
     let document = listener.get("/v1/openapi.json", "").await.json();
     let mut all = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -162,12 +163,12 @@ fn declared() -> BTreeSet<(String, String)> {
 #[actix_web::test]
 async fn the_documents_hold_every_declared_route_and_every_documented_one_answers() {
     let (_, state) = open();
-    let (admin, public) = (listener!(state, Admin), listener!(state, Public));
+    let (admin, public) = (listen(&state, Door::Admin).await, listen(&state, Door::Public).await);
     let mut documented = BTreeSet::new();
     for (method, path, operation) in operations(&admin).await {
-        let parameters = operation["parameters"].as_array().map_or(0, |all| {
-            all.iter().filter(|parameter| parameter["in"] == "path").count()
-        });
+        let parameters = operation["parameters"]
+            .as_array()
+            .map_or(0, |all| all.iter().filter(|parameter| parameter["in"] == "path").count());
         assert_eq!(parameters, path.matches('{').count(), "{method} {path}");
         assert!(operation["responses"]["default"]["content"][problem::PROBLEM_JSON].is_object());
         let response = admin.open(ask(&method, &filled(&path), "")).await;
@@ -185,7 +186,7 @@ async fn the_documents_hold_every_declared_route_and_every_documented_one_answer
 #[actix_web::test]
 async fn the_document_is_openapi_3_1_with_the_schemas_that_it_refers_to() {
     let (_, state) = open();
-    for listener in [listener!(state, Admin), listener!(state, Public)] {
+    for listener in [listen(&state, Door::Admin).await, listen(&state, Door::Public).await] {
         let reply = listener.get("/v1/openapi.json", "").await;
         let document = reply.json();
         assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
@@ -201,14 +202,18 @@ async fn the_document_is_openapi_3_1_with_the_schemas_that_it_refers_to() {
 #[actix_web::test]
 async fn each_scope_opens_exactly_the_operations_that_document_it() {
     let (_, state) = guarded();
-    let admin = listener!(state, Admin);
+    let admin = listen(&state, Door::Admin).await;
     for (method, path, operation) in operations(&admin).await {
         let security = operation["security"].as_array().unwrap();
         let scopes = security.iter().find_map(|way| way["api"].as_array());
         for (token, scope) in [(READ, "read"), (CALL, "call"), (ADMIN, "admin")] {
             let status = admin.open(ask(&method, &filled(&path), token)).await.status();
             let allowed = scopes.is_none_or(|s| scope == "admin" || s.contains(&json!(scope)));
-            assert_eq!(status != 403 && status != 401, allowed, "{method} {path} {scope}: {status}");
+            assert_eq!(
+                status != 403 && status != 401,
+                allowed,
+                "{method} {path} {scope}: {status}"
+            );
         }
         for token in ["", "unknown"] {
             let status = admin.open(ask(&method, &filled(&path), token)).await.status();
@@ -223,7 +228,7 @@ async fn each_scope_opens_exactly_the_operations_that_document_it() {
 #[actix_web::test]
 async fn a_call_lives_through_its_routes() {
     let (_, state) = open();
-    let admin = listener!(state, Admin);
+    let admin = listen(&state, Door::Admin).await;
     let made = admin.post("/v1/calls", "", json!({"name": "n", "labels": {"a": "b"}})).await;
     assert_eq!(made.status, 201);
     let call = made.header("location").to_owned();
@@ -256,14 +261,14 @@ async fn a_call_lives_through_its_routes() {
 #[actix_web::test]
 async fn an_empty_body_asks_for_the_defaults() {
     let (_, state) = open();
-    let admin = listener!(state, Admin);
+    let admin = listen(&state, Door::Admin).await;
     assert_eq!(admin.send(ask("POST", "/v1/calls", "")).await.status, 201);
 }
 
 #[actix_web::test]
 async fn what_is_wrong_with_a_body_is_said_with_its_place() {
     let (_, state) = open();
-    let admin = listener!(state, Admin);
+    let admin = listen(&state, Door::Admin).await;
     let call = admin.post("/v1/calls", "", json!({})).await.header("location").to_owned();
     let long = "x".repeat(129);
     let labels: serde_json::Map<_, _> = (0..17).map(|n| (n.to_string(), json!(""))).collect();
@@ -308,7 +313,7 @@ async fn what_is_wrong_with_a_body_is_said_with_its_place() {
 #[actix_web::test]
 async fn an_unknown_path_is_404_and_a_wrong_method_405_with_what_is_allowed() {
     let (_, state) = open();
-    for listener in [listener!(state, Admin), listener!(state, Public)] {
+    for listener in [listen(&state, Door::Admin).await, listen(&state, Door::Public).await] {
         for path in ["/nothing", "/v1", "/v1/calls/a/b", "/v1/calls/", "/../etc/passwd", "/%ff"] {
             listener.get(path, "").await.problem(404);
         }
@@ -316,17 +321,17 @@ async fn an_unknown_path_is_404_and_a_wrong_method_405_with_what_is_allowed() {
         reply.problem(405);
         assert!(reply.header("allow").contains("GET"));
     }
-    let admin = listener!(state, Admin);
+    let admin = listen(&state, Door::Admin).await;
     let reply = admin.send(ask("DELETE", "/v1/calls", "")).await;
     assert_eq!((reply.status, reply.header("allow")), (405, "GET, POST"));
-    listener!(state, Public).get("/v1/calls", "").await.problem(404);
-    listener!(state, Public).get("/metrics", "").await.problem(404);
+    listen(&state, Door::Public).await.get("/v1/calls", "").await.problem(404);
+    listen(&state, Door::Public).await.get("/metrics", "").await.problem(404);
 }
 
 #[actix_web::test]
 async fn a_node_that_is_full_or_too_busy_says_503_and_when_to_try_again() {
     let (double, state) = open();
-    let admin = listener!(state, Admin);
+    let admin = listen(&state, Door::Admin).await;
     assert_eq!(admin.get("/readyz", "").await.status, 200);
     double.full.store(true, Ordering::Relaxed);
     for reply in [admin.post("/v1/calls", "", json!({})).await, admin.get("/readyz", "").await] {
@@ -336,7 +341,7 @@ async fn a_node_that_is_full_or_too_busy_says_503_and_when_to_try_again() {
     double.stuck.store(true, Ordering::Relaxed);
     let mut config = Config::default();
     config.timeouts.request = Duration::from_millis(1);
-    let admin = listener!(Data::new(State::new(&config, double)), Admin);
+    let admin = listen(&Data::new(State::new(&config, double)), Door::Admin).await;
     assert!(admin.get("/v1/node", "").await.problem(503).contains("busy"));
     assert_eq!(admin.get("/healthz", "").await.status, 200);
 }
@@ -344,10 +349,11 @@ async fn a_node_that_is_full_or_too_busy_says_503_and_when_to_try_again() {
 #[actix_web::test]
 async fn an_open_admin_listener_hears_this_host_alone() {
     let (_, state) = open();
-    let admin = listener!(state, Admin);
+    let admin = listen(&state, Door::Admin).await;
     let with = |name: &'static str, value: &'static str| {
         let name: HeaderName = name.parse().unwrap();
-        let mut request = TestRequest::get().uri("/v1/calls").insert_header(("host", "127.0.0.1:8080"));
+        let mut request =
+            TestRequest::get().uri("/v1/calls").insert_header(("host", "127.0.0.1:8080"));
         request = request.insert_header((name, value));
         request
     };
@@ -369,8 +375,9 @@ async fn an_open_admin_listener_hears_this_host_alone() {
     }
     // With tokens the token decides; nothing but it opens.
     let (_, state) = guarded();
-    let request = with("host", "node.example").insert_header(("authorization", "bearer token-read"));
-    assert_eq!(listener!(state, Admin).send(request).await.status, 200);
+    let request =
+        with("host", "node.example").insert_header(("authorization", "bearer token-read"));
+    assert_eq!(listen(&state, Door::Admin).await.send(request).await.status, 200);
 }
 
 /// A call, and a join token for it.
@@ -383,7 +390,7 @@ async fn call_and_token(state: &Data<State>, role: &str) -> (String, String) {
 #[actix_web::test]
 async fn a_join_token_joins_its_call_in_its_role_and_drives_its_own_legs_alone() {
     let (_, state) = guarded();
-    let (public, admin) = (listener!(state, Public), listener!(state, Admin));
+    let (public, admin) = (listen(&state, Door::Public).await, listen(&state, Door::Admin).await);
     let call = state.calls.create(Default::default()).await.unwrap().id;
     let asked = json!({"role": "agent", "expires_in": 60});
     let made = admin.post(&format!("/v1/calls/{call}/tokens"), CALL, asked).await;
@@ -401,7 +408,9 @@ async fn a_join_token_joins_its_call_in_its_role_and_drives_its_own_legs_alone()
     let offer = format!("{leg}/offer");
     assert_eq!(public.post(&offer, &token, sdp.clone()).await.status, 200);
     assert!(public.post(&offer, &other, sdp).await.problem(403).contains("not added with this"));
-    for (method, path) in [("GET", leg.clone()), ("DELETE", leg.clone()), ("POST", format!("{leg}/answer"))] {
+    for (method, path) in
+        [("GET", leg.clone()), ("DELETE", leg.clone()), ("POST", format!("{leg}/answer"))]
+    {
         public.send(ask(method, &path, &other)).await.problem(403);
     }
 
@@ -418,7 +427,7 @@ async fn a_join_token_joins_its_call_in_its_role_and_drives_its_own_legs_alone()
 #[actix_web::test]
 async fn without_a_good_join_token_for_the_call_nothing_opens() {
     let (_, state) = guarded();
-    let public = listener!(state, Public);
+    let public = listen(&state, Door::Public).await;
     let (call, token) = call_and_token(&state, "a").await;
     let (elsewhere, _) = call_and_token(&state, "a").await;
     let expired = state.joins.issue(&call, "a", Duration::ZERO).unwrap().token;
@@ -437,14 +446,14 @@ async fn without_a_good_join_token_for_the_call_nothing_opens() {
         public.send(ask(&method, &there, &token)).await.problem(403);
     }
     // A join token opens nothing on the admin listener, and no query holds a token but a stream's.
-    listener!(state, Admin).get(&format!("/v1/calls/{call}"), &token).await.problem(401);
+    listen(&state, Door::Admin).await.get(&format!("/v1/calls/{call}"), &token).await.problem(401);
     public.get(&format!("/v1/calls/{call}?token={token}"), "").await.problem(401);
 }
 
 #[actix_web::test]
 async fn one_address_cannot_join_for_ever() {
     let (_, state) = guarded();
-    let public = listener!(state, Public);
+    let public = listen(&state, Door::Public).await;
     let (call, _) = call_and_token(&state, "a").await;
     let legs = format!("/v1/calls/{call}/legs");
     let mut statuses = Vec::new();
@@ -465,7 +474,7 @@ async fn one_address_cannot_join_for_ever() {
 #[actix_web::test]
 async fn the_page_is_served_with_its_guards_and_not_sent_twice() {
     let (_, state) = guarded();
-    let public = listener!(state, Public);
+    let public = listen(&state, Door::Public).await;
     let page = public.get("/", "").await;
     assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
     assert_eq!(page.text, public.get("/agent", "").await.text);
@@ -478,13 +487,13 @@ async fn the_page_is_served_with_its_guards_and_not_sent_twice() {
     assert_eq!((reply.status, reply.text.as_str(), reply.header("etag")), (304, "", tag.as_str()));
     let reply = public.send(ask("POST", "/", "")).await;
     assert_eq!((reply.status, reply.header("allow")), (405, "GET, HEAD"));
-    listener!(state, Admin).get("/", ADMIN).await.problem(404);
+    listen(&state, Door::Admin).await.get("/", ADMIN).await.problem(404);
 }
 
 #[actix_web::test]
 async fn every_response_is_dressed() {
     let (_, state) = open();
-    let admin = listener!(state, Admin);
+    let admin = listen(&state, Door::Admin).await;
     for path in ["/v1/calls", "/nothing", "/v1/openapi.json"] {
         let reply = admin.get(path, "").await;
         assert_eq!(reply.header("x-content-type-options"), "nosniff");
@@ -496,7 +505,7 @@ async fn every_response_is_dressed() {
 #[actix_web::test]
 async fn metrics_are_text_for_those_who_may_read() {
     let (_, state) = guarded();
-    let admin = listener!(state, Admin);
+    let admin = listen(&state, Door::Admin).await;
     let reply = admin.get("/metrics", READ).await;
     assert!(reply.header("content-type").starts_with("text/plain; version=0.0.4"));
     assert!(reply.text.contains("causeway_calls 0\n"));

@@ -11,20 +11,20 @@ use crate::api::*;
 use crate::calls::{Answer, Calls};
 
 /// Events that a reader can be behind.
-pub(super) const BACKLOG: usize = 16;
+pub(in crate::rest) const BACKLOG: usize = 16;
 
-pub(super) struct Double {
+pub(in crate::rest) struct Double {
     calls: Mutex<BTreeMap<String, CallView>>,
     events: broadcast::Sender<Arc<LifeEvent>>,
     count: AtomicU64,
     /// Never answers.
-    pub(super) stuck: AtomicBool,
+    pub(in crate::rest) stuck: AtomicBool,
     /// Takes no more calls.
-    pub(super) full: AtomicBool,
+    pub(in crate::rest) full: AtomicBool,
 }
 
 impl Double {
-    pub(super) fn new() -> Arc<Self> {
+    pub(in crate::rest) fn new() -> Arc<Self> {
         Arc::new(Self {
             calls: Mutex::default(),
             events: broadcast::Sender::new(BACKLOG),
@@ -34,16 +34,16 @@ impl Double {
         })
     }
 
-    pub(super) fn tell(&self, what: What) {
+    pub(in crate::rest) fn tell(&self, what: What) {
         let sequence = self.next();
         let _ = self.events.send(Arc::new(LifeEvent { sequence, at_ms: 1, what }));
     }
 
-    pub(super) fn end(&self, call: &str) {
+    pub(in crate::rest) fn end(&self, call: &str) {
         self.tell(What::CallEnded { call: call.into(), reason: EndReason::Left });
     }
 
-    pub(super) fn followers(&self) -> usize {
+    pub(in crate::rest) fn followers(&self) -> usize {
         self.events.receiver_count()
     }
 
@@ -64,7 +64,12 @@ impl Double {
         calls.get_mut(id).map(then).ok_or_else(gone)
     }
 
-    fn leg<T>(&self, call: &str, id: &str, then: impl FnOnce(&mut LegView) -> T) -> Result<T, Problem> {
+    fn leg<T>(
+        &self,
+        call: &str,
+        id: &str,
+        then: impl FnOnce(&mut LegView) -> T,
+    ) -> Result<T, Problem> {
         self.call(call, |call| {
             let gone = || Problem::not_found(format!("no leg {id}"));
             call.legs.iter_mut().find(|leg| leg.id == id).map(then).ok_or_else(gone)
