@@ -249,9 +249,11 @@ impl JoinTokens {
             return Err(Problem::unauthorized("this is no join token: it is too long"));
         }
         match jsonwebtoken::decode::<Pass>(token, &self.checking, &self.rules) {
+            // RFC 7519 §4.1.4: not "on or after" the time; the library accepts it on the second.
+            Ok(data) if data.claims.exp <= unix_now() => Err(expired()),
             Ok(data) => Ok(data.claims),
+            Err(error) if *error.kind() == ErrorKind::ExpiredSignature => Err(expired()),
             Err(error) => Err(Problem::unauthorized(match error.kind() {
-                ErrorKind::ExpiredSignature => "the join token is expired; ask for a new one",
                 ErrorKind::InvalidSignature => "the join token was not signed by this node",
                 _ => "this is no join token",
             })),
@@ -268,6 +270,10 @@ impl fmt::Debug for JoinTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JoinTokens(…)")
     }
+}
+
+fn expired() -> Problem {
+    Problem::unauthorized("the join token is expired; ask for a new one")
 }
 
 /// SHA-256 (FIPS 180-4).
@@ -355,7 +361,7 @@ mod tests {
             assert_eq!(problem.status, 401);
             problem.detail
         };
-        assert!(refusal(&tokens.sign(&pass(unix_now() - 1)).unwrap()).contains("expired"));
+        assert!(refusal(&tokens.sign(&pass(unix_now())).unwrap()).contains("expired"));
         let foreign = JoinTokens::new(None).issue("c", "r", HOUR).unwrap().token;
         assert!(refusal(&foreign).contains("not signed by this node"));
         let good = tokens.sign(&pass(unix_now() + 60)).unwrap();

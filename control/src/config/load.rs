@@ -197,6 +197,10 @@ impl Draft {
         start: usize,
         at: &dyn Fn(usize) -> Origin,
     ) {
+        if !SECTIONS.contains(&section) {
+            let (origin, key, problem) = (at(start), section.to_owned(), unknown_section());
+            return self.faults.push(Fault { origin, key, problem });
+        }
         match (span.get_ref(), value) {
             (DeValue::Table(spans), Value::Table(values)) if section != "interface" => {
                 for (key, span) in spans {
@@ -217,7 +221,6 @@ impl Draft {
             _ => {
                 let whole = nest(section, value.clone());
                 let problem = refusal(whole).unwrap_or_else(|| "is not a table".into());
-                let problem = if SECTIONS.contains(&section) { problem } else { unknown_section() };
                 let origin = at(start);
                 self.faults.push(Fault { origin, key: section.to_owned(), problem });
             }
@@ -373,6 +376,10 @@ impl Draft {
         if self.faults.is_empty() {
             return Ok(Loaded { config, warnings: self.warnings });
         }
+        self.faults.sort_by_key(|fault| match fault.origin {
+            Origin::File { line, .. } => line,
+            _ => usize::MAX,
+        });
         Err(self.faults)
     }
 }
@@ -381,9 +388,6 @@ impl Draft {
 fn probe(section: &str, key: &str, value: &Value) -> Option<String> {
     let table = Value::Table(nest(key, value.clone()));
     let table = if section == "interface" { Value::Array(vec![table]) } else { table };
-    if !SECTIONS.contains(&section) {
-        return Some(unknown_section());
-    }
     refusal(nest(section, table))
 }
 

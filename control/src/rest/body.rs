@@ -77,6 +77,10 @@ async fn read(mut payload: Payload, announced: usize, max: usize) -> Result<Vec<
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // A list would pass for an object's values in their order.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::malformed("a JSON object is expected, not a list").at("line 1"));
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         let text = error.to_string();
         let words = text.rsplit_once(" at line ").map_or(text.as_str(), |(words, _)| words);

@@ -25,11 +25,18 @@ pub(super) struct Subscribers {
     seats: Arc<Semaphore>,
     max: usize,
     stop: watch::Sender<bool>,
+    /// How often a silent stream says that it lives.
+    pub(super) alive: Duration,
 }
 
 impl Subscribers {
     pub(super) fn new(max: usize) -> Self {
-        Self { seats: Arc::new(Semaphore::new(max)), max, stop: watch::Sender::new(false) }
+        Self {
+            seats: Arc::new(Semaphore::new(max)),
+            max,
+            stop: watch::Sender::new(false),
+            alive: KEEP_ALIVE,
+        }
     }
 
     /// Takes a seat for one stream.
@@ -41,7 +48,7 @@ impl Subscribers {
             let words = format!("{} event streams are open, which is the limit", self.max);
             Problem::unavailable(words)
         })?;
-        Ok(Seat { _permit: permit, stop: self.stopping() })
+        Ok(Seat { _permit: permit, stop: self.stopping(), alive: self.alive })
     }
 
     /// Streams that are open.
@@ -64,6 +71,7 @@ impl Subscribers {
 pub(super) struct Seat {
     _permit: OwnedSemaphorePermit,
     stop: watch::Receiver<bool>,
+    alive: Duration,
 }
 
 /// Waits until streams are to end.
@@ -100,7 +108,7 @@ where
     T: Send + Sync + 'static,
     F: FnMut(&T) -> Step + 'static,
 {
-    let alive = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
+    let alive = interval_at(Instant::now() + seat.alive, seat.alive);
     let source = Source { seat, events, first: Some(first), alive, step, over: false };
     let body = stream::unfold(source, |mut source| async move {
         let bytes = source.next().await?;
