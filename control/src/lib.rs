@@ -14,9 +14,15 @@
 pub mod actors;
 pub mod address;
 pub mod api;
+pub mod auth;
 pub mod call;
 pub mod calls;
+pub mod check;
+pub mod cli;
 pub mod cloud;
+pub mod config;
 pub mod dtls;
 pub mod ice;
+pub mod rest;
 pub mod sdp;
+pub mod web;

@@ -1,0 +1,466 @@
+//! The configuration: one TOML file, every key optional, overridden by `CAUSEWAY_<SECTION>_<KEY>`
+//! and by flags. Its types are here; [`load`](mod@load) reads it and finds every fault.
+
+pub mod load;
+mod verify;
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use causeway_engine::config::BackendChoice;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+use crate::auth::ApiToken;
+
+pub use load::{Fault, Host, Loaded, Sources, load};
+
+/// HTTP workers of one listener, most: they wait for actors and browsers, they do not compute.
+pub const HTTP_WORKERS_MAX: usize = 2;
+/// Interfaces, most.
+pub const INTERFACES_MAX: usize = 16;
+
+/// The whole configuration.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The node itself.
+    pub node: Node,
+    /// Where media comes in; one on loopback if none is given.
+    pub interface: Vec<Interface>,
+    /// The admin listener.
+    pub http: Http,
+    /// The public listener.
+    pub public: Public,
+    /// Who may what.
+    pub auth: Auth,
+    /// How much of everything.
+    pub limits: Limits,
+    /// How long for everything.
+    pub timeouts: Timeouts,
+    /// What is logged and how.
+    pub log: Log,
+}
+
+impl Config {
+    /// Whether the desk is served: as configured, else where the public listener is on loopback.
+    pub fn desk(&self) -> bool {
+        self.public.desk.unwrap_or(self.public.listen.ip().is_loopback())
+    }
+}
+
+/// `[node]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Node {
+    /// Its name in the API and in metrics.
+    pub name: String,
+    /// The core of each worker; [`load`] fills in all cores but the first if none are given.
+    #[serde(deserialize_with = "cores")]
+    pub workers: Vec<usize>,
+    /// The I/O backend.
+    pub backend: Backend,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self { name: "causeway".into(), workers: Vec::new(), backend: Backend::Auto }
+    }
+}
+
+/// Which I/O backend the workers use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// io_uring where it works, else recvmmsg/sendmmsg.
+    #[default]
+    Auto,
+    /// io_uring or nothing.
+    Uring,
+    /// recvmmsg/sendmmsg.
+    Mmsg,
+}
+
+impl From<Backend> for BackendChoice {
+    fn from(backend: Backend) -> Self {
+        match backend {
+            Backend::Auto => Self::Auto,
+            Backend::Uring => Self::Uring,
+            Backend::Mmsg => Self::Mmsg,
+        }
+    }
+}
+
+/// `[[interface]]`: an address that media comes in on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// The address of this host.
+    pub bind: IpAddr,
+    /// The address that the world sees.
+    pub announce: Announce,
+    /// Ports for dedicated RTP and RTCP sockets; none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ports: Option<Ports>,
+    /// The first port that is shared by all WebRTC legs: worker `n` uses `mux_port + n`.
+    pub mux_port: u16,
+}
+
+impl Default for Interface {
+    fn default() -> Self {
+        Self {
+            name: "main".into(),
+            bind: Ipv4Addr::LOCALHOST.into(),
+            announce: Announce::Bind,
+            ports: None,
+            mux_port: 40_500,
+        }
+    }
+}
+
+/// The public side of a 1-to-1 NAT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Announce {
+    /// There is no NAT: the bind address.
+    #[default]
+    Bind,
+    /// This address.
+    Address(IpAddr),
+    /// Whatever cloud the node finds itself in is asked.
+    Auto,
+    /// This cloud is asked.
+    Provider(Provider),
+}
+
+/// A cloud whose metadata service knows the public address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provider {
+    /// Amazon EC2.
+    Aws,
+    /// Google Compute Engine.
+    Gcp,
+    /// Microsoft Azure.
+    Azure,
+}
+
+impl fmt::Display for Announce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind => f.write_str("bind"),
+            Self::Address(address) => address.fmt(f),
+            Self::Auto => f.write_str("auto"),
+            Self::Provider(Provider::Aws) => f.write_str("aws"),
+            Self::Provider(Provider::Gcp) => f.write_str("gcp"),
+            Self::Provider(Provider::Azure) => f.write_str("azure"),
+        }
+    }
+}
+
+impl FromStr for Announce {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "bind" => Self::Bind,
+            "auto" => Self::Auto,
+            "aws" => Self::Provider(Provider::Aws),
+            "gcp" => Self::Provider(Provider::Gcp),
+            "azure" => Self::Provider(Provider::Azure),
+            other => Self::Address(other.parse().map_err(|_| {
+                "allowed are an IP address, \"bind\", \"auto\", \"aws\", \"gcp\", \"azure\""
+                    .to_owned()
+            })?),
+        })
+    }
+}
+
+/// A range of ports, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ports {
+    /// The lowest.
+    pub low: u16,
+    /// The highest.
+    pub high: u16,
+}
+
+impl Ports {
+    /// Whether the ranges have a port in common.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.low <= other.high && other.low <= self.high
+    }
+
+    /// How many ports there are.
+    pub fn count(self) -> u64 {
+        u64::from(self.high) - u64::from(self.low) + 1
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.low, self.high)
+    }
+}
+
+impl FromStr for Ports {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split_once('-')
+            .and_then(|(low, high)| Some((low.trim().parse().ok()?, high.trim().parse().ok()?)))
+            .filter(|&(low, high)| low >= 1024 && low < high)
+            .map(|(low, high)| Self { low, high })
+            .ok_or_else(|| "allowed is \"LOW-HIGH\" with 1024 <= LOW < HIGH <= 65535".to_owned())
+    }
+}
+
+/// `[http]`: the admin listener.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Where it listens; another address than loopback needs an API token.
+    pub listen: SocketAddr,
+    /// Its threads, 1 or 2.
+    pub workers: usize,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), workers: 1 }
+    }
+}
+
+/// `[public]`: the listener for browsers, always HTTPS.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Public {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Its threads, 1 or 2.
+    pub workers: usize,
+    /// Certificate chain (PEM); self-signed if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its key (PEM).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+    /// Whether visitors can call in and agents can take the calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desk: Option<bool>,
+}
+
+impl Default for Public {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
+            workers: HTTP_WORKERS_MAX,
+            tls_cert: None,
+            tls_key: None,
+            desk: None,
+        }
+    }
+}
+
+/// `[auth]`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// The API tokens, as hashes.
+    pub token: Vec<ApiToken>,
+    /// What join tokens are signed with; random per start if absent. Nodes that share it accept
+    /// each other's tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub join_secret: Option<Secret>,
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// The text.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(REDACTED)
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
+    }
+}
+
+/// What stands for a secret wherever one is printed.
+pub(crate) const REDACTED: &str = "(redacted)";
+
+/// `[limits]`. Beyond one, new work is refused.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Calls that are not over.
+    pub calls: usize,
+    /// Legs of one call.
+    pub legs_per_call: usize,
+    /// Legs of one worker.
+    pub legs_per_worker: usize,
+    /// Frames in each worker's pool, a power of two.
+    pub frames_per_worker: usize,
+    /// Event streams over HTTP, both listeners together.
+    pub sse_subscribers: usize,
+    /// Connections of each HTTP listener.
+    pub connections: usize,
+    /// Joins per second that one address may keep up on the public listener.
+    pub join_rate: u32,
+    /// Joins that one address may make at once: an office behind one address starts its day.
+    pub join_burst: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            calls: 2000,
+            legs_per_call: 8,
+            legs_per_worker: 4096,
+            frames_per_worker: 8192,
+            sse_subscribers: 256,
+            connections: 384,
+            join_rate: 5,
+            join_burst: 60,
+        }
+    }
+}
+
+/// `[timeouts]`, each a number with a unit such as `60s`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    /// For a leg to connect, and for a call to get its first.
+    #[serde(with = "humantime_serde")]
+    pub join: Duration,
+    /// For a DTLS handshake.
+    #[serde(with = "humantime_serde")]
+    pub dtls: Duration,
+    /// Without a consent answer until a leg is over (RFC 7675 §5.1).
+    #[serde(with = "humantime_serde")]
+    pub consent: Duration,
+    /// For a freed port before it is used again.
+    #[serde(with = "humantime_serde")]
+    pub port_rest: Duration,
+    /// For calls to answer an HTTP request.
+    #[serde(with = "humantime_serde")]
+    pub request: Duration,
+    /// For open HTTP requests to end when the node stops.
+    #[serde(with = "humantime_serde")]
+    pub drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            join: seconds(60),
+            dtls: seconds(30),
+            consent: seconds(30),
+            port_rest: seconds(10),
+            request: seconds(10),
+            drain: seconds(5),
+        }
+    }
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// A level, or directives such as `info,causeway_control::dtls=debug`.
+    pub level: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), format: LogFormat::Text }
+    }
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Cores as a list of numbers, or as text such as `1,4-7` (flags and the environment).
+fn cores<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<usize>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "allowed are core numbers, such as [1, 2] or \"1,4-7\"")]
+    enum Written {
+        List(Vec<usize>),
+        Text(String),
+    }
+    let cores = match Written::deserialize(deserializer)? {
+        Written::List(cores) => cores,
+        Written::Text(text) => parse_cores(&text).ok_or_else(|| {
+            serde::de::Error::custom("allowed are core numbers, such as [1, 2] or \"1,4-7\"")
+        })?,
+    };
+    if cores.is_empty() {
+        return Err(serde::de::Error::custom("at least one worker is needed"));
+    }
+    Ok(cores)
+}
+
+/// Reads `1,4-7`, the form that the kernel writes in `Cpus_allowed_list` too.
+fn parse_cores(text: &str) -> Option<Vec<usize>> {
+    const CORE_MAX: usize = 4095;
+    let mut cores = Vec::new();
+    for part in text.split(',').map(str::trim) {
+        let (low, high) = part.split_once('-').unwrap_or((part, part));
+        let (low, high): (usize, usize) = (low.trim().parse().ok()?, high.trim().parse().ok()?);
+        if low > high || high > CORE_MAX || cores.len() > CORE_MAX {
+            return None;
+        }
+        cores.extend(low..=high);
+    }
+    Some(cores)
+}
+
+macro_rules! serde_as_text {
+    ($($name:ident),+) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )+};
+}
+serde_as_text!(Announce, Ports);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn host() -> Host {
+    Host { cores: vec![0, 1, 2, 3], descriptors: 20_000 }
+}
+
+fn from_file(text: &str) -> Result<Loaded, Vec<String>> {
+    let sources = Sources { file: Some(("c.toml".into(), text.into())), ..Sources::default() };
+    load(&sources, &host()).map_err(said)
+}
+
+fn from_environment(pairs: &[(&str, &str)]) -> Result<Loaded, Vec<String>> {
+    let environment = pairs.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
+    load(&Sources { environment, ..Sources::default() }, &host()).map_err(said)
+}
+
+fn said(faults: Vec<Fault>) -> Vec<String> {
+    faults.iter().map(ToString::to_string).collect()
+}
+
+const TOKEN: &str = "[[auth.token]]\nname = \"t\"\nscopes = [\"read\"]\n\
+    hash = \"sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"\n";
+
+#[test]
+fn an_empty_file_is_the_default_and_the_default_has_no_warnings() {
+    let loaded = from_file("").unwrap();
+    let interface = &loaded.config.interface[0];
+    assert_eq!((interface.bind, interface.announce), ([127, 0, 0, 1].into(), Announce::Bind));
+    assert_eq!((interface.mux_port, interface.ports), (40_500, None));
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn everything_that_can_be_set_is_read() {
+    let text = format!(
+        r#"
+        [node]
+        name = "a1"
+        workers = [1, 2]
+        backend = "uring"
+        [[interface]]
+        name = "pub"
+        bind = "172.31.5.10"
+        announce = "203.0.113.5"
+        ports = "30000-30999"
+        mux_port = 40500
+        [[interface]]
+        name = "v6"
+        bind = "2001:db8::5"
+        announce = "aws"
+        [http]
+        listen = "10.0.0.1:8080"
+        workers = 2
+        [public]
+        listen = "0.0.0.0:8443"
+        workers = 1
+        tls_cert = "c.pem"
+        tls_key = "k.pem"
+        desk = true
+        [auth]
+        join_secret = "0123456789abcdef0123456789abcdef"
+        {TOKEN}
+        [limits]
+        calls = 10
+        legs_per_call = 2
+        [timeouts]
+        join = "90s"
+        dtls = "1m"
+        [log]
+        level = "info,causeway_control=debug"
+        format = "json"
+        "#
+    );
+    let config = from_file(&text).unwrap().config;
+    assert_eq!(config.node.workers, [1, 2]);
+    assert_eq!(config.node.backend, Backend::Uring);
+    assert_eq!(config.interface[0].announce, Announce::Address([203, 0, 113, 5].into()));
+    assert_eq!(config.interface[1].announce, Announce::Provider(Provider::Aws));
+    assert_eq!(config.timeouts.dtls, Duration::from_secs(60));
+    assert_eq!(config.auth.token[0].name, "t");
+    assert!(config.desk());
+}
+
+/// Each: what is written, and what the fault must say.
+const WRONG: &[(&str, &[&str])] = &[
+    ("[node\n", &["c.toml:1:"]),
+    ("\n[node]\nnmae = 1", &["c.toml:3: node.nmae: unknown field `nmae`", "`workers`"]),
+    ("[edge]\nlisten = \"x\"", &["c.toml:1: edge: no such section", "interface"]),
+    ("[[ng]]\nudp = 1", &["ng: no such section"]),
+    ("node = 5", &["c.toml:1: node:"]),
+    ("[node]\nname = \"a b\"", &["c.toml:2: node.name: \"a b\": allowed"]),
+    ("[node]\nworkers = []", &["node.workers: []: at least one"]),
+    ("[node]\nworkers = [1, 1]", &["twice"]),
+    ("[node]\nworkers = [9]", &["core 9 is not there", "[0, 1, 2, 3]"]),
+    ("[node]\nworkers = \"4-1\"", &["such as [1, 2]"]),
+    ("[node]\nbackend = \"xdp\"", &["\"xdp\"", "`uring`", "`mmsg`"]),
+    ("[[interface]]\nbind = \"eth0\"", &["c.toml:2: interface[0].bind: \"eth0\""]),
+    ("[[interface]]\nbind = \"0.0.0.0\"", &["interface[0].bind", "one address"]),
+    ("[[interface]]\nannounce = \"me\"", &["interface[0].announce: \"me\": allowed are an IP"]),
+    ("[[interface]]\nannounce = \"2001:db8::1\"", &["the family of 127.0.0.1"]),
+    ("[[interface]]\nports = \"9-10\"", &["interface[0].ports", "LOW-HIGH"]),
+    ("[[interface]]\nports = \"40000-41000\"", &["interface[0].mux_port: 40500-40502", "overlaps"]),
+    ("[[interface]]\nmux_port = 65534", &["c.toml:2: interface[0].mux_port: 65534", "65533"]),
+    ("[[interface]]\nmux_port = 70000", &["interface[0].mux_port: 70000"]),
+    ("[[interface]]\n[[interface]]\nbind = \"127.0.0.2\"", &["interface[1].name: \"main\""]),
+    ("[[interface]]\n[[interface]]\nname = \"b\"", &["interface[1].bind", "shares ports"]),
+    ("[interface]\nbind = \"127.0.0.1\"", &["c.toml:1: interface:"]),
+    ("[http]\nlisten = \"0.0.0.0:80\"", &["http.listen: 0.0.0.0:80", "[[auth.token]]"]),
+    ("[http]\nlisten = \"127.0.0.1\"", &["http.listen: \"127.0.0.1\"", "socket address"]),
+    ("[http]\nworkers = 3", &["http.workers: 3: allowed are 1 to 2"]),
+    ("[public]\nlisten = \"127.0.0.1:8080\"", &["is http.listen too"]),
+    ("[public]\nlisten = \"0.0.0.0:1\"\ndesk = true", &["c.toml:3: public.desk", "scope call"]),
+    ("[public]\ntls_cert = \"c\"", &["public.tls_key", "come together"]),
+    ("[auth]\njoin_secret = \"short\"", &["auth.join_secret: too short"]),
+    ("[[auth.token]]\nname = \"x\"", &["c.toml:1: auth.token[0]: missing field `hash`"]),
+    ("[limits]\nframes_per_worker = 1000", &["powers of two, such as 1024"]),
+    ("[limits]\ncalls = -1", &["limits.calls: -1"]),
+    ("[limits]\nlegs_per_call = 1", &["limits.legs_per_call: 1: allowed are 2 to 64"]),
+    ("[timeouts]\njoin = \"soon\"", &["c.toml:2: timeouts.join: \"soon\""]),
+    ("[timeouts]\ndtls = \"1h\"", &["timeouts.dtls: 3600s: allowed are \"1s\" to \"240s\""]),
+    ("[log]\nlevel = \"a=b=c\"", &["log.level"]),
+    ("[log]\nformat = \"xml\"", &["`text`", "`json`"]),
+    ("[limits]\nconnections = 15000", &["30000 for HTTP", "may open 20000", "LimitNOFILE"]),
+];
+
+#[test]
+fn every_mistake_is_one_fault_that_names_the_line_the_key_the_value_and_what_is_allowed() {
+    let mut missed = Vec::new();
+    for (text, parts) in WRONG {
+        let faults = from_file(text).expect_err(text);
+        let right = faults.len() == 1 && parts.iter().all(|part| faults[0].contains(part));
+        if !right {
+            missed.push((text, parts, faults));
+        }
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let text = "[node]\nname = 5\nx = 1\n[http]\nlisten = \"no\"\n[limits]\ncalls = 0\n[turn]\n";
+    let faults = from_file(text).unwrap_err();
+    assert_eq!(faults.len(), 5, "{faults:#?}");
+}
+
+#[test]
+fn the_environment_overrides_the_file_and_flags_override_both() {
+    let sources = Sources {
+        file: Some((
+            "c.toml".into(),
+            "[node]\nname = \"f\"\n[limits]\ncalls = 1\n[log]\nlevel = \"warn\"".into(),
+        )),
+        environment: vec![
+            ("CAUSEWAY_LIMITS_CALLS".into(), "2".into()),
+            ("CAUSEWAY_NODE_NAME".into(), "123".into()),
+            ("CAUSEWAY_INTERFACE_MUX_PORT".into(), "50000".into()),
+            ("CAUSEWAY_TIMEOUTS_PORT_REST".into(), "20s".into()),
+            ("CAUSEWAY_NODE_WORKERS".into(), "1,3".into()),
+            ("PATH".into(), "/bin".into()),
+        ],
+        flags: vec![("--mux-port", ["interface", "mux_port"], "50001".into())],
+    };
+    let config = load(&sources, &host()).unwrap().config;
+    assert_eq!((config.limits.calls, config.node.name.as_str()), (2, "123"));
+    assert_eq!((config.interface[0].mux_port, config.log.level.as_str()), (50_001, "warn"));
+    assert_eq!(config.timeouts.port_rest, Duration::from_secs(20));
+    assert_eq!(config.node.workers, [1, 3]);
+}
+
+#[test]
+fn a_variable_with_an_unknown_key_is_a_fault_and_one_of_another_section_a_warning() {
+    let faults = from_environment(&[("CAUSEWAY_NODE_NMAE", "x")]).unwrap_err();
+    assert!(faults[0].starts_with("CAUSEWAY_NODE_NMAE: node.nmae: unknown field"), "{faults:?}");
+    let warnings = from_environment(&[("CAUSEWAY_NODES_NAME", "x")]).unwrap().warnings;
+    assert!(warnings[0].contains("CAUSEWAY_NODES_NAME"));
+}
+
+#[test]
+fn secrets_are_in_no_fault_and_in_no_print() {
+    let faults =
+        from_environment(&[("CAUSEWAY_AUTH_JOIN_SECRET", "[\"hunter2hunter2\"")]).unwrap_err();
+    assert!(!faults.concat().contains("hunter2"), "{faults:?}");
+    let secret = "0123456789abcdef0123456789abcdef";
+    let config = from_environment(&[("CAUSEWAY_AUTH_JOIN_SECRET", secret)]).unwrap().config;
+    assert!(!format!("{config:?}").contains(secret));
+    assert!(!toml::to_string(&config).unwrap().contains(secret));
+    assert_eq!(config.auth.join_secret.unwrap().reveal(), secret);
+}
+
+#[test]
+fn a_private_address_that_is_announced_to_the_world_is_a_warning() {
+    let text =
+        format!("{TOKEN}[[interface]]\nbind = \"10.0.0.5\"\n[public]\nlisten = \"0.0.0.0:443\"");
+    let warnings = from_file(&text).unwrap().warnings;
+    assert!(
+        warnings.iter().any(|w| w.contains("10.0.0.5") && w.contains("announce")),
+        "{warnings:?}"
+    );
+    let text = text.replace("[public]", "announce = \"auto\"\n[public]");
+    let warnings = from_file(&text).unwrap().warnings;
+    assert!(!warnings.iter().any(|w| w.contains("announce")), "{warnings:?}");
+}
+
+#[test]
+fn this_host_has_a_core_and_descriptors() {
+    let host = Host::read();
+    assert!(!host.cores.is_empty() && host.descriptors > 0);
+}
+
+#[test]
+fn what_takes_effect_reads_back_as_itself() {
+    let text =
+        "[[interface]]\nannounce = \"gcp\"\nports = \"30000-30001\"\n[timeouts]\njoin = \"90s\"";
+    let config = from_file(text).unwrap().config;
+    let printed = toml::to_string(&config).unwrap();
+    let again = from_file(&printed).unwrap().config;
+    assert_eq!(toml::to_string(&again).unwrap(), printed);
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_configuration_or_faults(text in "(\\[{1,2}(node|interface|auth|auth.token|x)\\]{1,2}|(name|workers|bind|ports|token|hash) = (1|\"[a-z0-9-]{0,9}\"|\\[[0-9, ]{0,5}\\]|\\{ name = 1 \\})|\n){0,12}") {
+        if let Err(faults) = from_file(&text) {
+            prop_assert!(!faults.is_empty());
+        }
+    }
+
+    #[test]
+    fn any_variable_is_taken_or_a_fault(key in "(NODE_NAME|NODE_WORKERS|INTERFACE_PORTS|INTERFACE_BIND|HTTP_LISTEN|LIMITS_CALLS|TIMEOUTS_JOIN|AUTH_TOKEN|INTERFACE)", value in "[ -~\n]{0,24}") {
+        let _ = from_environment(&[(&format!("CAUSEWAY_{key}"), &value)]);
+    }
+
+    #[test]
+    fn ports_read_back_as_they_print(low in 1024..65_535u16, more in 1..1000u16) {
+        let ports = Ports { low, high: low.saturating_add(more) };
+        prop_assert_eq!(ports.to_string().parse::<Ports>().unwrap(), ports);
+    }
+}

@@ -1,0 +1,281 @@
+//! Checks the keys against each other, against the engine's limits and against the host.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use causeway_engine::config::{FRAMES_FLOOR, LEGS_PER_WORKER_CEILING, WORKERS_MAX};
+use tracing_subscriber::EnvFilter;
+
+use super::load::Draft;
+use super::{Announce, Config, HTTP_WORKERS_MAX, Host, INTERFACES_MAX, Interface, Ports};
+use crate::auth::{API_TOKENS_MAX, JOIN_SECRET_MIN};
+
+/// Descriptors that are none of sockets and connections: rings, timers, log, files.
+const SPARE_DESCRIPTORS: u64 = 64;
+/// Descriptors of each worker beside its media sockets.
+const DESCRIPTORS_PER_WORKER: u64 = 8;
+/// Dedicated sockets that a leg takes at most without bundling and multiplexing: RTP and RTCP of
+/// audio and video.
+const SOCKETS_PER_LEG: u64 = 4;
+/// Frames in one pool, most: 2 GiB.
+const FRAMES_CEILING: usize = 1 << 20;
+
+/// Adds a fault or a warning to `draft` for everything that does not fit.
+pub(super) fn verify(config: &Config, host: &Host, draft: &mut Draft) {
+    node(config, host, draft);
+    interfaces(config, draft);
+    listeners(config, draft);
+    auth(config, draft);
+    limits(config, draft);
+    timeouts(config, draft);
+    descriptors(config, host, draft);
+    if EnvFilter::builder().parse(&config.log.level).is_err() {
+        let words = "allowed are off, error, warn, info, debug, trace, or directives of them";
+        draft.fault("log.level", &[], format!("\"{}\": {words}", config.log.level));
+    }
+}
+
+fn node(config: &Config, host: &Host, draft: &mut Draft) {
+    let name = &config.node.name;
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    if name.is_empty() || name.len() > 63 || !name.chars().all(legal) {
+        let words = "allowed are 1 to 63 letters, digits, `-`, `.` and `_`";
+        draft.fault("node.name", &[], format!("\"{name}\": {words}"));
+    }
+    let workers = &config.node.workers;
+    if workers.len() > WORKERS_MAX {
+        let words = format!("{} workers: at most {WORKERS_MAX} are allowed", workers.len());
+        draft.fault("node.workers", &[], words);
+    }
+    if workers.iter().collect::<BTreeSet<_>>().len() < workers.len() {
+        draft.fault("node.workers", &[], format!("{workers:?}: a core is named twice"));
+    }
+    if let Some(core) = workers.iter().find(|core| !host.cores.contains(core)) {
+        let words = format!("core {core} is not there; this process may use {:?}", host.cores);
+        draft.fault("node.workers", &[], words);
+    }
+}
+
+fn interfaces(config: &Config, draft: &mut Draft) {
+    if config.interface.len() > INTERFACES_MAX {
+        let words = format!("{}: at most {INTERFACES_MAX}", config.interface.len());
+        draft.fault("interface", &[], words);
+    }
+    for (index, one) in config.interface.iter().enumerate() {
+        interface(config, index, one, draft);
+        for (earlier, other) in config.interface[..index].iter().enumerate() {
+            pair(config, (earlier, other), (index, one), draft);
+        }
+    }
+}
+
+fn interface(config: &Config, index: usize, one: &Interface, draft: &mut Draft) {
+    let key = |name: &str| format!("interface[{index}].{name}");
+    let [name, bind, announce, ports, mux] =
+        ["name", "bind", "announce", "ports", "mux_port"].map(key);
+    if one.name.is_empty() || one.name.len() > 63 {
+        draft.fault(&name, &[], format!("\"{}\": allowed are 1 to 63 characters", one.name));
+    }
+    if one.bind.is_unspecified() || one.bind.is_multicast() {
+        let words = "allowed is one address of this host, since descriptions name it";
+        draft.fault(&bind, &[], format!("\"{}\": {words}", one.bind));
+    }
+    if let Announce::Address(public) = one.announce
+        && (public.is_ipv4() != one.bind.is_ipv4() || public.is_unspecified())
+    {
+        let words = format!("\"{public}\": allowed is an address of the family of {}", one.bind);
+        draft.fault(&announce, &[&bind], words);
+    }
+    match mux_ports(config, one) {
+        None => {
+            let last = 65_536 - config.node.workers.len();
+            let words = format!("{}: allowed are 1024 to {last}, one per worker", one.mux_port);
+            draft.fault(&mux, &["node.workers"], words);
+        }
+        Some(shared) if one.ports.is_some_and(|ports| ports.overlaps(shared)) => {
+            let words = format!("{shared}, one per worker, overlaps ports; keep them apart");
+            draft.fault(&mux, &[&ports, "node.workers"], words);
+        }
+        Some(_) => {}
+    }
+    let public = !config.public.listen.ip().is_loopback();
+    if public && one.announce == Announce::Bind && is_private(one.bind) {
+        draft.warnings.push(format!(
+            "{bind} is {}, which the world cannot reach; behind a 1-to-1 NAT set announce",
+            one.bind
+        ));
+    }
+}
+
+/// Two interfaces may share an address, but no name and no port.
+fn pair(
+    config: &Config,
+    (earlier, other): (usize, &Interface),
+    (index, one): (usize, &Interface),
+    draft: &mut Draft,
+) {
+    if one.name == other.name {
+        let words = format!("\"{}\" is interface[{earlier}]'s name too", one.name);
+        draft.fault(&format!("interface[{index}].name"), &[], words);
+    }
+    let ranges = |side: &Interface| [mux_ports(config, side), side.ports];
+    let clash = ranges(one).iter().flatten().any(|mine| {
+        ranges(other)
+            .iter()
+            .flatten()
+            .any(|theirs| one.bind == other.bind && mine.overlaps(*theirs))
+    });
+    if clash {
+        let words = format!("{} shares ports with interface[{earlier}]", one.bind);
+        let own = format!("interface[{index}].bind");
+        draft.fault(&own, &[&format!("interface[{earlier}].bind")], words);
+    }
+}
+
+fn listeners(config: &Config, draft: &mut Draft) {
+    let (http, public) = (config.http.listen, config.public.listen);
+    if http == public && http.port() != 0 {
+        draft.fault("public.listen", &["http.listen"], format!("{public} is http.listen too"));
+    }
+    for (key, workers) in [("http", config.http.workers), ("public", config.public.workers)] {
+        within(draft, &format!("{key}.workers"), workers, 1, HTTP_WORKERS_MAX);
+    }
+    let open = config.auth.token.is_empty();
+    if open && !http.ip().is_loopback() {
+        let words = "without an [[auth.token]] only a loopback address is allowed, since everybody \
+                     who reaches it may do everything; `causeway token` makes one";
+        draft.fault("http.listen", &["auth.token"], format!("{http}: {words}"));
+    }
+    if open && config.public.desk == Some(true) && !public.ip().is_loopback() {
+        let words = "true: on a public address agents need an [[auth.token]] with the scope call";
+        draft.fault("public.desk", &["auth.token", "public.listen"], words);
+    }
+    if !http.ip().is_loopback() {
+        draft.warnings.push(format!(
+            "http.listen is {http}: API tokens cross the network in the clear; keep it private"
+        ));
+    }
+    let (cert, key) = (&config.public.tls_cert, &config.public.tls_key);
+    if cert.is_some() != key.is_some() {
+        let words = "public.tls_cert and public.tls_key come together";
+        let missing = if cert.is_some() { "public.tls_key" } else { "public.tls_cert" };
+        draft.fault(missing, &["public.tls_cert", "public.tls_key"], words);
+    }
+    if cert.is_none() && !public.ip().is_loopback() {
+        draft.warnings.push(format!(
+            "public.listen is {public} with a self-signed certificate, which browsers warn about; \
+             set public.tls_cert and public.tls_key"
+        ));
+    }
+}
+
+fn auth(config: &Config, draft: &mut Draft) {
+    let tokens = &config.auth.token;
+    if tokens.len() > API_TOKENS_MAX {
+        draft.fault("auth.token", &[], format!("{}: at most {API_TOKENS_MAX}", tokens.len()));
+    }
+    for (index, token) in tokens.iter().enumerate() {
+        if token.name.is_empty() || tokens[..index].iter().any(|other| other.name == token.name) {
+            let words = format!("name \"{}\": each token needs one of its own", token.name);
+            draft.fault("auth.token", &[], words);
+        }
+        if token.scopes.is_empty() {
+            let words =
+                format!("token \"{}\" has no scope; there are read, call, admin", token.name);
+            draft.fault("auth.token", &[], words);
+        }
+    }
+    let secret = config.auth.join_secret.as_ref();
+    if secret.is_some_and(|secret| secret.reveal().len() < JOIN_SECRET_MIN) {
+        let words = format!("too short: at least {JOIN_SECRET_MIN} characters, random ones");
+        draft.fault("auth.join_secret", &[], words);
+    }
+}
+
+fn limits(config: &Config, draft: &mut Draft) {
+    let limits = &config.limits;
+    within(draft, "limits.calls", limits.calls, 1, 1_000_000);
+    within(draft, "limits.legs_per_call", limits.legs_per_call, 2, 64);
+    within(draft, "limits.legs_per_worker", limits.legs_per_worker, 1, LEGS_PER_WORKER_CEILING);
+    let frames = limits.frames_per_worker;
+    within(draft, "limits.frames_per_worker", frames, FRAMES_FLOOR, FRAMES_CEILING);
+    if !frames.is_power_of_two() {
+        let near = frames.next_power_of_two();
+        let words = format!("{frames}: allowed are powers of two, such as {near}");
+        draft.fault("limits.frames_per_worker", &[], words);
+    }
+    within(draft, "limits.sse_subscribers", limits.sse_subscribers, 1, 100_000);
+    within(draft, "limits.connections", limits.connections, 8, 100_000);
+    within(draft, "limits.join_rate", limits.join_rate as usize, 1, 10_000);
+    within(draft, "limits.join_burst", limits.join_burst as usize, 1, 100_000);
+    let room = limits.legs_per_worker * config.node.workers.len();
+    if room < limits.calls.saturating_mul(2) {
+        draft.warnings.push(format!(
+            "limits.calls is {}, but the workers hold {room} legs, two for each call",
+            limits.calls
+        ));
+    }
+}
+
+fn timeouts(config: &Config, draft: &mut Draft) {
+    let timeouts = &config.timeouts;
+    let table = [
+        ("timeouts.join", timeouts.join, 1, 3600),
+        ("timeouts.dtls", timeouts.dtls, 1, 240),
+        ("timeouts.consent", timeouts.consent, 5, 300),
+        ("timeouts.port_rest", timeouts.port_rest, 0, 600),
+        ("timeouts.request", timeouts.request, 1, 120),
+        ("timeouts.drain", timeouts.drain, 0, 3600),
+    ];
+    for (key, value, low, high) in table {
+        if value < Duration::from_secs(low) || value > Duration::from_secs(high) {
+            let words = format!("{value:?}: allowed are \"{low}s\" to \"{high}s\"");
+            draft.fault(key, &[], words);
+        }
+    }
+}
+
+/// Every socket that the limits allow must find a descriptor, so that the node refuses by its
+/// limits and never by an error of the kernel in the middle of a call.
+fn descriptors(config: &Config, host: &Host, draft: &mut Draft) {
+    let workers = config.node.workers.len() as u64;
+    let legs = (config.limits.calls as u64)
+        .saturating_mul(config.limits.legs_per_call as u64)
+        .min(workers * config.limits.legs_per_worker as u64);
+    let ports: u64 = config.interface.iter().filter_map(|one| one.ports).map(Ports::count).sum();
+    let media = ports.min(legs * SOCKETS_PER_LEG) + workers * config.interface.len() as u64;
+    let http = 2 * config.limits.connections as u64;
+    let needed = media + http + workers * DESCRIPTORS_PER_WORKER + SPARE_DESCRIPTORS;
+    if needed > host.descriptors {
+        draft.fault(
+            if ports > 0 { "interface[0].ports" } else { "limits.connections" },
+            &["limits.calls", "limits.legs_per_call", "node.workers"],
+            format!(
+                "up to {needed} descriptors are needed ({media} for media, {http} for HTTP), the \
+                 process may open {}; raise LimitNOFILE or ulimit -n, or lower limits or ports",
+                host.descriptors
+            ),
+        );
+    }
+}
+
+fn within(draft: &mut Draft, key: &str, value: usize, low: usize, high: usize) {
+    if value < low || value > high {
+        draft.fault(key, &[], format!("{value}: allowed are {low} to {high}"));
+    }
+}
+
+/// The ports that the workers share on `interface`; `None` if they do not exist.
+fn mux_ports(config: &Config, interface: &Interface) -> Option<Ports> {
+    let more = u16::try_from(config.node.workers.len().saturating_sub(1)).ok()?;
+    let (low, high) = (interface.mux_port, interface.mux_port.checked_add(more)?);
+    (low >= 1024).then_some(Ports { low, high })
+}
+
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}

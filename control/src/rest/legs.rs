@@ -1,0 +1,169 @@
+//! `/v1/calls/{call}/legs`: adding legs and negotiating with them.
+
+use actix_web::http::header::LOCATION;
+use actix_web::web::{Data, Json, Path};
+use actix_web::{HttpResponse, delete, get, post};
+
+use super::State;
+use super::access::{Drive, Join, May, SeeLeg};
+use super::body::Body;
+use super::pace::Paced;
+use crate::api::{AddLeg, Description, LegAdded, LegView, Problem, Trickle};
+use crate::auth::ROLE_MAX;
+
+/// Candidates of one request, most.
+const CANDIDATES_MAX: usize = 32;
+/// Bytes of one candidate, most.
+const CANDIDATE_MAX: usize = 1024;
+
+/// Add a leg: with an offer the node answers, without one it offers.
+#[utoipa::path(
+    tag = "legs",
+    request_body = AddLeg,
+    responses((status = 201, description = "The leg; `Location` is its address", body = LegAdded)),
+    security((), ("api" = ["call"]), ("join" = []))
+)]
+#[post("/v1/calls/{call}/legs")]
+pub(super) async fn add(
+    _: Paced,
+    may: May<Join>,
+    state: Data<State>,
+    call: Path<String>,
+    Body(mut asked): Body<AddLeg>,
+) -> Result<HttpResponse, Problem> {
+    let pass = may.who.pass();
+    if let Some(pass) = pass {
+        asked.role = Some(pass.role.clone());
+    }
+    sound(&asked)?;
+    let added = state.ask(state.calls.add_leg(call.to_string(), asked)).await?;
+    if let Some(pass) = pass
+        && let Err(full) = state.owners.note(&added.leg.id, pass)
+    {
+        // Nobody could drive it.
+        state.ask(state.calls.remove_leg(call.into_inner(), added.leg.id)).await?;
+        return Err(full);
+    }
+    let location = format!("/v1/calls/{call}/legs/{}", added.leg.id);
+    Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(added))
+}
+
+/// Show a leg.
+#[utoipa::path(
+    tag = "legs",
+    responses((status = 200, description = "The leg", body = LegView)),
+    security((), ("api" = ["read"]), ("join" = []))
+)]
+#[get("/v1/calls/{call}/legs/{leg}")]
+pub(super) async fn show(
+    _: May<SeeLeg>,
+    state: Data<State>,
+    path: Path<(String, String)>,
+) -> Result<Json<LegView>, Problem> {
+    let (call, leg) = path.into_inner();
+    state.ask(state.calls.show_leg(call, leg)).await.map(Json)
+}
+
+/// End a leg.
+#[utoipa::path(
+    tag = "legs",
+    responses((status = 204, description = "It is over")),
+    security((), ("api" = ["call"]), ("join" = []))
+)]
+#[delete("/v1/calls/{call}/legs/{leg}")]
+pub(super) async fn remove(
+    _: May<Drive>,
+    state: Data<State>,
+    path: Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (call, leg) = path.into_inner();
+    state.ask(state.calls.remove_leg(call, leg.clone())).await?;
+    state.owners.forget(&leg);
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Answer the node's offer.
+#[utoipa::path(
+    tag = "legs",
+    request_body = Description,
+    responses((status = 200, description = "The leg", body = LegView)),
+    security((), ("api" = ["call"]), ("join" = []))
+)]
+#[post("/v1/calls/{call}/legs/{leg}/answer")]
+pub(super) async fn answer(
+    _: May<Drive>,
+    state: Data<State>,
+    path: Path<(String, String)>,
+    Body(description): Body<Description>,
+) -> Result<Json<LegView>, Problem> {
+    let (call, leg) = path.into_inner();
+    state.ask(state.calls.answer(call, leg, description)).await.map(Json)
+}
+
+/// Offer again: hold, other media, an ICE restart. The node answers.
+#[utoipa::path(
+    tag = "legs",
+    request_body = Description,
+    responses((status = 200, description = "The node's answer", body = Description)),
+    security((), ("api" = ["call"]), ("join" = []))
+)]
+#[post("/v1/calls/{call}/legs/{leg}/offer")]
+pub(super) async fn offer(
+    _: May<Drive>,
+    state: Data<State>,
+    path: Path<(String, String)>,
+    Body(description): Body<Description>,
+) -> Result<Json<Description>, Problem> {
+    let (call, leg) = path.into_inner();
+    state.ask(state.calls.offer(call, leg, description)).await.map(Json)
+}
+
+/// Add candidates that were found after the description (RFC 8838).
+#[utoipa::path(
+    tag = "legs",
+    request_body = Trickle,
+    responses((status = 204, description = "They are taken")),
+    security((), ("api" = ["call"]), ("join" = []))
+)]
+#[post("/v1/calls/{call}/legs/{leg}/candidates")]
+pub(super) async fn trickle(
+    _: May<Drive>,
+    state: Data<State>,
+    path: Path<(String, String)>,
+    Body(more): Body<Trickle>,
+) -> Result<HttpResponse, Problem> {
+    if more.candidates.len() > CANDIDATES_MAX {
+        let words = format!("more than {CANDIDATES_MAX} candidates at once");
+        return Err(Problem::malformed(words).at("candidates"));
+    }
+    if let Some(long) = more.candidates.iter().position(|line| line.len() > CANDIDATE_MAX) {
+        let words = format!("a candidate is longer than {CANDIDATE_MAX} bytes");
+        return Err(Problem::malformed(words).at(format!("candidates[{long}]")));
+    }
+    let (call, leg) = path.into_inner();
+    state.ask(state.calls.trickle(call, leg, more)).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+fn sound(asked: &AddLeg) -> Result<(), Problem> {
+    if let Some(role) = &asked.role {
+        sound_role(role)?;
+    }
+    if asked.offer.is_some() && asked.media.is_some() {
+        let words = "with an offer it is the offer that says what media there is";
+        return Err(Problem::malformed(words).at("media"));
+    }
+    if asked.media.as_ref().is_some_and(|media| media.is_empty() || media.len() > 2) {
+        return Err(Problem::malformed("one or two kinds of media can be offered").at("media"));
+    }
+    Ok(())
+}
+
+/// Asks that a role is a short word.
+pub(super) fn sound_role(role: &str) -> Result<(), Problem> {
+    if role.is_empty() || role.chars().count() > ROLE_MAX {
+        let words = format!("a role has 1 to {ROLE_MAX} characters");
+        return Err(Problem::malformed(words).at("role"));
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! Calls in memory: enough behaviour to see what the doors make of it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use futures_util::FutureExt;
+use tokio::sync::broadcast;
+
+use crate::api::*;
+use crate::calls::{Answer, Calls};
+
+/// Events that a reader can be behind.
+pub(in crate::rest) const BACKLOG: usize = 16;
+
+pub(in crate::rest) struct Double {
+    calls: Mutex<BTreeMap<String, CallView>>,
+    events: broadcast::Sender<Arc<LifeEvent>>,
+    count: AtomicU64,
+    /// Never answers.
+    pub(in crate::rest) stuck: AtomicBool,
+    /// Takes no more calls.
+    pub(in crate::rest) full: AtomicBool,
+}
+
+impl Double {
+    pub(in crate::rest) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            calls: Mutex::default(),
+            events: broadcast::Sender::new(BACKLOG),
+            count: AtomicU64::new(0),
+            stuck: AtomicBool::new(false),
+            full: AtomicBool::new(false),
+        })
+    }
+
+    pub(in crate::rest) fn tell(&self, what: What) {
+        let sequence = self.next();
+        let _ = self.events.send(Arc::new(LifeEvent { sequence, at_ms: 1, what }));
+    }
+
+    pub(in crate::rest) fn end(&self, call: &str) {
+        self.tell(What::CallEnded { call: call.into(), reason: EndReason::Left });
+    }
+
+    pub(in crate::rest) fn followers(&self) -> usize {
+        self.events.receiver_count()
+    }
+
+    fn next(&self) -> u64 {
+        self.count.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn reply<T: Send + 'static>(&self, result: Result<T, Problem>) -> Answer<T> {
+        if self.stuck.load(Ordering::Relaxed) {
+            return std::future::pending().boxed();
+        }
+        std::future::ready(result).boxed()
+    }
+
+    fn call<T>(&self, id: &str, then: impl FnOnce(&mut CallView) -> T) -> Result<T, Problem> {
+        let mut calls = self.calls.lock().unwrap();
+        let gone = || Problem::not_found(format!("no call {id}"));
+        calls.get_mut(id).map(then).ok_or_else(gone)
+    }
+
+    fn leg<T>(
+        &self,
+        call: &str,
+        id: &str,
+        then: impl FnOnce(&mut LegView) -> T,
+    ) -> Result<T, Problem> {
+        self.call(call, |call| {
+            let gone = || Problem::not_found(format!("no leg {id}"));
+            call.legs.iter_mut().find(|leg| leg.id == id).map(then).ok_or_else(gone)
+        })?
+    }
+}
+
+impl Calls for Double {
+    fn create(&self, asked: CreateCall) -> Answer<CallView> {
+        if self.full.load(Ordering::Relaxed) {
+            return self.reply(Err(Problem::unavailable("full")));
+        }
+        let call = CallView {
+            id: format!("call{}", self.next()),
+            name: asked.name,
+            labels: asked.labels,
+            state: CallState::Waiting,
+            created: 1,
+            legs: Vec::new(),
+        };
+        self.calls.lock().unwrap().insert(call.id.clone(), call.clone());
+        self.tell(What::CallCreated { call: call.clone() });
+        self.reply(Ok(call))
+    }
+
+    fn list(&self) -> Answer<Vec<CallView>> {
+        self.reply(Ok(self.calls.lock().unwrap().values().cloned().collect()))
+    }
+
+    fn show(&self, call: String) -> Answer<CallView> {
+        self.reply(self.call(&call, |call| call.clone()))
+    }
+
+    fn delete(&self, call: String) -> Answer<()> {
+        let gone = self.call(&call, |_| ());
+        self.calls.lock().unwrap().remove(&call);
+        self.end(&call);
+        self.reply(gone)
+    }
+
+    fn add_leg(&self, call: String, asked: AddLeg) -> Answer<LegAdded> {
+        if asked.offer.as_deref() == Some("bad") {
+            let problem = Problem::unprocessable("no-common-codec", "nothing in common");
+            return self.reply(Err(problem.at("line 1")));
+        }
+        let number = self.next();
+        let leg = LegView {
+            id: format!("leg{number}"),
+            role: asked.role.unwrap_or_default(),
+            state: if asked.offer.is_some() { LegState::Connecting } else { LegState::Offered },
+            held: false,
+            ended: None,
+            security: None,
+            remote: Some(format!("192.0.2.1:{number}")),
+        };
+        let added = LegAdded {
+            leg: leg.clone(),
+            answer: asked.offer.as_ref().map(|_| "answer".into()),
+            offer: asked.offer.is_none().then(|| "offer".into()),
+        };
+        let joined = self.call(&call, |call| call.legs.push(leg.clone()));
+        if joined.is_ok() {
+            self.tell(What::LegJoined { call, leg });
+        }
+        self.reply(joined.map(|()| added))
+    }
+
+    fn answer(&self, call: String, leg: String, _: Description) -> Answer<LegView> {
+        let leg = self.leg(&call, &leg, |leg| {
+            if leg.state != LegState::Offered {
+                return Err(Problem::conflict("the leg waits for no answer"));
+            }
+            leg.state = LegState::Connecting;
+            Ok(leg.clone())
+        });
+        self.reply(leg.and_then(|leg| leg))
+    }
+
+    fn offer(&self, call: String, leg: String, offer: Description) -> Answer<Description> {
+        let sdp = format!("answer to {}", offer.sdp);
+        self.reply(self.leg(&call, &leg, |_| Description { sdp }))
+    }
+
+    fn trickle(&self, call: String, leg: String, _: Trickle) -> Answer<()> {
+        self.reply(self.leg(&call, &leg, |_| ()))
+    }
+
+    fn show_leg(&self, call: String, leg: String) -> Answer<LegView> {
+        self.reply(self.leg(&call, &leg, |leg| leg.clone()))
+    }
+
+    fn remove_leg(&self, call: String, leg: String) -> Answer<()> {
+        let gone = self.leg(&call, &leg, |leg| leg.clone());
+        let _ = self.call(&call, |call| call.legs.retain(|other| other.id != leg));
+        if let Ok(leg) = &gone {
+            self.tell(What::LegEnded { call, leg: leg.clone() });
+        }
+        self.reply(gone.map(|_| ()))
+    }
+
+    fn stats(&self, call: String) -> Answer<CallStats> {
+        let stats = |call: &mut CallView| CallStats {
+            call: call.id.clone(),
+            legs: Vec::new(),
+            latency_us: Latency::default(),
+        };
+        self.reply(self.call(&call, stats))
+    }
+
+    fn node(&self) -> Answer<NodeStats> {
+        self.reply(Ok(NodeStats {
+            name: "n".into(),
+            version: "0".into(),
+            uptime: 1,
+            calls: self.calls.lock().unwrap().len() as u64,
+            calls_created: 0,
+            legs: 0,
+            workers: Vec::new(),
+        }))
+    }
+
+    fn subscribe(&self, _: Option<String>) -> broadcast::Receiver<Arc<LifeEvent>> {
+        self.events.subscribe()
+    }
+
+    fn ready(&self) -> Answer<()> {
+        let full = self.full.load(Ordering::Relaxed);
+        self.reply(if full { Err(Problem::unavailable("full")) } else { Ok(()) })
+    }
+}
