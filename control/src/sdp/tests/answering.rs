@@ -334,7 +334,18 @@ fn an_ice_restart_shows() {
     let (_, first) = answered(CHROMIUM);
     let restart = CHROMIUM.replace("EsAw", "Qx7k").replace("P2uYro0U", "aaaaaaaa");
     let (_, second) = answer(&sdp(&restart), &local(), &[], Some(&first)).unwrap();
-    assert!(second.ice_restarted(&first));
+    assert!(second.ice_restarted(&first) && !second.dtls_restarted(&first));
+}
+
+/// RFC 8842 §4.
+#[test]
+fn another_certificate_or_role_asks_for_a_new_association() {
+    let (_, first) = answered(CHROMIUM);
+    for (from, to) in [("D2:FA", "D2:FB"), ("actpass", "passive")] {
+        let offer = CHROMIUM.replace(from, to);
+        let (_, second) = answer(&sdp(&offer), &local(), &[], Some(&first)).unwrap();
+        assert!(second.dtls_restarted(&first) && !second.ice_restarted(&first), "{to}");
+    }
 }
 
 #[test]
