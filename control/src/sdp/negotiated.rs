@@ -127,7 +127,7 @@ impl Negotiated {
     }
 
     /// Whether a new DTLS association is needed since `previous`: the certificate or the roles are
-    /// others (RFC 8842 §4). An ICE restart alone needs none.
+    /// others (RFC 8842 §3.1). An ICE restart alone needs none.
     pub fn dtls_restarted(&self, previous: &Self) -> bool {
         self.transport.fingerprints != previous.transport.fingerprints
             || self.transport.role != previous.transport.role
