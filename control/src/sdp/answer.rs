@@ -215,7 +215,7 @@ pub(super) fn check_streams(sdp: &Sdp, media: &[NegotiatedMedia]) -> Result<(), 
     }
 }
 
-/// The header extensions that the node takes, turned to its view (RFC 8285 §6). Only ids that fit
+/// The header extensions that the node takes, turned to its view (RFC 8285 §7). Only ids that fit
 /// one-byte headers: mixed headers are not offered by the node.
 fn extensions_of(section: MediaSection<'_>, kind: Media) -> Vec<Extension> {
     let known: &[&'static str] = match kind {

@@ -1,7 +1,7 @@
 //! Session descriptions: what a far side offers or answers, read and bounded, and what the node
 //! answers or offers in its own name (RFC 8866, RFC 3264, RFC 8829).
 //!
-//! [`Sdp`] keeps every line as it came and reads typed values on demand; [`answer`] and
+//! [`Sdp`] keeps every line as it came and reads typed values on demand; [`answer()`] and
 //! [`Offered`] turn two descriptions into [`Negotiated`], which is all that the rest of the node
 //! looks at. Text of one leg never reaches another: every description is written from scratch.
 //!

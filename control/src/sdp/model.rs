@@ -117,7 +117,7 @@ impl Sdp {
         self.first_within(0, end, name)
     }
 
-    /// The MIDs of each BUNDLE group (RFC 8843 §7.2).
+    /// The MIDs of each BUNDLE group (RFC 8843 §5).
     pub fn bundles(&self) -> impl Iterator<Item = impl Iterator<Item = &str>> {
         self.attributes("group").filter_map(|group| {
             let mut words = group.value.split_ascii_whitespace();
@@ -249,7 +249,7 @@ impl<'a> MediaSection<'a> {
         }
     }
 
-    /// Whether it is rejected or stopped: port 0 without `a=bundle-only` (RFC 8843 §7.2.1).
+    /// Whether it is rejected or stopped: port 0 without `a=bundle-only` (RFC 8843 §6).
     pub fn is_rejected(self) -> bool {
         self.line().port == 0 && !self.has("bundle-only")
     }
@@ -394,7 +394,7 @@ impl<'a> MediaSection<'a> {
             .take(CANDIDATES_MAX)
     }
 
-    /// Whether no candidate will come after these (RFC 8840 §8.2).
+    /// Whether no candidate will come after these (RFC 8838 §14).
     pub fn end_of_candidates(self) -> bool {
         self.inherited("end-of-candidates").is_some()
     }

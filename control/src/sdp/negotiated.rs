@@ -126,6 +126,13 @@ impl Negotiated {
         self.transport.credentials != previous.transport.credentials
     }
 
+    /// Whether a new DTLS association is needed since `previous`: the certificate or the roles are
+    /// others (RFC 8842 §3.1). An ICE restart alone needs none.
+    pub fn dtls_restarted(&self, previous: &Self) -> bool {
+        self.transport.fingerprints != previous.transport.fingerprints
+            || self.transport.role != previous.transport.role
+    }
+
     /// Whether the far side takes no media at all: it has put the call on hold.
     pub fn held(&self) -> bool {
         !self.media.iter().any(|media| media.direction.sends())

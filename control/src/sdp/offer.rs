@@ -189,7 +189,7 @@ fn own_feedback(codec: Codec) -> Feedback {
     }
 }
 
-/// One id for one extension on all m-lines, as BUNDLE wants it (RFC 8843 §9.1.1).
+/// One id for one extension on all m-lines, as BUNDLE wants it (RFC 8843 §9.1).
 fn own_extensions(kind: Media) -> Vec<Extension> {
     let wanted: &[&'static str] = match kind {
         Media::Audio => &extension::AUDIO,

@@ -92,7 +92,7 @@ fn strong(section: MediaSection<'_>, all: &[Attribute<'_>]) -> Result<Vec<Finger
 fn candidates_of(sections: &[MediaSection<'_>]) -> Vec<super::Candidate> {
     let mut candidates = Vec::new();
     for candidate in sections.iter().flat_map(|section| section.candidates()) {
-        // With rtcp-mux there is only component 1 (RFC 8445 §13).
+        // With rtcp-mux there is only component 1 (RFC 5761 §5.1.3).
         let is_wanted = candidate.component == 1 && !candidates.contains(&candidate);
         if is_wanted && candidates.len() < CANDIDATES_MAX {
             candidates.push(candidate);

@@ -86,7 +86,7 @@ impl Trickled {
             return Err(blame(SdpErrorKind::BadCandidate));
         }
         let candidate = Candidate::parse(value).map_err(|_| blame(SdpErrorKind::BadCandidate))?;
-        // With rtcp-mux there is only component 1 (RFC 8445 §13).
+        // With rtcp-mux there is only component 1 (RFC 5761 §5.1.3).
         let is_new = |found: &Candidate| found.component == 1 && !self.candidates.contains(found);
         if let Some(candidate) = candidate.filter(is_new) {
             if self.candidates.len() == CANDIDATES_MAX {

@@ -36,6 +36,30 @@ fn answers_chromium_with_exactly_the_nodes_codecs_under_chromiums_numbers() {
 }
 
 #[test]
+fn answers_offers_as_captured_from_browsers() {
+    let m_lines = |offer| {
+        let (text, _) = answered(offer);
+        [0, 1, 2].map(|index| section(&text, index)[0].to_owned())
+    };
+    assert_eq!(
+        m_lines(CHROMIUM_156),
+        [
+            "m=audio 40500 UDP/TLS/RTP/SAVPF 111 0 8 110 126",
+            "m=video 40500 UDP/TLS/RTP/SAVPF 96 97 108 109 114 115",
+            "m=application 0 UDP/DTLS/SCTP webrtc-datachannel",
+        ]
+    );
+    assert_eq!(
+        m_lines(FIREFOX_153),
+        [
+            "m=audio 40500 UDP/TLS/RTP/SAVPF 109 0 8 101",
+            "m=video 40500 UDP/TLS/RTP/SAVPF 120 124",
+            "m=application 0 UDP/DTLS/SCTP webrtc-datachannel",
+        ]
+    );
+}
+
+#[test]
 fn answers_with_header_extensions_that_the_node_forwards_and_feedback_that_was_offered() {
     let (text, negotiated) = answered(CHROMIUM);
     let ids: Vec<_> = negotiated.media[1].extensions.iter().map(|e| e.id).collect();
@@ -109,7 +133,7 @@ fn speaks_in_its_own_name() {
 
 #[test]
 fn what_it_writes_it_can_read_itself() {
-    for offer in [CHROMIUM, CHROMIUM_DATACHANNEL, CHROMIUM_RECVONLY, FIREFOX] {
+    for offer in &FIXTURES[..6] {
         let (text, negotiated) = answered(offer);
         let read = sdp(&text);
         assert_eq!(read.to_string(), text);
@@ -320,7 +344,7 @@ fn a_later_offer_keeps_ssrcs_and_raises_the_version() {
     assert!(!second.ice_restarted(&first));
 }
 
-/// RFC 8842 §5.2: an offer that leaves the choice does not turn the association round.
+/// RFC 8842 §5.5: an offer that leaves the choice does not turn the association round.
 #[test]
 fn a_later_offer_keeps_the_dtls_role() {
     let (_, first) = answered(&CHROMIUM.replace("actpass", "passive"));
@@ -334,7 +358,18 @@ fn an_ice_restart_shows() {
     let (_, first) = answered(CHROMIUM);
     let restart = CHROMIUM.replace("EsAw", "Qx7k").replace("P2uYro0U", "aaaaaaaa");
     let (_, second) = answer(&sdp(&restart), &local(), &[], Some(&first)).unwrap();
-    assert!(second.ice_restarted(&first));
+    assert!(second.ice_restarted(&first) && !second.dtls_restarted(&first));
+}
+
+/// RFC 8842 §3.1.
+#[test]
+fn another_certificate_or_role_asks_for_a_new_association() {
+    let (_, first) = answered(CHROMIUM);
+    for (from, to) in [("D2:FA", "D2:FB"), ("actpass", "passive")] {
+        let offer = CHROMIUM.replace(from, to);
+        let (_, second) = answer(&sdp(&offer), &local(), &[], Some(&first)).unwrap();
+        assert!(second.dtls_restarted(&first) && !second.ice_restarted(&first), "{to}");
+    }
 }
 
 #[test]

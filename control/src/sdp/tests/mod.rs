@@ -13,8 +13,20 @@ const CHROMIUM: &str = include_str!("../fixtures/chromium.sdp");
 const CHROMIUM_DATACHANNEL: &str = include_str!("../fixtures/chromium_datachannel.sdp");
 const CHROMIUM_RECVONLY: &str = include_str!("../fixtures/chromium_recvonly.sdp");
 const FIREFOX: &str = include_str!("../fixtures/firefox.sdp");
+/// Captured from Chromium 156: audio, video and a data channel.
+const CHROMIUM_156: &str = include_str!("../fixtures/chromium_156.sdp");
+/// Captured from Firefox 153 without its H.264 plug-in: audio, video and a data channel.
+const FIREFOX_153: &str = include_str!("../fixtures/firefox_153.sdp");
 const SIP_PHONE: &str = include_str!("../fixtures/sip_phone.sdp");
-const FIXTURES: [&str; 5] = [CHROMIUM, CHROMIUM_DATACHANNEL, CHROMIUM_RECVONLY, FIREFOX, SIP_PHONE];
+const FIXTURES: [&str; 7] = [
+    CHROMIUM,
+    CHROMIUM_DATACHANNEL,
+    CHROMIUM_RECVONLY,
+    FIREFOX,
+    CHROMIUM_156,
+    FIREFOX_153,
+    SIP_PHONE,
+];
 
 const PASSWORD: &str = "nodesOwnPasswordOf32CharactersXX";
 

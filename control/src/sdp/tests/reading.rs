@@ -61,7 +61,7 @@ fn reads_candidates_and_passes_over_local_names() {
     );
 }
 
-/// RFC 8285 §6, RFC 8866 §6.7: directions are the writer's.
+/// RFC 8285 §7, RFC 8866 §6.7: directions are the writer's.
 #[test]
 fn reads_one_way_extensions_and_session_wide_values() {
     let sdp = sdp(FIREFOX);

@@ -13,7 +13,7 @@ fn takes_candidate_lines_with_and_without_their_prefix() {
     assert!(!trickled.end_of_candidates);
 }
 
-/// RFC 8838 §8.2; browsers say it with an empty line.
+/// RFC 8838 §14; browsers say it with an empty line.
 #[test]
 fn an_empty_line_or_the_attribute_ends_the_candidates() {
     for end in ["", "candidate:", "end-of-candidates", "a=end-of-candidates"] {
