@@ -1,2 +1,147 @@
-//! x
-fn main() {}
+//! The `causeway` binary: reads the configuration, starts the node, waits for the signal to stop.
+
+#![forbid(unsafe_code)]
+
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::process::ExitCode;
+
+use causeway_control::actors::node::{BoundInterface, Node, NodeConfig};
+use causeway_control::cli::{self, Command, Refusal};
+use causeway_control::config::{Announce, Config, Host, Interface, Loaded, LogFormat};
+use causeway_control::{address, cloud, rest};
+use causeway_engine::config::EngineConfig;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    match cli::command(std::env::args_os(), std::env::vars_os(), &Host::read()) {
+        Ok(Command::Print(text)) => print(&text),
+        Ok(Command::Run(loaded)) => match run(*loaded) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        },
+        Err(Refusal::Usage(error)) => error.exit(),
+        Err(faults) => fail(&faults),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match writeln!(io::stdout(), "{text}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    let _ = writeln!(io::stderr(), "causeway: {error}");
+    ExitCode::FAILURE
+}
+
+fn run(loaded: Loaded) -> Result<(), Box<dyn std::error::Error>> {
+    let Loaded { mut config, warnings } = loaded;
+    start_log(&config);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    for interface in &mut config.interface {
+        interface.announce = Announce::Address(announced(interface)?);
+    }
+    actix_rt::System::new().block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    let node = Node::start(&node_config(&config))?;
+    let probed = node.engine().probed();
+    tracing::info!(backend = probed.kind.label(), workers = config.node.workers.len(), "media");
+    if let Some(reason) = &probed.uring_refused {
+        tracing::warn!(reason, "io_uring is not used");
+    }
+    let servers = match rest::serve(&config, node.calls()) {
+        Ok(servers) => servers,
+        Err(error) => {
+            node.stop().await;
+            return Err(error.into());
+        }
+    };
+    say_where(&config, servers.http, servers.public);
+    wait_for_signal().await?;
+    tracing::info!("stopping");
+    servers.stop().await;
+    node.stop().await;
+    Ok(())
+}
+
+/// Tells a person at a terminal what to open.
+fn say_where(config: &Config, http: SocketAddr, public: SocketAddr) {
+    let address = match (public.ip().is_loopback(), config.interface.first()) {
+        (false, Some(Interface { announce: Announce::Address(announced), .. })) => *announced,
+        _ => public.ip(),
+    };
+    let page = format!("https://{}", SocketAddr::new(address, public.port()));
+    let _ = writeln!(
+        io::stdout(),
+        "causeway is running\n  customer  {page}/\n  agent     {page}/agent\n  API       http://{http}/v1/openapi.json"
+    );
+}
+
+async fn wait_for_signal() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+fn node_config(config: &Config) -> NodeConfig {
+    let bound = |interface: &Interface| BoundInterface {
+        name: interface.name.clone(),
+        bind: SocketAddr::new(interface.bind, interface.mux_port),
+        announce: match interface.announce {
+            Announce::Address(announced) => announced,
+            _ => interface.bind,
+        },
+    };
+    NodeConfig {
+        name: config.node.name.clone(),
+        engine: EngineConfig {
+            workers: config.node.workers.iter().copied().map(Some).collect(),
+            backend: config.node.backend.into(),
+            legs_per_worker: config.limits.legs_per_worker,
+            frames_per_worker: config.limits.frames_per_worker,
+        },
+        interfaces: config.interface.iter().map(bound).collect(),
+        calls: config.limits.calls,
+        legs_per_call: config.limits.legs_per_call,
+        join: config.timeouts.join,
+    }
+}
+
+/// The public side of an interface, asked of the cloud where the configuration says so.
+fn announced(interface: &Interface) -> Result<IpAddr, Box<dyn std::error::Error>> {
+    let asked = match interface.announce {
+        Announce::Address(address) => Some(address),
+        Announce::Bind => None,
+        Announce::Auto => Some(cloud::fetch::announced("auto")?.public),
+        Announce::Provider(provider) => {
+            Some(cloud::fetch::announced(&Announce::Provider(provider).to_string())?.public)
+        }
+    };
+    if let Some(advice) = address::advise_announce(interface.bind, asked) {
+        tracing::warn!(interface = interface.name, "{advice}");
+    }
+    Ok(asked.unwrap_or(interface.bind))
+}
+
+fn start_log(config: &Config) {
+    let configured = || EnvFilter::try_new(&config.log.level);
+    // The ICE library prints passwords at TRACE.
+    let quiet = ["is=info", "dimpl=info"].iter().filter_map(|directive| directive.parse().ok());
+    let filter = quiet
+        .fold(configured().unwrap_or_else(|_| EnvFilter::new("info")), EnvFilter::add_directive);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match config.log.format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
