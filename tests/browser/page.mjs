@@ -263,7 +263,10 @@ async function startListening() {
   globalThis.listening = { recorder, parts };
 }
 
-/** Run in the page: see `heardDigits`. A key is two tones that together are nearly all that is heard for a while (ITU-T Q.23). */
+/**
+ * Run in the page: see `heardDigits`. A key is two tones at once (ITU-T Q.23), of which browsers play no more than some 30 ms. Little else has
+ * energy where the higher tones are: each stretch that has is a key.
+ */
 async function hearDigits() {
   const [rows, columns] = [[697, 770, 852, 941], [1209, 1336, 1477, 1633]];
   const keys = ['123A', '456B', '789C', '*0#D'];
@@ -273,35 +276,33 @@ async function hearDigits() {
   await stopped;
   const sound = await new OfflineAudioContext(1, 48000, 48000).decodeAudioData(await new Blob(parts).arrayBuffer());
   const samples = sound.getChannelData(0);
-  const length = Math.round(sound.sampleRate * 0.04);
+  const length = Math.round(sound.sampleRate * 0.025);
+  const hop = Math.round(length / 5);
 
-  /** The part of a stretch's energy that a frequency has, by Goertzel's filter. */
-  const share = (start, hertz, energy) => {
+  /** A frequency's energy in a stretch, by Goertzel's filter. */
+  const part = (start, hertz) => {
     const turn = 2 * Math.cos((2 * Math.PI * hertz) / sound.sampleRate);
     let [one, two] = [0, 0];
     for (let index = start; index < start + length; index++) [one, two] = [samples[index] + turn * one - two, one];
-    return (2 * (one * one + two * two - turn * one * two)) / (length * energy);
+    return (2 * (one * one + two * two - turn * one * two)) / length;
   };
-  const strongest = (group, start, energy) => {
-    const shares = group.map((hertz) => share(start, hertz, energy));
-    const most = Math.max(...shares);
-    return { index: shares.indexOf(most), share: most };
-  };
-  const keyAt = (start) => {
+  const strongest = (energies) => energies.indexOf(Math.max(...energies));
+
+  let digits = '';
+  let key = null;
+  for (let start = 0; start + length <= samples.length; start += hop) {
     let energy = 0;
     for (let index = start; index < start + length; index++) energy += samples[index] ** 2;
-    if (energy / length < 1e-6) return '';
-    const [row, column] = [strongest(rows, start, energy), strongest(columns, start, energy)];
-    const both = row.share > 0.15 && column.share > 0.15 && row.share + column.share > 0.7;
-    return both ? keys[row.index][column.index] : '';
-  };
-
-  let [digits, last, times] = ['', '', 0];
-  for (let start = 0; start + length <= samples.length; start += length / 4) {
-    const key = keyAt(start);
-    times = key === last ? times + 1 : 1;
-    last = key;
-    if (key && times === 2) digits += key;
+    const high = columns.map((hertz) => part(start, hertz));
+    if (energy / length > 1e-6 && Math.max(...high) > 0.15 * energy) {
+      key ??= { low: [0, 0, 0, 0], high: [0, 0, 0, 0] };
+      rows.forEach((hertz, index) => (key.low[index] += part(start, hertz)));
+      high.forEach((found, index) => (key.high[index] += found));
+      key.end = start;
+    } else if (key && start - key.end > 10 * hop) {
+      digits += keys[strongest(key.low)][strongest(key.high)];
+      key = null;
+    }
   }
-  return digits;
+  return key ? digits + keys[strongest(key.low)][strongest(key.high)] : digits;
 }
