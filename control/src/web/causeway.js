@@ -1017,7 +1017,7 @@ function sleep(milliseconds) {
 function digest(report) {
   const all = [...report.values()];
   const codec = (id) => report.get(id)?.mimeType?.split('/')[1] ?? null;
-  const out = { at: Date.now(), rtt: null, path: null, sent: {}, received: {} };
+  const out = { at: Date.now(), rtt: null, available: null, path: null, sent: {}, received: {} };
   for (const stats of all) {
     if (stats.type === 'inbound-rtp') out.received[stats.kind] = inbound(stats, codec(stats.codecId));
     if (stats.type === 'outbound-rtp' && !stats.rid) out.sent[stats.kind] = outbound(stats, report.get(stats.remoteId), codec(stats.codecId));
@@ -1027,6 +1027,7 @@ function digest(report) {
   if (pair) {
     out.path = { local: endpoint(report.get(pair.localCandidateId)), remote: endpoint(report.get(pair.remoteCandidateId)), dtls: transport?.tlsVersion ?? null, srtp: transport?.srtpCipher ?? null };
     out.rtt = pair.currentRoundTripTime ?? null;
+    out.available = pair.availableOutgoingBitrate ?? null;
   }
   out.rtt ??= out.sent.audio?.rtt ?? out.sent.video?.rtt ?? null;
   return out;
