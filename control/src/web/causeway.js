@@ -462,6 +462,8 @@ export class Call extends EventTarget {
     const ice = this.#peer?.iceConnectionState;
     if (ice === 'connected' || ice === 'completed') return new CausewayError('dtls-failed', REASONS.dtls_failed);
     if (this.#restarted) return new CausewayError('path-lost', 'The connection was lost and could not be made again. Check your network and call again.');
+    const wrong = announcedElsewhere(this.#peer?.remoteDescription?.sdp ?? '', this.#api.host);
+    if (wrong) return new CausewayError('announced-elsewhere', wrong);
     return new CausewayError('no-path', 'No way through the network was found. A firewall may be blocking calls; try another network.');
   }
 
@@ -792,6 +794,11 @@ class Api {
     this.#token = token;
   }
 
+  /** The host that the node is asked at, without brackets. */
+  get host() {
+    return this.#base.hostname.replace(/^\[|\]$/g, '');
+  }
+
   get(path) {
     return this.send('GET', path);
   }
@@ -1014,6 +1021,17 @@ function sleep(milliseconds) {
 }
 
 /** One `getStats` report as the few numbers that a person or a test asks for. */
+/** What is probably meant if the node says that its media is at an address other than the one that this page came from. */
+function announcedElsewhere(sdp, host) {
+  const addresses = [...sdp.matchAll(/^a=candidate:\S+ \d+ \S+ \d+ (\S+) /gm)].map((line) => line[1]);
+  const literal = /^[\d.]+$|:/.test(host);
+  const near = (address) => /^(127\.|10\.|192\.168\.|169\.254\.|172\.(1[6-9]|2\d|3[01])\.|::1$|f[cd]|fe80)/i.test(address);
+  if (addresses.length === 0 || addresses.includes(host) || host === 'localhost') return null;
+  if (!(literal || addresses.every(near))) return null;
+  const meant = literal ? `announce = "${host}"` : 'the public address in announce';
+  return `The service says that its media is at ${addresses.join(' and ')}, but this page came from ${host}. Behind a 1-to-1 NAT its configuration needs ${meant}.`;
+}
+
 function digest(report) {
   const all = [...report.values()];
   const codec = (id) => report.get(id)?.mimeType?.split('/')[1] ?? null;
