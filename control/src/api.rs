@@ -311,10 +311,28 @@ pub struct LifeEvent {
     pub what: What,
 }
 
+/// Legs of one call, most.
+pub const LEGS_PER_CALL: usize = 2;
+
+/// Where the node is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    /// It takes calls.
+    Ready,
+    /// It ends its calls and stops.
+    Stopping,
+}
+
 /// What happened.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum What {
+    /// The node itself has come to another point of its life.
+    NodeChanged {
+        /// Where it is now.
+        state: NodeState,
+    },
     /// A call was created.
     CallCreated {
         /// The call.
@@ -374,23 +392,25 @@ pub enum What {
 }
 
 impl What {
-    /// The call that it is about.
-    pub fn call(&self) -> &str {
+    /// The call that it is about, if it is about one.
+    pub fn call(&self) -> Option<&str> {
         match self {
-            Self::CallCreated { call } => &call.id,
+            Self::NodeChanged { .. } => None,
+            Self::CallCreated { call } => Some(&call.id),
             Self::CallActive { call }
             | Self::CallEnded { call, .. }
             | Self::LegJoined { call, .. }
             | Self::LegChanged { call, .. }
             | Self::LegEnded { call, .. }
             | Self::Candidate { call, .. }
-            | Self::RenegotiationNeeded { call, .. } => call,
+            | Self::RenegotiationNeeded { call, .. } => Some(call),
         }
     }
 
     /// The `type` as it stands in JSON.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::NodeChanged { .. } => "node_changed",
             Self::CallCreated { .. } => "call_created",
             Self::CallActive { .. } => "call_active",
             Self::CallEnded { .. } => "call_ended",

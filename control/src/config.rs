@@ -11,6 +11,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use causeway_engine::config::BackendChoice;
+
+pub use crate::cloud::Provider;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
@@ -137,26 +139,13 @@ pub enum Announce {
     Provider(Provider),
 }
 
-/// A cloud whose metadata service knows the public address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Provider {
-    /// Amazon EC2.
-    Aws,
-    /// Google Compute Engine.
-    Gcp,
-    /// Microsoft Azure.
-    Azure,
-}
-
 impl fmt::Display for Announce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind => f.write_str("bind"),
             Self::Address(address) => address.fmt(f),
             Self::Auto => f.write_str("auto"),
-            Self::Provider(Provider::Aws) => f.write_str("aws"),
-            Self::Provider(Provider::Gcp) => f.write_str("gcp"),
-            Self::Provider(Provider::Azure) => f.write_str("azure"),
+            Self::Provider(provider) => f.write_str(provider.name()),
         }
     }
 }
@@ -168,13 +157,15 @@ impl FromStr for Announce {
         Ok(match text {
             "bind" => Self::Bind,
             "auto" => Self::Auto,
-            "aws" => Self::Provider(Provider::Aws),
-            "gcp" => Self::Provider(Provider::Gcp),
-            "azure" => Self::Provider(Provider::Azure),
-            other => Self::Address(other.parse().map_err(|_| {
-                "allowed are an IP address, \"bind\", \"auto\", \"aws\", \"gcp\", \"azure\""
-                    .to_owned()
-            })?),
+            other => match (other.parse(), other.parse()) {
+                (Ok(address), _) => Self::Address(address),
+                (_, Ok(provider)) => Self::Provider(provider),
+                _ => {
+                    return Err("allowed are an IP address, \"bind\", \"auto\", \"aws\", \"gcp\", \
+                                \"azure\", \"openstack\", \"digitalocean\""
+                        .to_owned());
+                }
+            },
         })
     }
 }
@@ -315,8 +306,6 @@ pub(crate) const REDACTED: &str = "(redacted)";
 pub struct Limits {
     /// Calls that are not over.
     pub calls: usize,
-    /// Legs of one call.
-    pub legs_per_call: usize,
     /// Legs of one worker.
     pub legs_per_worker: usize,
     /// Frames in each worker's pool, a power of two.
@@ -335,7 +324,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             calls: 2000,
-            legs_per_call: 8,
             legs_per_worker: 4096,
             frames_per_worker: 8192,
             sse_subscribers: 256,
@@ -353,15 +341,6 @@ pub struct Timeouts {
     /// For a leg to connect, and for a call to get its first.
     #[serde(with = "humantime_serde")]
     pub join: Duration,
-    /// For a DTLS handshake.
-    #[serde(with = "humantime_serde")]
-    pub dtls: Duration,
-    /// Without a consent answer until a leg is over (RFC 7675 §5.1).
-    #[serde(with = "humantime_serde")]
-    pub consent: Duration,
-    /// For a freed port before it is used again.
-    #[serde(with = "humantime_serde")]
-    pub port_rest: Duration,
     /// For calls to answer an HTTP request.
     #[serde(with = "humantime_serde")]
     pub request: Duration,
@@ -375,9 +354,6 @@ impl Default for Timeouts {
         let seconds = Duration::from_secs;
         Self {
             join: seconds(60),
-            dtls: seconds(30),
-            consent: seconds(30),
-            port_rest: seconds(10),
             request: seconds(10),
             drain: seconds(5),
         }

@@ -112,7 +112,6 @@ fn node_config(config: &Config) -> NodeConfig {
         },
         interfaces: config.interface.iter().map(bound).collect(),
         calls: config.limits.calls,
-        legs_per_call: config.limits.legs_per_call,
         join: config.timeouts.join,
     }
 }
@@ -124,7 +123,7 @@ fn announced(interface: &Interface) -> Result<IpAddr, Box<dyn std::error::Error>
         Announce::Bind => None,
         Announce::Auto => Some(cloud::fetch::announced("auto")?.public),
         Announce::Provider(provider) => {
-            Some(cloud::fetch::announced(&Announce::Provider(provider).to_string())?.public)
+            Some(cloud::fetch::announced(provider.name())?.public)
         }
     };
     if let Some(advice) = address::advise_announce(interface.bind, asked) {

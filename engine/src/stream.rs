@@ -40,7 +40,7 @@ pub struct Stream {
 
 impl Stream {
     /// Makes it from plain data; SSRCs and payload types beyond the limits are left out, the
-    /// packets they would have named are then dropped as [`DropReason::StreamUnknown`].
+    /// packets they would have named are then dropped as [`crate::error::DropReason::StreamUnknown`].
     pub fn new(spec: &StreamSpec) -> Self {
         let mut senders = ArrayVec::new();
         for &(ssrc, rtx) in &spec.ssrcs {

@@ -28,7 +28,7 @@ impl Events {
     pub fn say(&self, what: What) {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
         let event = LifeEvent { sequence, at_ms: unix_ms(), what };
-        tracing::info!(call = event.what.call(), event = event.what.name());
+        tracing::info!(call = event.what.call().unwrap_or_default(), event = event.what.name());
         // Nobody may be listening.
         let _ = self.sender.send(Arc::new(event));
     }

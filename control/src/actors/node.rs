@@ -27,7 +27,7 @@ use crate::actors::worker_link::{WorkerDesk, WorkerLink, lock};
 use crate::address;
 use crate::api::{
     AddLeg, CallStats, CallView, CreateCall, Description, EndReason, Latency, LegAdded, LegView,
-    LifeEvent, NodeStats, Problem, Trickle, WorkerStats,
+    LifeEvent, NodeState, NodeStats, Problem, Trickle, What, WorkerStats,
 };
 use crate::call::{Face, NodeFacts, Reply};
 use crate::calls::{Answer, Calls};
@@ -56,8 +56,6 @@ pub struct NodeConfig {
     pub interfaces: Vec<BoundInterface>,
     /// Calls that are not over, most.
     pub calls: usize,
-    /// Legs of one call, most.
-    pub legs_per_call: usize,
     /// For a leg to connect, and for a call to get its first.
     pub join: std::time::Duration,
 }
@@ -131,7 +129,6 @@ impl Node {
             let facts = NodeFacts {
                 faces,
                 fingerprint: fingerprint.clone(),
-                legs_per_call: config.legs_per_call,
                 join: config.join,
             };
             let actor_desk = desk.clone();
@@ -159,6 +156,7 @@ impl Node {
             events,
             counts,
         };
+        calls.events.say(What::NodeChanged { state: NodeState::Ready });
         let arbiters = vec![calls_arbiter.handle(), dtls_arbiter.handle()];
         Ok(Self { engine, calls: Arc::new(calls), arbiters, links })
     }
@@ -175,6 +173,7 @@ impl Node {
 
     /// Ends every call, then the workers.
     pub async fn stop(self) {
+        self.calls.events.say(What::NodeChanged { state: NodeState::Stopping });
         // A mailbox that is closed has nothing left to end.
         let _ = self.calls.registry.send(EndAll).await;
         for link in &self.links {

@@ -25,7 +25,7 @@ use causeway_engine::stats::LegReading;
 
 use crate::api::{
     AddLeg, CallState, CallStats, CallView, CreateCall, Description, EndReason, LegAdded, LegState,
-    LegView, Problem, Trickle, What,
+    LEGS_PER_CALL, LegView, Problem, Trickle, What,
 };
 use crate::dtls::{DtlsError, Fingerprint, Role, SrtpKeys, Version};
 
@@ -41,8 +41,6 @@ pub struct NodeFacts {
     pub faces: Vec<Face>,
     /// The certificate's fingerprint as it stands in descriptions.
     pub fingerprint: crate::sdp::Fingerprint,
-    /// Legs of one call.
-    pub legs_per_call: usize,
     /// For a leg to connect, and for a call to get its first.
     pub join: Duration,
 }
@@ -219,7 +217,7 @@ impl Call {
         if self.ended.is_some() {
             return Err(Problem::conflict("the call is over"));
         }
-        if self.legs.iter().filter(|leg| leg.ended.is_none()).count() >= self.facts.legs_per_call {
+        if self.legs.iter().filter(|leg| leg.ended.is_none()).count() >= LEGS_PER_CALL {
             return Err(Problem::conflict("the call has as many legs as it can take"));
         }
         Ok(())
@@ -567,6 +565,18 @@ impl Call {
         } else {
             let leg = self.legs[place].view();
             self.say(What::LegJoined { call: self.id.clone(), leg });
+            self.say_candidates(place);
+        }
+    }
+
+    /// Trickles the node's candidates, for clients that take them from events only (RFC 8838). All
+    /// of them stand in the description too.
+    fn say_candidates(&mut self, place: usize) {
+        let leg = &self.legs[place];
+        let lines: Vec<_> = leg.agent.local_candidates().collect();
+        let leg = leg.id.clone();
+        for candidate in lines.into_iter().chain([String::new()]) {
+            self.say(What::Candidate { call: self.id.clone(), leg: leg.clone(), candidate });
         }
     }
 

@@ -22,6 +22,19 @@ pub enum Provider {
     DigitalOcean,
 }
 
+impl Provider {
+    /// Its name as it stands in `announce`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Aws => "aws",
+            Self::Gcp => "gcp",
+            Self::Azure => "azure",
+            Self::OpenStack => "openstack",
+            Self::DigitalOcean => "digitalocean",
+        }
+    }
+}
+
 /// Tells the cloud by the DMI strings below `dmi`, which is `/sys/class/dmi/id` but in tests. They are readable for
 /// everyone, and no packet is sent to find out.
 pub fn detect(dmi: &Path) -> Option<Provider> {

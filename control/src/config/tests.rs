@@ -64,10 +64,9 @@ fn everything_that_can_be_set_is_read() {
         {TOKEN}
         [limits]
         calls = 10
-        legs_per_call = 2
         [timeouts]
         join = "90s"
-        dtls = "1m"
+        drain = "1m"
         [log]
         level = "info,causeway_control=debug"
         format = "json"
@@ -78,7 +77,7 @@ fn everything_that_can_be_set_is_read() {
     assert_eq!(config.node.backend, Backend::Uring);
     assert_eq!(config.interface[0].announce, Announce::Address([203, 0, 113, 5].into()));
     assert_eq!(config.interface[1].announce, Announce::Provider(Provider::Aws));
-    assert_eq!(config.timeouts.dtls, Duration::from_secs(60));
+    assert_eq!(config.timeouts.drain, Duration::from_secs(60));
     assert_eq!(config.auth.token[0].name, "t");
     assert!(config.desk());
 }
@@ -117,9 +116,8 @@ const WRONG: &[(&str, &[&str])] = &[
     ("[[auth.token]]\nname = \"x\"", &["c.toml:1: auth.token[0]: missing field `hash`"]),
     ("[limits]\nframes_per_worker = 1000", &["powers of two, such as 1024"]),
     ("[limits]\ncalls = -1", &["limits.calls: -1"]),
-    ("[limits]\nlegs_per_call = 1", &["limits.legs_per_call: 1: allowed are 2 to 64"]),
     ("[timeouts]\njoin = \"soon\"", &["c.toml:2: timeouts.join: \"soon\""]),
-    ("[timeouts]\ndtls = \"1h\"", &["timeouts.dtls: 3600s: allowed are \"1s\" to \"240s\""]),
+    ("[timeouts]\nrequest = \"1h\"", &["timeouts.request: 3600s: allowed are \"1s\" to \"120s\""]),
     ("[log]\nlevel = \"a=b=c\"", &["log.level"]),
     ("[log]\nformat = \"xml\"", &["`text`", "`json`"]),
     ("[limits]\nconnections = 15000", &["30000 for HTTP", "may open 20000", "LimitNOFILE"]),
@@ -156,7 +154,7 @@ fn the_environment_overrides_the_file_and_flags_override_both() {
             ("CAUSEWAY_LIMITS_CALLS".into(), "2".into()),
             ("CAUSEWAY_NODE_NAME".into(), "123".into()),
             ("CAUSEWAY_INTERFACE_MUX_PORT".into(), "50000".into()),
-            ("CAUSEWAY_TIMEOUTS_PORT_REST".into(), "20s".into()),
+            ("CAUSEWAY_TIMEOUTS_DRAIN".into(), "20s".into()),
             ("CAUSEWAY_NODE_WORKERS".into(), "1,3".into()),
             ("PATH".into(), "/bin".into()),
         ],
@@ -165,7 +163,7 @@ fn the_environment_overrides_the_file_and_flags_override_both() {
     let config = load(&sources, &host()).unwrap().config;
     assert_eq!((config.limits.calls, config.node.name.as_str()), (2, "123"));
     assert_eq!((config.interface[0].mux_port, config.log.level.as_str()), (50_001, "warn"));
-    assert_eq!(config.timeouts.port_rest, Duration::from_secs(20));
+    assert_eq!(config.timeouts.drain, Duration::from_secs(20));
     assert_eq!(config.node.workers, [1, 3]);
 }
 

@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::load::Draft;
 use super::{Announce, Config, HTTP_WORKERS_MAX, Host, INTERFACES_MAX, Interface, Ports};
+use crate::api::LEGS_PER_CALL;
 use crate::auth::{API_TOKENS_MAX, JOIN_SECRET_MIN};
 
 /// Descriptors that are none of sockets and connections: rings, timers, log, files.
@@ -196,7 +197,6 @@ fn auth(config: &Config, draft: &mut Draft) {
 fn limits(config: &Config, draft: &mut Draft) {
     let limits = &config.limits;
     within(draft, "limits.calls", limits.calls, 1, 1_000_000);
-    within(draft, "limits.legs_per_call", limits.legs_per_call, 2, 64);
     within(draft, "limits.legs_per_worker", limits.legs_per_worker, 1, LEGS_PER_WORKER_CEILING);
     let frames = limits.frames_per_worker;
     within(draft, "limits.frames_per_worker", frames, FRAMES_FLOOR, FRAMES_CEILING);
@@ -222,9 +222,6 @@ fn timeouts(config: &Config, draft: &mut Draft) {
     let timeouts = &config.timeouts;
     let table = [
         ("timeouts.join", timeouts.join, 1, 3600),
-        ("timeouts.dtls", timeouts.dtls, 1, 240),
-        ("timeouts.consent", timeouts.consent, 5, 300),
-        ("timeouts.port_rest", timeouts.port_rest, 0, 600),
         ("timeouts.request", timeouts.request, 1, 120),
         ("timeouts.drain", timeouts.drain, 0, 3600),
     ];
@@ -241,7 +238,7 @@ fn timeouts(config: &Config, draft: &mut Draft) {
 fn descriptors(config: &Config, host: &Host, draft: &mut Draft) {
     let workers = config.node.workers.len() as u64;
     let legs = (config.limits.calls as u64)
-        .saturating_mul(config.limits.legs_per_call as u64)
+        .saturating_mul(LEGS_PER_CALL as u64)
         .min(workers * config.limits.legs_per_worker as u64);
     let ports: u64 = config.interface.iter().filter_map(|one| one.ports).map(Ports::count).sum();
     let media = ports.min(legs * SOCKETS_PER_LEG) + workers * config.interface.len() as u64;
@@ -250,7 +247,7 @@ fn descriptors(config: &Config, host: &Host, draft: &mut Draft) {
     if needed > host.descriptors {
         draft.fault(
             if ports > 0 { "interface[0].ports" } else { "limits.connections" },
-            &["limits.calls", "limits.legs_per_call", "node.workers"],
+            &["limits.calls", "node.workers"],
             format!(
                 "up to {needed} descriptors are needed ({media} for media, {http} for HTTP), the \
                  process may open {}; raise LimitNOFILE or ulimit -n, or lower limits or ports",

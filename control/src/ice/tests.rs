@@ -185,9 +185,7 @@ fn a_full_agent_pairs_with_a_full_far_side_in_either_role() {
         link.offer();
         link.answer();
         link.node
-            .add_remote_candidate(&format!(
-                "a=candidate:1 1 UDP 2122260223 198.51.100.7 5000 typ host"
-            ))
+            .add_remote_candidate("a=candidate:1 1 UDP 2122260223 198.51.100.7 5000 typ host")
             .unwrap();
         link.run(1000);
         assert_eq!(link.client_sends_to, Some(address(ANNOUNCED)), "controlling: {controlling}");

@@ -42,7 +42,7 @@ pub(super) async fn of_call(
     let events = state.calls.subscribe(Some(call.to_string()));
     let call = state.ask(state.calls.show(call.into_inner())).await?.id;
     let step = move |event: &LifeEvent| match &event.what {
-        what if what.call() != call => Step::Skip,
+        what if what.call() != Some(call.as_str()) => Step::Skip,
         What::CallEnded { .. } => Step::Last(frame(event)),
         _ => Step::Send(frame(&seen_by(&may.who, &state, event))),
     };

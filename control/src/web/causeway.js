@@ -462,6 +462,8 @@ export class Call extends EventTarget {
     const ice = this.#peer?.iceConnectionState;
     if (ice === 'connected' || ice === 'completed') return new CausewayError('dtls-failed', REASONS.dtls_failed);
     if (this.#restarted) return new CausewayError('path-lost', 'The connection was lost and could not be made again. Check your network and call again.');
+    const wrong = announcedElsewhere(this.#peer?.remoteDescription?.sdp ?? '', this.#api.host);
+    if (wrong) return new CausewayError('announced-elsewhere', wrong);
     return new CausewayError('no-path', 'No way through the network was found. A firewall may be blocking calls; try another network.');
   }
 
@@ -792,6 +794,11 @@ class Api {
     this.#token = token;
   }
 
+  /** The host that the node is asked at, without brackets. */
+  get host() {
+    return this.#base.hostname.replace(/^\[|\]$/g, '');
+  }
+
   get(path) {
     return this.send('GET', path);
   }
@@ -1014,10 +1021,21 @@ function sleep(milliseconds) {
 }
 
 /** One `getStats` report as the few numbers that a person or a test asks for. */
+/** What is probably meant if the node says that its media is at an address other than the one that this page came from. */
+function announcedElsewhere(sdp, host) {
+  const addresses = [...sdp.matchAll(/^a=candidate:\S+ \d+ \S+ \d+ (\S+) /gm)].map((line) => line[1]);
+  const literal = /^[\d.]+$|:/.test(host);
+  const near = (address) => /^(127\.|10\.|192\.168\.|169\.254\.|172\.(1[6-9]|2\d|3[01])\.|::1$|f[cd]|fe80)/i.test(address);
+  if (addresses.length === 0 || addresses.includes(host) || host === 'localhost') return null;
+  if (!(literal || addresses.every(near))) return null;
+  const meant = literal ? `announce = "${host}"` : 'the public address in announce';
+  return `The service says that its media is at ${addresses.join(' and ')}, but this page came from ${host}. Behind a 1-to-1 NAT its configuration needs ${meant}.`;
+}
+
 function digest(report) {
   const all = [...report.values()];
   const codec = (id) => report.get(id)?.mimeType?.split('/')[1] ?? null;
-  const out = { at: Date.now(), rtt: null, path: null, sent: {}, received: {} };
+  const out = { at: Date.now(), rtt: null, available: null, path: null, sent: {}, received: {} };
   for (const stats of all) {
     if (stats.type === 'inbound-rtp') out.received[stats.kind] = inbound(stats, codec(stats.codecId));
     if (stats.type === 'outbound-rtp' && !stats.rid) out.sent[stats.kind] = outbound(stats, report.get(stats.remoteId), codec(stats.codecId));
@@ -1027,6 +1045,7 @@ function digest(report) {
   if (pair) {
     out.path = { local: endpoint(report.get(pair.localCandidateId)), remote: endpoint(report.get(pair.remoteCandidateId)), dtls: transport?.tlsVersion ?? null, srtp: transport?.srtpCipher ?? null };
     out.rtt = pair.currentRoundTripTime ?? null;
+    out.available = pair.availableOutgoingBitrate ?? null;
   }
   out.rtt ??= out.sent.audio?.rtt ?? out.sent.video?.rtt ?? null;
   return out;
