@@ -15,9 +15,9 @@ export class Page {
   #errors = [];
 
   /** `browser` is `chromium` or `firefox`; `hue` and `tone` are what it sends; `devices: false` takes camera and microphone away. */
-  static async launch({ browser, folder, hue, tone, devices = true, size, fps }) {
+  static async launch({ browser, folder, hue, tone, grain, devices = true, size, fps }) {
     const profile = `${folder}/profile`;
-    const media = devices && browser === 'chromium' ? await makeMedia(folder, { hue, tone, size, fps }) : null;
+    const media = devices && browser === 'chromium' ? await makeMedia(folder, { hue, tone, grain, size, fps }) : null;
     const launched = browser === 'firefox' ? await launchFirefox({ tone: devices ? tone : null, profile }) : await launchChromium({ media, profile });
     try {
       return new Page(launched, await launched.newPage());

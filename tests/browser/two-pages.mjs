@@ -37,6 +37,7 @@ const { values: given } = parseArgs({
     'b-tone': { type: 'string', default: '880' },
     'a-devices': { type: 'string', default: 'yes' },
     'b-devices': { type: 'string', default: 'yes' },
+    grain: { type: 'string', default: '0' },
     size: { type: 'string', default: '640x480' },
     fps: { type: 'string', default: '15' },
     seconds: { type: 'string', default: '10' },
@@ -102,7 +103,7 @@ async function step(name, work) {
 async function launch() {
   const start = async (name) => {
     const own = (what) => given[`${name}-${what}`];
-    sides[name] = await Side.start({ browser: own('browser'), netns: own('netns'), hue: Number(own('hue')), tone: Number(own('tone')), devices: own('devices') === 'yes', size: given.size, fps: Number(given.fps) });
+    sides[name] = await Side.start({ browser: own('browser'), netns: own('netns'), hue: Number(own('hue')), tone: Number(own('tone')), devices: own('devices') === 'yes', grain: Number(given.grain), size: given.size, fps: Number(given.fps) });
     sides[name].name = name;
     return sides[name].version;
   };

@@ -31,6 +31,8 @@ fn video_recovers_from_loss_by_nack_and_rtx() {
     let scene = Scene::new(&[("HOME_LOSS", "3")]);
     let mut pages = scene.pages(&[
         ("size", "640x480"),
+        ("fps", "15"),
+        ("grain", "20"),
         ("bitrate", "1000000"),
         ("seconds", "15"),
         ("skip", "hold,dtmf"),
@@ -119,15 +121,13 @@ impl Scene {
         Self { node, call, urls, lab }
     }
 
-    /// The customer at home, the agent on the open internet.
+    /// The customer at home, the agent on the open internet; of what is said twice, the last counts.
     fn pages(&self, arguments: &[(&str, &str)]) -> Pages {
         let (home, open) = (self.lab.namespace("browser"), self.lab.namespace("peer"));
         let [a, b] = &self.urls;
-        let common =
-            [("a", a.as_str()), ("b", b), ("a-netns", &home), ("b-netns", &open), ("fps", "30")];
-        let size = ("size", "320x240");
-        let size = (!arguments.iter().any(|(name, _)| *name == "size")).then_some(size);
-        let all: Vec<_> = common.into_iter().chain(size).chain(arguments.iter().copied()).collect();
+        let sides = [("a", a.as_str()), ("b", b), ("a-netns", &home), ("b-netns", &open)];
+        let media = [("size", "320x240"), ("fps", "30")];
+        let all: Vec<_> = sides.iter().chain(&media).chain(arguments).copied().collect();
         Pages::open(&all)
     }
 }
