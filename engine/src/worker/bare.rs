@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use crate::command::{
     Command, Credentials, Event, IceSpec, KeysSpec, Punt, Refusal, Returned, Security, SocketId,
-    TransportSpec, WorkerId,
+    Ticket, TransportSpec, WorkerId,
 };
 use crate::config::{EVENT_RING, HEAD_ROOM, PAYLOAD_MAX, PUNT_RING};
 use crate::hop;
@@ -25,7 +25,7 @@ use crate::worker::{Rings, Worker, plain_len};
 /// A worker without a kernel: datagrams go in by [`Bare::receive`] and come out by [`Bare::sent`].
 pub struct Bare {
     pub(crate) worker: Box<Worker>,
-    pub(crate) commands: CommandSender,
+    commands: CommandSender,
     events: Receiver<Event>,
     punts: Receiver<Punt>,
     bell: Wake,
@@ -65,6 +65,14 @@ impl Bare {
     /// Applies a command at once.
     pub fn apply(&mut self, command: Command) -> (Result<(), Refusal>, Returned) {
         self.worker.apply(command)
+    }
+
+    /// Queues a command for a turn with a backend.
+    ///
+    /// # Errors
+    /// The command, if the ring is full.
+    pub fn send(&mut self, command: Command) -> Result<Ticket, Command> {
+        self.commands.try_send(command)
     }
 
     /// Walks a datagram; `false` if there is no frame for it or it does not fit one.

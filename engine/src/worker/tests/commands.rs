@@ -115,9 +115,9 @@ fn a_full_event_ring_delays_but_loses_nothing() {
     while call.bare.worker.events.push(filler()).is_ok() {}
 
     call.send(0, audio(0, 0));
-    let removal = call.bare.commands.try_send(Command::RemoveLeg { leg: leg(1) }).unwrap();
+    let removal = call.bare.send(Command::RemoveLeg { leg: leg(1) }).unwrap();
     let pause = Command::PauseStream { stream: stream(0, AUDIO), paused: true };
-    let pause = call.bare.commands.try_send(pause).unwrap();
+    let pause = call.bare.send(pause).unwrap();
     assert!(call.bare.worker.apply_commands(&mut backend).is_continue());
     call.bare.worker.announce();
     assert_eq!(call.bare.worker.tables.legs(), 2, "nothing is applied without room to say so");

@@ -164,12 +164,12 @@ fn feedback_crosses_back_in_the_sources_numbers() {
 #[test]
 fn a_sink_that_becomes_ready_asks_across_for_a_key_frame() {
     let mut two = Two::new();
-    for side in 0..2 {
+    for (side, id) in IDS.into_iter().enumerate() {
         two.now = two.now.plus(Nanos::from_millis(300).0);
         // A fresh key ends the old contexts on both ends.
         let mut renewed = Far::secure(0, 7000 + side as u16, Suite::AeadAes128Gcm);
         let keys = renewed.node_keys().unwrap();
-        let transport = TransportId { leg: bridge::leg(IDS[side], side), index: 0 };
+        let transport = TransportId { leg: bridge::leg(id, side), index: 0 };
         two.workers[side].worker.now = two.now;
         two.workers[side].apply(Command::SetKeys { transport, keys }).0.unwrap();
         renewed.remote = two.fars[side].remote;
