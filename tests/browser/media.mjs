@@ -6,12 +6,16 @@ import { join } from 'node:path';
 /** Milliseconds that ffmpeg may take. */
 const LIMIT = 20_000;
 
-/** Writes `picture.y4m` and `sound.wav` into a folder and returns their paths. `hue` in degrees, `tone` in hertz. */
-export async function makeMedia(folder, { hue, tone, size = '640x480', fps = 15, seconds = 2 }) {
+/**
+ * Writes `picture.y4m` and `sound.wav` into a folder and returns their paths. `hue` in degrees, `tone` in hertz; `grain` from 0 to 100 is what
+ * a plain colour lacks, so that its video takes as much bandwidth as it gets.
+ */
+export async function makeMedia(folder, { hue, tone, grain = 0, size = '640x480', fps = 15, seconds = 2 }) {
   const [picture, sound] = [join(folder, 'picture.y4m'), join(folder, 'sound.wav')];
   const [width, height] = size.split('x').map(Number);
   const bar = `color=c=black:s=${Math.round(width / 16)}x${height}:r=${fps}`;
-  const filter = `color=c=${colour(hue)}:s=${size}:r=${fps}[ground];${bar}[bar];[ground][bar]overlay=x='mod(t*${width / seconds},${width})',format=yuv420p`;
+  const noise = grain ? `,noise=alls=${grain}:allf=t` : '';
+  const filter = `color=c=${colour(hue)}:s=${size}:r=${fps}${noise}[ground];${bar}[bar];[ground][bar]overlay=x='mod(t*${width / seconds},${width})',format=yuv420p`;
   // A steady tone is noise to a browser's noise suppression; a beep is not.
   const beep = `aevalsrc='0.5*sin(2*PI*${tone}*t)*lt(mod(t,0.5),0.35)':s=48000`;
   await Promise.all([

@@ -15,9 +15,9 @@ export class Page {
   #errors = [];
 
   /** `browser` is `chromium` or `firefox`; `hue` and `tone` are what it sends; `devices: false` takes camera and microphone away. */
-  static async launch({ browser, folder, hue, tone, devices = true, size, fps }) {
+  static async launch({ browser, folder, hue, tone, grain, devices = true, size, fps }) {
     const profile = `${folder}/profile`;
-    const media = devices && browser === 'chromium' ? await makeMedia(folder, { hue, tone, size, fps }) : null;
+    const media = devices && browser === 'chromium' ? await makeMedia(folder, { hue, tone, grain, size, fps }) : null;
     const launched = browser === 'firefox' ? await launchFirefox({ tone: devices ? tone : null, profile }) : await launchChromium({ media, profile });
     try {
       return new Page(launched, await launched.newPage());
@@ -62,9 +62,9 @@ export class Page {
   }
 
   /** Waits for one of the conditions below; the error tells what the page said instead. */
-  async wait(condition, limit) {
+  async wait(condition, limit, measure) {
     try {
-      await this.#page.waitForFunction(CONDITIONS[condition], { timeout: limit, polling: 100 });
+      await this.#page.waitForFunction(CONDITIONS[condition], { timeout: limit, polling: 100 }, measure);
     } catch (error) {
       throw new Error(`not ${condition} within ${limit} ms; the page says ${JSON.stringify(await this.state().catch(() => error.message))}`);
     }
@@ -80,14 +80,37 @@ export class Page {
     });
   }
 
-  /** The SDK's own numbers and the node's. */
+  /** The SDK's own numbers, the node's, and in `repair` what the browser did against loss. */
   stats() {
-    return this.#page.evaluate(() => globalThis.causeway.call.stats());
+    return this.#page.evaluate(async () => {
+      const { call } = globalThis.causeway;
+      const stats = await call.stats();
+      const all = [...(await call.connection.getStats()).values()];
+      const video = (type) => all.find((one) => one.type === type && one.kind === 'video') ?? {};
+      const pair = all.find((one) => one.type === 'candidate-pair' && one.availableOutgoingBitrate) ?? {};
+      const repair = {
+        asked: video('inbound-rtp').nackCount ?? 0,
+        repaired: video('inbound-rtp').retransmittedPacketsReceived ?? null,
+        repeated: video('outbound-rtp').retransmittedPacketsSent ?? 0,
+        bitrate: pair.availableOutgoingBitrate ?? null,
+      };
+      return { ...stats, repair };
+    });
   }
 
   /** Looks and listens for some seconds: the colour and the tone that arrive, frames, and packets both ways. */
-  observe(seconds) {
-    return this.#page.evaluate(observeCall, seconds);
+  observe(seconds, askNode = true) {
+    return this.#page.evaluate(observeCall, seconds, askNode);
+  }
+
+  /** Records what is heard from now on, for `heardDigits`. */
+  listen() {
+    return this.#page.evaluate(startListening);
+  }
+
+  /** The telephone keys whose tones were heard since `listen`. */
+  heardDigits() {
+    return this.#page.evaluate(hearDigits);
   }
 
   /** `width` and `height` as on the screen of a phone or a desk. */
@@ -128,11 +151,12 @@ const CONDITIONS = {
   ringing: () => document.querySelector('.incoming .accept') !== null,
   measured: () => document.getElementById('numbers').textContent.includes('bit/s'),
   dialled: () => document.getElementById('dialled').textContent === '123#',
+  'able to send': async (bitrate) => [...(await causeway.call.connection.getStats()).values()].some((one) => one.availableOutgoingBitrate >= bitrate),
   ended: () => causeway.call?.state === 'ended' && document.body.dataset.view === 'start',
 };
 
 /** Run in the page: see `observe`. */
-async function observeCall(seconds) {
+async function observeCall(seconds, askNode) {
   const call = globalThis.causeway.call;
   const video = document.getElementById('remote');
   const canvas = Object.assign(document.createElement('canvas'), { width: 64, height: 48 });
@@ -193,7 +217,7 @@ async function observeCall(seconds) {
     if (counting) video.requestVideoFrameCallback(count);
   };
   video.requestVideoFrameCallback?.(count);
-  const before = await call.stats();
+  const before = await call.stats({ node: askNode });
   recorder?.start();
   const started = performance.now();
   const pictures = [];
@@ -201,7 +225,7 @@ async function observeCall(seconds) {
     if (video.videoWidth) pictures.push(colour());
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
-  const after = await call.stats();
+  const after = await call.stats({ node: askNode });
   counting = false;
   const lasted = (performance.now() - started) / 1000;
   const sound = tone(await recorded());
@@ -226,4 +250,59 @@ async function observeCall(seconds) {
     before,
     after,
   };
+}
+
+/** Run in the page: see `listen`. */
+async function startListening() {
+  const recorder = new MediaRecorder(new MediaStream(globalThis.causeway.call.remote.getAudioTracks()));
+  const parts = [];
+  recorder.ondataavailable = ({ data }) => parts.push(data);
+  const started = new Promise((resolve) => (recorder.onstart = resolve));
+  recorder.start();
+  await started;
+  globalThis.listening = { recorder, parts };
+}
+
+/**
+ * Run in the page: see `heardDigits`. A key is two tones at once (ITU-T Q.23), of which browsers play no more than some 30 ms. Little else has
+ * energy where the higher tones are: each stretch that has is a key.
+ */
+async function hearDigits() {
+  const [rows, columns] = [[697, 770, 852, 941], [1209, 1336, 1477, 1633]];
+  const keys = ['123A', '456B', '789C', '*0#D'];
+  const { recorder, parts } = globalThis.listening;
+  const stopped = new Promise((resolve) => (recorder.onstop = resolve));
+  recorder.stop();
+  await stopped;
+  const sound = await new OfflineAudioContext(1, 48000, 48000).decodeAudioData(await new Blob(parts).arrayBuffer());
+  const samples = sound.getChannelData(0);
+  const length = Math.round(sound.sampleRate * 0.025);
+  const hop = Math.round(length / 5);
+
+  /** A frequency's energy in a stretch, by Goertzel's filter. */
+  const part = (start, hertz) => {
+    const turn = 2 * Math.cos((2 * Math.PI * hertz) / sound.sampleRate);
+    let [one, two] = [0, 0];
+    for (let index = start; index < start + length; index++) [one, two] = [samples[index] + turn * one - two, one];
+    return (2 * (one * one + two * two - turn * one * two)) / length;
+  };
+  const strongest = (energies) => energies.indexOf(Math.max(...energies));
+
+  let digits = '';
+  let key = null;
+  for (let start = 0; start + length <= samples.length; start += hop) {
+    let energy = 0;
+    for (let index = start; index < start + length; index++) energy += samples[index] ** 2;
+    const high = columns.map((hertz) => part(start, hertz));
+    if (energy / length > 1e-6 && Math.max(...high) > 0.15 * energy) {
+      key ??= { low: [0, 0, 0, 0], high: [0, 0, 0, 0] };
+      rows.forEach((hertz, index) => (key.low[index] += part(start, hertz)));
+      high.forEach((found, index) => (key.high[index] += found));
+      key.end = start;
+    } else if (key && start - key.end > 10 * hop) {
+      digits += keys[strongest(key.low)][strongest(key.high)];
+      key = null;
+    }
+  }
+  return key ? digits + keys[strongest(key.low)][strongest(key.high)] : digits;
 }

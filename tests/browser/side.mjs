@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
 /** Milliseconds that a browser's whole life may take. */
 const LIFE_LIMIT = 300_000;
@@ -32,7 +33,7 @@ export class Side {
 
   constructor(folder, netns) {
     this.#folder = folder;
-    const command = [process.execPath, join(import.meta.dirname, 'driver.mjs'), String(LIFE_LIMIT)];
+    const command = [process.execPath, fileURLToPath(new URL('driver.mjs', import.meta.url)), String(LIFE_LIMIT)];
     const [program, ...args] = netns ? ['ip', 'netns', 'exec', netns, ...command] : command;
     this.#child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
     this.#child.on('error', (error) => this.#lost(error.message));
@@ -53,8 +54,8 @@ export class Side {
     return this.#ask('type', [selector, text], 15_000);
   }
 
-  wait(condition, limit) {
-    return this.#ask('wait', [condition, limit], limit + 10_000);
+  wait(condition, limit, measure) {
+    return this.#ask('wait', [condition, limit, measure], limit + 10_000);
   }
 
   state() {
@@ -65,8 +66,16 @@ export class Side {
     return this.#ask('stats', [], 20_000);
   }
 
-  observe(seconds) {
-    return this.#ask('observe', [seconds], (seconds + 30) * 1000);
+  observe(seconds, askNode = true) {
+    return this.#ask('observe', [seconds, askNode], (seconds + 30) * 1000);
+  }
+
+  listen() {
+    return this.#ask('listen', [], 10_000);
+  }
+
+  heardDigits() {
+    return this.#ask('heardDigits', [], 20_000);
   }
 
   screenshot(path, viewport) {

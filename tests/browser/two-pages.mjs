@@ -4,6 +4,7 @@
  *     node two-pages.mjs --a https://127.0.0.1:8443/ --b https://127.0.0.1:8443/agent --b-browser firefox
  */
 
+import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { Side } from './side.mjs';
 
@@ -13,10 +14,14 @@ const RUN_LIMIT = 240_000;
 const CONNECT_LIMIT = 40_000;
 /** Milliseconds until the other side sees a hold, a resume or a leave. */
 const NOTICE_LIMIT = 10_000;
+/** Milliseconds from connected until a side's estimate of what it can send has grown to `--bitrate`. */
+const BITRATE_LIMIT = 10_000;
 /** Milliseconds until a node has missed a leg that went without a word. */
 const CONSENT_LIMIT = 60_000;
 /** Degrees that a hue and hertz that a tone may be off after codecs. */
 const OFF = { hue: 25, hertz: 15 };
+/** Milliseconds in which a digit has been sent, travelled and been played. */
+const DIGIT = 400;
 
 const { values: given } = parseArgs({
   options: {
@@ -32,10 +37,14 @@ const { values: given } = parseArgs({
     'b-tone': { type: 'string', default: '880' },
     'a-devices': { type: 'string', default: 'yes' },
     'b-devices': { type: 'string', default: 'yes' },
+    grain: { type: 'string', default: '0' },
     size: { type: 'string', default: '640x480' },
     fps: { type: 'string', default: '15' },
     seconds: { type: 'string', default: '10' },
     skip: { type: 'string', default: '' },
+    bitrate: { type: 'string' },
+    'node-stats': { type: 'string', default: 'yes' },
+    'pause-after': { type: 'string', default: '' },
     leave: { type: 'string', default: 'a' },
     screenshots: { type: 'string' },
   },
@@ -47,6 +56,8 @@ if (!given.a || !given.b) {
 }
 
 const skipped = new Set(given.skip.split(',').filter(Boolean));
+const pauses = new Set(given['pause-after'].split(',').filter(Boolean));
+const words = pauses.size ? createInterface({ input: process.stdin })[Symbol.asyncIterator]() : null;
 const sides = {};
 let good = true;
 
@@ -66,7 +77,9 @@ async function run() {
   await step('enter', enter);
   await step('connected', connected);
   if (given.screenshots) await each((side) => side.screenshot(`${given.screenshots}/${side.name}-connected.png`));
+  if (given.bitrate) await step('bitrate', bitrate);
   if (!skipped.has('media')) await step('media', media);
+  if (!skipped.has('stats')) await step('stats', () => each((side) => side.stats()));
   if (!skipped.has('hold')) await step('hold', hold);
   if (!skipped.has('hold')) await step('resume', resume);
   if (!skipped.has('dtmf')) await step('dtmf', dtmf);
@@ -80,6 +93,7 @@ async function step(name, work) {
     const { ok = true, ...found } = (await work()) ?? {};
     good &&= ok;
     print({ step: name, ok, ms: Date.now() - started, ...found });
+    if (pauses.has(name) && (await words.next()).done) throw new Error(`nobody said to go on after ${name}`);
   } catch (error) {
     print({ step: name, ok: false, ms: Date.now() - started, error: error.message });
     throw error;
@@ -89,7 +103,7 @@ async function step(name, work) {
 async function launch() {
   const start = async (name) => {
     const own = (what) => given[`${name}-${what}`];
-    sides[name] = await Side.start({ browser: own('browser'), netns: own('netns'), hue: Number(own('hue')), tone: Number(own('tone')), devices: own('devices') === 'yes', size: given.size, fps: Number(given.fps) });
+    sides[name] = await Side.start({ browser: own('browser'), netns: own('netns'), hue: Number(own('hue')), tone: Number(own('tone')), devices: own('devices') === 'yes', grain: Number(given.grain), size: given.size, fps: Number(given.fps) });
     sides[name].name = name;
     return sides[name].version;
   };
@@ -117,8 +131,15 @@ async function connected() {
   return each((side) => side.state());
 }
 
+/** Waits for both sides' own estimates, where the browser tells them. */
+async function bitrate() {
+  const estimates = (side) => given[`${side.name}-browser`] === 'chromium' && sends(side);
+  await each((side) => (estimates(side) ? side.wait('able to send', BITRATE_LIMIT, Number(given.bitrate)) : null));
+  return each((side) => side.stats());
+}
+
 async function media() {
-  const seen = await each((side) => side.observe(Number(given.seconds)));
+  const seen = await each((side) => side.observe(Number(given.seconds), given['node-stats'] === 'yes'));
   const judged = Object.fromEntries(Object.entries(seen).map(([name, what]) => [name, { ...what, ...judge(what, other(sides[name])) }]));
   return { ok: judged.a.ok && judged.b.ok, ...judged };
 }
@@ -153,13 +174,19 @@ async function resume() {
   return { ok: flows(sides.a) && flows(sides.b), ...seen };
 }
 
+/** Side a sends digits as telephone events; side b's browser plays each as the two tones of its key. */
 async function dtmf() {
-  if (!sends(sides.a)) return { skipped: 'side a has no microphone' };
-  await sides.a.click('#open-keypad');
-  for (const key of ['1', '2', '3', '12']) await sides.a.click(`#keys button:nth-child(${key})`);
-  await sides.a.wait('dialled', NOTICE_LIMIT);
-  await sides.a.click('#open-keypad');
-  return { digits: (await sides.a.state()).dialled, ...(await each((side) => side.stats())) };
+  const { a, b } = sides;
+  if (!sends(a)) return { skipped: 'side a has no microphone' };
+  await b.listen();
+  await a.click('#open-keypad');
+  for (const key of ['1', '2', '3', '12']) await a.click(`#keys button:nth-child(${key})`);
+  await a.wait('dialled', NOTICE_LIMIT);
+  await a.click('#open-keypad');
+  const digits = (await a.state()).dialled;
+  await pause(digits.length * DIGIT);
+  const heard = await b.heardDigits();
+  return { ok: heard === digits, digits, heard, ...(await each((side) => side.stats())) };
 }
 
 /**

@@ -1,1 +1,20 @@
-//! The far end of causeway's integration tests, on other people's stacks.
+//! What the integration tests stand on: a node as a process of its own, its REST API, the NAT
+//! laboratory, browsers, and the means to stop the node's control plane while media goes on.
+//!
+//! A test that needs something of the machine says so first (`requires!`); it is skipped where that
+//! is missing, and fails there if `CAUSEWAY_REQUIRE_ALL` is set.
+
+pub mod browser;
+pub mod freeze;
+pub mod lab;
+pub mod namespace;
+pub mod node;
+pub mod requires;
+pub mod rest;
+
+use std::path::Path;
+
+/// The repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository")
+}

@@ -1,0 +1,87 @@
+//! What a test needs of the machine.
+
+use std::env;
+use std::io::{self, Write};
+use std::path::Path;
+
+use nix::unistd::geteuid;
+
+use crate::root;
+
+/// Something that not every machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Network namespaces with packet filters: root, iproute2, nftables.
+    Namespaces,
+    /// Chromium, and what drives it and feeds it.
+    Chromium,
+    /// Firefox, and what drives it.
+    Firefox,
+}
+
+/// Returns from the test if the machine lacks one of the [`Need`]s.
+#[macro_export]
+macro_rules! requires {
+    ($($need:ident),+) => {
+        if !$crate::requires::met(&[$($crate::requires::Need::$need),+]) {
+            return;
+        }
+    };
+}
+
+/// Whether the machine has it all. What is missing is said on standard error, past the capture of
+/// the test runner.
+///
+/// # Panics
+/// If something is missing and `CAUSEWAY_REQUIRE_ALL` is set to anything but `0`.
+pub fn met(needs: &[Need]) -> bool {
+    let missing: Vec<_> = needs.iter().flat_map(|need| need.missing()).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let words = format!("{test} needs {}", missing.join(", "));
+    assert!(!all_required(), "{words}, and CAUSEWAY_REQUIRE_ALL is set");
+    let _ = writeln!(io::stderr(), "SKIPPED: {words}");
+    false
+}
+
+impl Need {
+    fn missing(self) -> Vec<String> {
+        match self {
+            Self::Namespaces => {
+                let root = (!geteuid().is_root()).then(|| "root".to_owned());
+                root.into_iter().chain(programs(&["bash", "ip", "nft", "sysctl"])).collect()
+            }
+            Self::Chromium => {
+                let browser = browser("CHROMIUM", "/usr/bin/chromium");
+                browser.into_iter().chain(driver()).chain(programs(&["ffmpeg"])).collect()
+            }
+            Self::Firefox => {
+                let browser = browser("FIREFOX", "/usr/bin/firefox-esr");
+                browser.into_iter().chain(driver()).collect()
+            }
+        }
+    }
+}
+
+fn all_required() -> bool {
+    env::var("CAUSEWAY_REQUIRE_ALL").is_ok_and(|value| !matches!(value.as_str(), "" | "0"))
+}
+
+fn browser(variable: &str, usual: &str) -> Option<String> {
+    let path = env::var(variable).unwrap_or_else(|_| usual.to_owned());
+    (!Path::new(&path).exists()).then(|| format!("{path} ({variable} names another)"))
+}
+
+fn driver() -> Vec<String> {
+    let modules = root().join("tests/browser/node_modules/puppeteer-core");
+    let unset = (!modules.exists()).then(|| "`npm ci` in tests/browser".to_owned());
+    programs(&["node"]).into_iter().chain(unset).collect()
+}
+
+fn programs(names: &[&str]) -> Vec<String> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let there = |name: &str| env::split_paths(&path).any(|folder| folder.join(name).exists());
+    names.iter().filter(|name| !there(name)).map(|name| (*name).to_owned()).collect()
+}

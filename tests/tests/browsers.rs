@@ -1,0 +1,224 @@
+//! Real browsers meet through a node that stands behind a 1-to-1 NAT: one at home behind a NAT of
+//! its own, one on the open internet. The page comes over HTTPS from the public address.
+
+use causeway_tests::browser::Pages;
+use causeway_tests::freeze::control_stopped;
+use causeway_tests::lab::{Lab, PRIVATE, PUBLIC};
+use causeway_tests::node::Node;
+use causeway_tests::requires;
+use serde_json::Value;
+
+/// Frames per second that a side must decode.
+const FRAMES: f64 = 20.0;
+/// What the browsers' counts and the node's may differ by.
+const TOLERANCE: f64 = 0.01;
+
+#[test]
+fn two_chromium_pages_meet_behind_a_one_to_one_nat() {
+    requires!(Namespaces, Chromium);
+    meet("chromium");
+}
+
+#[test]
+fn a_chromium_and_a_firefox_page_meet() {
+    requires!(Namespaces, Chromium, Firefox);
+    meet("firefox");
+}
+
+#[test]
+fn video_recovers_from_loss_by_nack_and_rtx() {
+    requires!(Namespaces, Chromium);
+    let scene = Scene::new(&[("HOME_LOSS", "3")]);
+    let mut pages = scene.pages(&[
+        ("size", "640x480"),
+        ("fps", "15"),
+        ("grain", "20"),
+        ("bitrate", "1000000"),
+        ("seconds", "15"),
+        ("skip", "hold,dtmf"),
+        ("pause-after", "stats"),
+    ]);
+    pages.step("bitrate");
+    let media = pages.step("media");
+    let found = pages.step("stats");
+    let node = scene.node.rest().stats(&scene.call);
+    for (side, role, other) in SIDES {
+        assert!(frames(&media, side) >= FRAMES / 2.0, "{side}: {}", media[side]["frames"]);
+        let before = count(&media[side]["before"]["received"]["video"]["framesDropped"]);
+        let after = count(&media[side]["after"]["received"]["video"]["framesDropped"]);
+        let decoded = count(&media[side]["frames"]["decoded"]);
+        assert!((after - before) * 20 <= decoded, "{side} dropped {after} of {decoded} frames");
+
+        let repair = &found[side]["repair"];
+        assert!(count(&repair["asked"]) > 0, "{side} asked for nothing again: {repair}");
+        assert!(count(&repair["repaired"]) > 0, "{side} got nothing again: {repair}");
+        let (from, to) = (media_of(&node, other, "received"), media_of(&node, role, "sent"));
+        assert!(count(&to["nacks"]) > 0, "the node was not asked by {role}: {to}");
+        assert!(count(&from["rtx_packets"]) > 0, "{other} repeated nothing: {from}");
+        assert!(count(&to["rtx_packets"]) > 0, "the node repeated nothing to {role}: {to}");
+        assert_ne!(from["ssrc"], to["ssrc"], "what is sent on has the node's own numbers");
+    }
+    pages.go_on();
+    pages.finish();
+    scene.node.stop();
+}
+
+#[test]
+fn media_flows_while_control_is_stopped() {
+    requires!(Namespaces, Chromium);
+    let scene = Scene::new(&[]);
+    let mut pages = scene.pages(&[
+        ("seconds", "60"),
+        ("node-stats", "no"),
+        ("skip", "stats,hold,dtmf"),
+        ("pause-after", "connected,media"),
+    ]);
+    pages.step("connected");
+    let (media, stopped) = control_stopped(scene.node.pid(), || {
+        pages.go_on();
+        pages.step("media")
+    });
+    assert!(stopped.len() > 2, "only {stopped:?} stood still");
+    for (side, ..) in SIDES {
+        assert!(count(&media[side]["frames"]["decoded"]) > 0);
+        assert!(frames(&media, side) >= FRAMES, "{side}: {}", media[side]["frames"]);
+        for kind in ["audio", "video"] {
+            let lost = count(&media[side]["packets"]["lost"][kind]);
+            let received = count(&media[side]["packets"]["received"][kind]);
+            assert!(lost * 100 <= received, "{side} lost {lost} of {received} {kind} packets");
+        }
+    }
+    pages.go_on();
+    pages.finish();
+    scene.node.stop();
+}
+
+/// Side of the script, its role in the call, and the other's role.
+const SIDES: [(&str, &str, &str); 2] = [("a", "customer", "agent"), ("b", "agent", "customer")];
+
+/// A laboratory, a node behind its NAT, and a call that waits for two pages.
+struct Scene {
+    // Dropped in this order.
+    node: Node,
+    call: String,
+    urls: [String; 2],
+    lab: Lab,
+}
+
+impl Scene {
+    fn new(options: &[(&str, &str)]) -> Self {
+        let lab = Lab::up(options);
+        let config = format!(
+            "[[interface]]\nname = \"pub\"\nbind = \"{PRIVATE}\"\nannounce = \"{PUBLIC}\"\n\
+             [public]\nlisten = \"{PRIVATE}:443\"\n"
+        );
+        let node = Node::start(Some(&lab.namespace("server")), &config);
+        let call = node.rest().create_call();
+        let url = |path: &str, role: &str| {
+            format!("https://{PUBLIC}{path}#token={}", node.rest().token(&call, role))
+        };
+        let urls = [url("/", "customer"), url("/agent", "agent")];
+        Self { node, call, urls, lab }
+    }
+
+    /// The customer at home, the agent on the open internet; of what is said twice, the last counts.
+    fn pages(&self, arguments: &[(&str, &str)]) -> Pages {
+        let (home, open) = (self.lab.namespace("browser"), self.lab.namespace("peer"));
+        let [a, b] = &self.urls;
+        let sides = [("a", a.as_str()), ("b", b), ("a-netns", &home), ("b-netns", &open)];
+        let media = [("size", "320x240"), ("fps", "30")];
+        let all: Vec<_> = sides.iter().chain(&media).chain(arguments).copied().collect();
+        Pages::open(&all)
+    }
+}
+
+/// A whole call of a Chromium page at home with another browser.
+fn meet(other: &str) {
+    let scene = Scene::new(&[]);
+    let mut pages = scene.pages(&[
+        ("b-browser", other),
+        ("seconds", "10"),
+        ("pause-after", "connected,media,stats"),
+    ]);
+
+    let connected = pages.step("connected");
+    let view = scene.node.rest().get(&format!("/v1/calls/{}", scene.call));
+    assert_eq!(view["state"], "active", "{view}");
+    // The NAT of the home hides the customer; the node sees its outside.
+    assert!(view["legs"][0]["remote"].to_string().contains("198.51.100."), "{view}");
+    let started = scene.node.rest().stats(&scene.call);
+    pages.go_on();
+
+    // The script has judged pictures and tones.
+    let media = pages.step("media");
+    for (side, ..) in SIDES {
+        assert!(frames(&media, side) >= FRAMES, "{side}: {}", media[side]["frames"]);
+    }
+    let before = scene.node.rest().stats(&scene.call);
+    pages.go_on();
+    let found = pages.step("stats");
+    let after = scene.node.rest().stats(&scene.call);
+    for (side, role, _) in SIDES {
+        for kind in ["audio", "video"] {
+            let node = |way| [&before, &after].map(|stats| packets(stats, role, way, kind));
+            agree(&format!("{role} sends {kind}"), &found[side]["sent"][kind], node("received"));
+            agree(&format!("{role} gets {kind}"), &found[side]["received"][kind], node("sent"));
+        }
+    }
+    for (_, role, other) in SIDES {
+        for kind in ["audio", "video"] {
+            let passed =
+                |role, way| packets(&after, role, way, kind) - packets(&started, role, way, kind);
+            let (from, to) = (passed(role, "received"), passed(other, "sent"));
+            assert!(apart(from, to) <= TOLERANCE, "of {from} {kind} packets of {role}, {to} left");
+        }
+    }
+    assert!(connected["a"]["call"] == connected["b"]["call"]);
+    pages.go_on();
+
+    for step in ["hold", "resume", "dtmf", "leave"] {
+        pages.step(step);
+    }
+    pages.finish();
+    scene.node.stop();
+}
+
+/// Whether a browser's count lies between two readings of the node's, one before and one after it.
+#[track_caller]
+fn agree(what: &str, browser: &Value, [before, after]: [f64; 2]) {
+    let browser = browser["packets"].as_f64().unwrap_or(0.0);
+    let fits = browser >= before * (1.0 - TOLERANCE) && browser <= after * (1.0 + TOLERANCE);
+    assert!(browser > 0.0 && fits, "{what}: {browser} packets, the node says {before} to {after}");
+}
+
+fn apart(one: f64, other: f64) -> f64 {
+    (one - other).abs() / one.max(other).max(1.0)
+}
+
+/// Packets that the node counts, retransmissions included, as browsers do.
+fn packets(stats: &Value, role: &str, way: &str, kind: &str) -> f64 {
+    let media = of_kind(stats, role, way, kind);
+    (count(&media["packets"]) + count(&media["rtx_packets"])) as f64
+}
+
+fn media_of<'a>(stats: &'a Value, role: &str, way: &str) -> &'a Value {
+    of_kind(stats, role, way, "video")
+}
+
+fn of_kind<'a>(stats: &'a Value, role: &str, way: &str, kind: &str) -> &'a Value {
+    let leg = found(&stats["legs"], "role", role);
+    found(&leg[way], "kind", kind)
+}
+
+fn found<'a>(list: &'a Value, key: &str, wanted: &str) -> &'a Value {
+    let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    list.iter().find(|one| one[key] == wanted).unwrap_or(&Value::Null)
+}
+
+fn frames(media: &Value, side: &str) -> f64 {
+    media[side]["frames"]["perSecond"].as_f64().unwrap_or(0.0)
+}
+
+fn count(value: &Value) -> u64 {
+    value.as_u64().unwrap_or(0)
+}
