@@ -161,9 +161,11 @@ impl FromStr for Announce {
                 (Ok(address), _) => Self::Address(address),
                 (_, Ok(provider)) => Self::Provider(provider),
                 _ => {
-                    return Err("allowed are an IP address, \"bind\", \"auto\", \"aws\", \"gcp\", \
+                    return Err(
+                        "allowed are an IP address, \"bind\", \"auto\", \"aws\", \"gcp\", \
                                 \"azure\", \"openstack\", \"digitalocean\""
-                        .to_owned());
+                            .to_owned(),
+                    );
                 }
             },
         })
@@ -352,11 +354,7 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self {
-            join: seconds(60),
-            request: seconds(10),
-            drain: seconds(5),
-        }
+        Self { join: seconds(60), request: seconds(10), drain: seconds(5) }
     }
 }
 

@@ -122,9 +122,7 @@ fn announced(interface: &Interface) -> Result<IpAddr, Box<dyn std::error::Error>
         Announce::Address(address) => Some(address),
         Announce::Bind => None,
         Announce::Auto => Some(cloud::fetch::announced("auto")?.public),
-        Announce::Provider(provider) => {
-            Some(cloud::fetch::announced(provider.name())?.public)
-        }
+        Announce::Provider(provider) => Some(cloud::fetch::announced(provider.name())?.public),
     };
     if let Some(advice) = address::advise_announce(interface.bind, asked) {
         tracing::warn!(interface = interface.name, "{advice}");

@@ -9,7 +9,6 @@ use crate::command::{
 };
 use crate::command::{PuntKind, SocketId};
 use crate::config::{COMMANDS_PER_TURN, HEAD_ROOM, PAIRS_PER_TRANSPORT, PAYLOAD_MAX};
-use crate::hop::Hop;
 use crate::hop::HopKind;
 use crate::packet::Nanos;
 use crate::stats::{LegReading, WorkerReading};
@@ -47,6 +46,7 @@ impl Worker {
                 self.answer(ticket, outcome);
             }
         }
+        self.hops.wake();
         self.wake_control();
         ControlFlow::Continue(())
     }
@@ -102,13 +102,20 @@ impl Worker {
 
     /// The commands that need no kernel.
     pub(crate) fn apply(&mut self, command: Command) -> Outcome {
+        self.blame = None;
         match command {
             Command::AddLeg { leg, state } => match self.tables.add(leg, state) {
                 Ok(()) => DONE,
                 Err((refusal, state)) => (Err(refusal), Returned::Leg(state)),
             },
             Command::RemoveLeg { leg } => match self.tables.remove(leg) {
-                Some(state) => (Ok(()), Returned::Leg(state)),
+                Some(mut state) => {
+                    // The slot's next tenant is listed for news of its own.
+                    if std::mem::take(&mut state.has_news) {
+                        self.news.retain(|slot| *slot != leg.slot);
+                    }
+                    (Ok(()), Returned::Leg(state))
+                }
                 None => refuse(Refusal::Gone),
             },
             Command::SetKeys { transport, keys } => self.set_keys(transport, keys),
@@ -200,7 +207,11 @@ impl Worker {
         (Ok(()), old.map_or(Returned::Nothing, Returned::Keys))
     }
 
-    fn set_remote(&mut self, id: TransportId, remote: std::net::SocketAddr) -> Result<(), Refusal> {
+    pub(crate) fn set_remote(
+        &mut self,
+        id: TransportId,
+        remote: std::net::SocketAddr,
+    ) -> Result<(), Refusal> {
         let transport = self.transport(id).ok_or(Refusal::Gone)?;
         if transport.consent.is_some() {
             return Err(Refusal::Misuse);
@@ -228,7 +239,9 @@ impl Worker {
         if transport.consent.is_none() {
             return Err(Refusal::Misuse);
         }
-        self.tables.bind(socket, remote, id)?;
+        if !self.tables.may_bind(socket, remote) {
+            return Err(Refusal::Full);
+        }
         let now = self.now;
         let transport = self.transport(id).ok_or(Refusal::Gone)?;
         let consent = transport.consent.as_mut().ok_or(Refusal::Misuse)?;
@@ -241,6 +254,7 @@ impl Worker {
         if nominated {
             transport.turn_to(remote);
         }
+        self.tables.bind(socket, remote, id)?;
         for (from, gone) in out.into_iter().filter(|path| *path != (socket, remote)) {
             self.tables.unbind(from, gone, id);
         }
@@ -328,10 +342,7 @@ impl Worker {
             }
             self.ask_key_frame(stream, self.now);
         } else {
-            let hop = Hop::new(HopKind::KeyFrame { stream }, Nanos(0), &[]);
-            if let Err(reason) = self.hops.push(hop) {
-                self.drop_for(reason);
-            }
+            self.hop_bytes(HopKind::KeyFrame { stream }, &[], Nanos(0));
         }
     }
 

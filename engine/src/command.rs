@@ -172,7 +172,7 @@ pub enum Command {
         sink: SinkId,
     },
     /// Say where a sink's packets come from and how they are rewritten. Sent to the sink's worker,
-    /// before [`Command::AddSink`] to the stream's. Asks a video source for a key frame.
+    /// before [`Command::AddSink`] to the stream's, which asks a video source for a key frame.
     SetSource {
         /// The sink.
         sink: SinkId,

@@ -26,6 +26,10 @@ type Bytes = ArrayVec<u8, PAYLOAD_MAX>;
 impl Worker {
     /// RTCP: who sent it, is it authentic, which sinks and sources does it concern.
     pub(crate) fn reports(&mut self, packet: &mut Packet, now: Nanos) -> Result<Fate, DropReason> {
+        if self.tables.transport_at(packet.socket, packet.remote).is_none() {
+            // Only what at least looks like RTCP may be the packet to learn an address from.
+            Compound::parse(packet.payload(&self.frames)).map_err(|_| DropReason::UnknownRemote)?;
+        }
         let id = self.who(packet)?;
         let leg = self.tables.leg_mut(id.leg).ok_or(DropReason::UnknownRemote)?;
         let transport = &mut leg.transports[usize::from(id.index)];
@@ -166,7 +170,7 @@ impl Worker {
         }
     }
 
-    fn hop_bytes(&mut self, kind: HopKind, bytes: &[u8], received: Nanos) {
+    pub(crate) fn hop_bytes(&mut self, kind: HopKind, bytes: &[u8], received: Nanos) {
         match self.hops.push(Hop::new(kind, received, bytes)) {
             Ok(()) => self.counters.hops_out += 1,
             Err(reason) => self.drop_for(reason),

@@ -77,6 +77,7 @@ impl Stream {
         self.counters = old.counters;
         self.reception = old.reception;
         self.key_frame_asked = old.key_frame_asked;
+        self.key_frame_wanted |= old.key_frame_wanted;
         for sender in &old.senders {
             if !self.senders.iter().any(|s| s.ssrc == sender.ssrc) {
                 let _ = self.senders.try_push(*sender);

@@ -43,7 +43,7 @@ impl Worker {
             match tick {
                 Some(Tick::Send { remote, len }) => self.send_scratch(len, socket, remote),
                 Some(Tick::Lost) => {
-                    transport.news.consent_lost = true;
+                    transport.fall_silent();
                     self.mark_news(id);
                 }
                 Some(Tick::None) | None => {}
@@ -109,13 +109,13 @@ fn next_event(
     news: &mut News,
     remote: Option<std::net::SocketAddr>,
 ) -> Option<Event> {
-    if let Some(remote) = remote {
-        if std::mem::take(&mut news.nominated) {
-            return Some(Event::Nominated { transport, remote });
-        }
-        if std::mem::take(&mut news.media_started) {
-            return Some(Event::MediaStarted { transport, remote });
-        }
+    if std::mem::take(&mut news.nominated)
+        && let Some(remote) = remote
+    {
+        return Some(Event::Nominated { transport, remote });
+    }
+    if let Some(remote) = news.media_started.take() {
+        return Some(Event::MediaStarted { transport, remote });
     }
     if std::mem::take(&mut news.role_conflict) {
         return Some(Event::RoleConflict { transport });
@@ -126,7 +126,7 @@ fn next_event(
 fn put_back(news: &mut News, event: &Event) {
     match event {
         Event::Nominated { .. } => news.nominated = true,
-        Event::MediaStarted { .. } => news.media_started = true,
+        Event::MediaStarted { remote, .. } => news.media_started = Some(*remote),
         Event::RoleConflict { .. } => news.role_conflict = true,
         Event::ConsentLost { .. } => news.consent_lost = true,
         Event::Applied { .. } => {}

@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 use crate::command::{LegId, Refusal, SinkId, SocketId, StreamId, TransportId, WorkerId};
 use crate::config::{LOCAL_UFRAG_MAX, SOCKETS_PER_WORKER};
 use crate::leg::Leg;
+use crate::transport::Transport;
 
 /// 5-tuples per leg that the table is sized for; a worker with every leg at
 /// [`crate::config::PAIRS_PER_TRANSPORT`] pairs would refuse some.
@@ -65,10 +66,21 @@ impl Tables {
         self.names.len()
     }
 
+    #[cfg(test)]
+    pub(crate) fn pairs(&self) -> usize {
+        self.pairs.len()
+    }
+
     pub(crate) fn leg_mut(&mut self, id: LegId) -> Option<&mut Leg> {
         let slot = self.legs.get_mut(usize::from(id.slot))?;
         let current = slot.generation == id.generation && id.worker == self.worker;
         if current { slot.leg.as_deref_mut() } else { None }
+    }
+
+    fn leg(&self, id: LegId) -> Option<&Leg> {
+        let slot = self.legs.get(usize::from(id.slot))?;
+        let current = slot.generation == id.generation && id.worker == self.worker;
+        if current { slot.leg.as_deref() } else { None }
     }
 
     /// The leg in a slot, whatever its generation.
@@ -94,10 +106,31 @@ impl Tables {
         self.pairs.get(&(socket, remote)).copied()
     }
 
-    /// The transport that a STUN username names: ours is the part before the colon (RFC 8445 §7.2.2).
-    pub(crate) fn transport_named(&self, username: &[u8]) -> Option<TransportId> {
+    /// The transport that the username of a check from this pair names: ours is the part before the
+    /// colon (RFC 8445 §7.2.2). Components of one m-line share their ufrag (RFC 8839 §5.4), so the
+    /// pair tells them apart, before it is installed its socket.
+    pub(crate) fn transport_named(
+        &self,
+        username: &[u8],
+        socket: SocketId,
+        remote: SocketAddr,
+    ) -> Option<TransportId> {
         let local = username.split(|&byte| byte == b':').next()?;
-        self.names.get(local).copied()
+        let first = self.names.get(local).copied()?;
+        let leg = self.leg(first.leg)?;
+        let is_named = |transport: &Transport| {
+            transport.consent.as_ref().is_some_and(|c| c.local_ufrag().as_bytes() == local)
+        };
+        let by_pair = self.transport_at(socket, remote).filter(|id| {
+            let transport = leg.transports.get(usize::from(id.index));
+            id.leg == first.leg && transport.is_some_and(|t| is_named(t))
+        });
+        let by_socket = || {
+            let mut indexed = (0u8..).zip(&leg.transports);
+            let (index, _) = indexed.find(|(_, t)| t.socket == socket && is_named(t))?;
+            Some(TransportId { leg: first.leg, index })
+        };
+        by_pair.or_else(by_socket).or(Some(first))
     }
 
     /// The transport without ICE that may take its far address from a packet on this socket.
@@ -114,7 +147,7 @@ impl Tables {
             let transport_id = TransportId { leg: id, index };
             if let Some(consent) = &transport.consent {
                 let name = consent.local_ufrag().bytes().collect();
-                self.names.insert(name, transport_id);
+                self.names.entry(name).or_insert(transport_id);
             }
             if let Some(remote) = transport.remote {
                 self.pairs.insert((transport.socket, remote), transport_id);
@@ -168,9 +201,8 @@ impl Tables {
             if let Some(consent) = &transport.consent {
                 self.names.remove(consent.local_ufrag().as_bytes());
             }
-            let learner = &mut self.learners[usize::from(transport.socket.0)];
-            if learner.is_some_and(|learner| learner.leg == id) {
-                *learner = None;
+            if let Some(learner) = self.learners.get_mut(usize::from(transport.socket.0)) {
+                learner.take_if(|learner| learner.leg == id);
             }
         }
         Some(leg)
@@ -184,11 +216,16 @@ impl Tables {
         remote: SocketAddr,
         transport: TransportId,
     ) -> Result<(), Refusal> {
-        if self.pairs.len() >= self.pairs_max && !self.pairs.contains_key(&(socket, remote)) {
+        if !self.may_bind(socket, remote) {
             return Err(Refusal::Full);
         }
         self.pairs.insert((socket, remote), transport);
         Ok(())
+    }
+
+    /// Whether [`Self::bind`] has room for this pair.
+    pub(crate) fn may_bind(&self, socket: SocketId, remote: SocketAddr) -> bool {
+        self.pairs.len() < self.pairs_max || self.pairs.contains_key(&(socket, remote))
     }
 
     /// Forgets a pair of `transport`.

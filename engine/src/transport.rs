@@ -23,7 +23,8 @@ pub(crate) struct News {
     pub(crate) nominated: bool,
     pub(crate) consent_lost: bool,
     pub(crate) role_conflict: bool,
-    pub(crate) media_started: bool,
+    /// From where media came first.
+    pub(crate) media_started: Option<SocketAddr>,
 }
 
 /// A transport's state on its worker.
@@ -55,7 +56,8 @@ impl Transport {
             security: spec.security,
             srtp: keys.map(|keys| Box::new(Srtp::new(&keys.inbound, &keys.outbound))),
             answerer: None,
-            learn_remote: spec.learn_remote,
+            // What authenticates nothing must not move what does.
+            learn_remote: spec.learn_remote && spec.security == Security::Plain,
             started: false,
             news: News::default(),
             counters: TransportCounters::default(),
@@ -138,6 +140,12 @@ impl Transport {
         self.remote = Some(remote);
     }
 
+    /// Sends nothing any more: consent is lost (RFC 7675 §5.1).
+    pub(crate) fn fall_silent(&mut self) {
+        self.news.consent_lost = true;
+        self.remote = None;
+    }
+
     /// Notes a datagram that came from one of its pairs.
     pub(crate) fn count_in(&mut self, len: usize) {
         self.counters.packets_in += 1;
@@ -156,7 +164,9 @@ impl Transport {
         }
         let first = !self.started;
         self.started = true;
-        self.news.media_started |= first;
+        if first {
+            self.news.media_started = Some(remote);
+        }
         first
     }
 

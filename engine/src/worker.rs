@@ -7,6 +7,11 @@
 //! A packet's frame has one owner at any time: `walk` ends either by queueing it or by giving it
 //! back. Everything between only borrows it and says through [`Fate`] which of the two it is.
 
+#[cfg(any(test, feature = "bare"))]
+pub mod bare;
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -111,6 +116,7 @@ pub struct Worker {
 /// Runs `worker` on `backend` until it is told to stop.
 pub(crate) fn run(mut worker: Worker, mut backend: Backend, wake: &Wake) {
     let mut rx = Box::new(ArrayVec::new());
+    worker.now = cpu::clock_monotonic();
     while worker.turn(&mut backend, wake, &mut rx).is_continue() {}
     drop(backend.shut_down(&mut worker.frames));
 }
@@ -318,7 +324,8 @@ impl Worker {
         let by_pair = self.tables.transport_at(packet.socket, packet.remote);
         let by_name = match message.username {
             Some(name) => {
-                Some(self.tables.transport_named(name).ok_or(DropReason::StunUnknownUfrag)?)
+                let named = self.tables.transport_named(name, packet.socket, packet.remote);
+                Some(named.ok_or(DropReason::StunUnknownUfrag)?)
             }
             None => None,
         };
@@ -355,7 +362,7 @@ impl Worker {
         let transport = &mut leg.transports[usize::from(id.index)];
         let consent = transport.consent.as_mut().ok_or(DropReason::StunUnsolicited)?;
         let handled = consent.handle(&message, packet.remote, now, &mut self.scratch)?;
-        transport.counters.checks += 1;
+        transport.counters.checks += u64::from(handled.reply.is_some() && handled.fault.is_none());
         transport.news.role_conflict |= handled.role_conflict;
         if let Some(remote) = handled.nominated {
             transport.turn_to(remote);
@@ -429,12 +436,12 @@ impl Worker {
     fn latch(&mut self, packet: &Packet) -> Option<TransportId> {
         let id = self.tables.learner_at(packet.socket)?;
         let leg = self.tables.leg_mut(id.leg)?;
-        let transport = &mut leg.transports[usize::from(id.index)];
-        if !std::mem::replace(&mut transport.learn_remote, false) {
+        let learns = leg.transports.get(usize::from(id.index)).is_some_and(|t| t.learn_remote);
+        if !learns || self.set_remote(id, packet.remote).is_err() {
             return None;
         }
-        transport.remote = Some(packet.remote);
-        self.tables.bind(packet.socket, packet.remote, id).ok()?;
+        let leg = self.tables.leg_mut(id.leg)?;
+        leg.transports[usize::from(id.index)].learn_remote = false;
         Some(id)
     }
 
@@ -487,8 +494,10 @@ impl Worker {
         }
     }
 
+    /// Whether there is something to do at once. Commands that wait for room for their answers are
+    /// looked at again when the wait is over.
     fn has_input(&self) -> bool {
-        !self.commands.is_empty() || self.hops.has_input()
+        (!self.commands.is_empty() && self.events.room() > 0) || self.hops.has_input()
     }
 
     /// Hands this turn's packets to the kernel. Most turns leave that to the kernel entry that also

@@ -126,11 +126,7 @@ impl Node {
         let mut seats = Vec::new();
         for (link, faces) in links.into_iter().zip(faces) {
             let desk = WorkerDesk::new(link.worker(), config.engine.legs_per_worker);
-            let facts = NodeFacts {
-                faces,
-                fingerprint: fingerprint.clone(),
-                join: config.join,
-            };
+            let facts = NodeFacts { faces, fingerprint: fingerprint.clone(), join: config.join };
             let actor_desk = desk.clone();
             let link = WorkerLink::start_in_arbiter(&calls_arbiter.handle(), move |_| {
                 WorkerLink::new(link, actor_desk)

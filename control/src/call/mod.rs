@@ -24,8 +24,8 @@ use causeway_engine::command::{
 use causeway_engine::stats::LegReading;
 
 use crate::api::{
-    AddLeg, CallState, CallStats, CallView, CreateCall, Description, EndReason, LegAdded, LegState,
-    LEGS_PER_CALL, LegView, Problem, Trickle, What,
+    AddLeg, CallState, CallStats, CallView, CreateCall, Description, EndReason, LEGS_PER_CALL,
+    LegAdded, LegState, LegView, Problem, Trickle, What,
 };
 use crate::dtls::{DtlsError, Fingerprint, Role, SrtpKeys, Version};
 
@@ -744,3 +744,6 @@ fn refused(refusal: Refusal) -> Problem {
         other => Problem::internal(format!("the media worker refused: {other}")),
     }
 }
+
+#[cfg(test)]
+mod tests;

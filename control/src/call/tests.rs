@@ -1,0 +1,294 @@
+use std::time::{Duration, Instant};
+
+use causeway_engine::command::{Command, Event, Refusal, Returned, TransportId};
+
+use super::*;
+use crate::api::Media;
+use crate::dtls::Identity;
+
+const CHROMIUM: &str = include_str!("../sdp/fixtures/chromium.sdp");
+const FIREFOX: &str = include_str!("../sdp/fixtures/firefox.sdp");
+const JOIN: Duration = Duration::from_secs(60);
+
+/// A call, its clock, and what it said so far.
+struct Bench {
+    call: Call,
+    now: Instant,
+    slot: u16,
+    told: Vec<(u64, Command)>,
+    replies: Vec<(RequestId, Result<Reply, Problem>)>,
+    events: Vec<What>,
+    shaken: Vec<(LegId, DtlsInput)>,
+    over: bool,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let hex = Identity::generate().unwrap().fingerprint().hex();
+        let digest = hex.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+        let face = Face {
+            socket: SocketId(0),
+            bound: "172.31.5.10:40500".parse().unwrap(),
+            announced: "203.0.113.5:40500".parse().unwrap(),
+        };
+        let facts = NodeFacts {
+            faces: vec![face],
+            fingerprint: crate::sdp::Fingerprint { hash: crate::sdp::HashFunction::Sha256, digest },
+            join: JOIN,
+        };
+        let now = Instant::now();
+        let asked = CreateCall::default();
+        let call = Call::new("c".into(), asked, WorkerId(0), Arc::new(facts), 0, now);
+        let mut bench = Self {
+            call,
+            now,
+            slot: 0,
+            told: Vec::new(),
+            replies: Vec::new(),
+            events: Vec::new(),
+            shaken: Vec::new(),
+            over: false,
+        };
+        bench.drain();
+        bench
+    }
+
+    fn drain(&mut self) {
+        loop {
+            match self.call.poll_output() {
+                Output::Reply(request, result) => self.replies.push((request, result)),
+                Output::Own(_) => {}
+                Output::Engine(tag, command) => self.told.push((tag, command)),
+                Output::Dtls(leg, input) => self.shaken.push((leg, input)),
+                Output::Event(what) => self.events.push(what),
+                Output::Over => self.over = true,
+                Output::Timeout(_) => return,
+            }
+        }
+    }
+
+    fn slot(&mut self) -> LegId {
+        self.slot += 1;
+        LegId { worker: WorkerId(0), slot: self.slot, generation: 1 }
+    }
+
+    fn add(&mut self, asked: AddLeg) -> Result<LegId, Problem> {
+        let slot = self.slot();
+        let request = u64::from(self.slot);
+        self.call.add_leg(self.now, request, asked, slot)?;
+        self.drain();
+        Ok(slot)
+    }
+
+    fn join(&mut self, offer: &str) -> LegId {
+        let slot = self.add(AddLeg { offer: Some(offer.into()), ..AddLeg::default() }).unwrap();
+        self.apply();
+        slot
+    }
+
+    /// The worker applies everything.
+    fn apply(&mut self) {
+        while !self.told.is_empty() {
+            for (tag, _) in std::mem::take(&mut self.told) {
+                self.call.applied(self.now, tag, Ok(()), Returned::Nothing);
+            }
+            self.drain();
+        }
+    }
+
+    fn connect(&mut self, leg: LegId) {
+        let transport = TransportId { leg, index: 0 };
+        let remote = "198.51.100.2:5000".parse().unwrap();
+        self.call.event(self.now, &Event::Nominated { transport, remote });
+        let place = self.call.place_of(leg).unwrap();
+        self.call.legs[place].keyed = true;
+        self.call.check_connected(place);
+        self.drain();
+        self.apply();
+    }
+
+    fn two(&mut self) -> (LegId, LegId) {
+        let (a, b) = (self.join(CHROMIUM), self.join(FIREFOX));
+        self.connect(a);
+        self.connect(b);
+        self.events.clear();
+        (a, b)
+    }
+
+    fn id(&self, leg: LegId) -> String {
+        self.call.legs.iter().find(|held| held.slot == leg).unwrap().id.clone()
+    }
+
+    fn names(&self) -> Vec<&'static str> {
+        self.events.iter().map(What::name).collect()
+    }
+
+    fn count(&self, test: impl Fn(&Command) -> bool) -> usize {
+        self.told.iter().filter(|(_, command)| test(command)).count()
+    }
+}
+
+fn held(offer: &str) -> String {
+    offer.replace("a=sendrecv", "a=inactive")
+}
+
+#[test]
+fn a_leg_is_answered_when_the_worker_has_applied_it() {
+    let mut bench = Bench::new();
+    let leg = AddLeg { offer: Some(CHROMIUM.into()), ..AddLeg::default() };
+    bench.add(leg).unwrap();
+    assert!(matches!(bench.told[0].1, Command::AddLeg { .. }), "{:?}", bench.told[0]);
+    assert!(bench.replies.is_empty(), "nothing is said before the worker has it");
+    bench.apply();
+    let [(1, Ok(Reply::Added(added)))] = &bench.replies[..] else { panic!("{:?}", bench.replies) };
+    let answer = added.answer.as_ref().unwrap();
+    assert!(answer.contains("203.0.113.5 40500 typ host"), "{answer}");
+    assert!(!answer.contains("172.31.5.10"), "the bind address is the node's own affair");
+    assert_eq!(bench.names()[..2], ["call_created", "leg_joined"]);
+    assert_eq!(bench.names()[2..], ["candidate", "candidate"], "one, and that it was the last");
+}
+
+#[test]
+fn a_leg_that_the_worker_refuses_is_taken_back() {
+    let mut bench = Bench::new();
+    bench.add(AddLeg { offer: Some(CHROMIUM.into()), ..AddLeg::default() }).unwrap();
+    let install = bench.told.remove(0);
+    bench.call.applied(bench.now, install.0, Err(Refusal::Full), Returned::Nothing);
+    bench.drain();
+    let [(1, Err(problem))] = &bench.replies[..] else { panic!("{:?}", bench.replies) };
+    assert_eq!(problem.status, 503);
+    assert_eq!(bench.count(|told| matches!(told, Command::RemoveLeg { .. })), 1);
+    bench.apply();
+    assert!(bench.call.view().legs.is_empty());
+}
+
+#[test]
+fn a_bad_offer_leaves_nothing_behind() {
+    let mut bench = Bench::new();
+    let offer = CHROMIUM.replace("a=ice-ufrag", "a=x-ufrag");
+    let asked = AddLeg { offer: Some(offer), ..AddLeg::default() };
+    let problem = bench.add(asked).unwrap_err();
+    assert_eq!(problem.status, 422);
+    assert!(problem.at.is_some_and(|at| at.starts_with("line ")), "the line is named");
+    assert!(bench.told.is_empty() && bench.call.view().legs.is_empty());
+}
+
+#[test]
+fn two_legs_are_wired_both_ways_for_each_kind() {
+    let mut bench = Bench::new();
+    bench.join(CHROMIUM);
+    let offer = Some(FIREFOX.into());
+    bench.add(AddLeg { offer, ..AddLeg::default() }).unwrap();
+    assert_eq!(bench.count(|told| matches!(told, Command::SetSource { source: Some(_), .. })), 4);
+    assert_eq!(bench.count(|told| matches!(told, Command::AddSink { .. })), 4);
+}
+
+#[test]
+fn hold_cuts_the_wires_and_resume_makes_them_again() {
+    let mut bench = Bench::new();
+    let (a, _) = bench.two();
+    let id = bench.id(a);
+    let offer = |sdp: String| Description { sdp };
+    bench.call.offer(7, &id, &offer(held(CHROMIUM))).unwrap();
+    bench.drain();
+    assert_eq!(bench.count(|told| matches!(told, Command::RemoveSink { .. })), 4);
+    assert!(bench.replies.iter().all(|(request, _)| *request != 7), "not before it is applied");
+    bench.apply();
+    assert!(bench.call.leg_view(&id).unwrap().held);
+    let Some((7, Ok(Reply::Description(answer)))) = bench.replies.last() else { panic!() };
+    assert!(answer.sdp.contains("a=inactive"));
+    bench.call.offer(8, &id, &offer(CHROMIUM.into())).unwrap();
+    bench.drain();
+    assert_eq!(bench.count(|told| matches!(told, Command::AddSink { .. })), 4);
+    assert!(!bench.call.leg_view(&id).unwrap().held);
+}
+
+#[test]
+fn the_call_is_active_once_and_ends_with_the_leg_that_leaves() {
+    let mut bench = Bench::new();
+    let (a, b) = (bench.join(CHROMIUM), bench.join(FIREFOX));
+    bench.connect(a);
+    assert!(!bench.names().contains(&"call_active"));
+    bench.connect(b);
+    assert_eq!(bench.names().iter().filter(|name| **name == "call_active").count(), 1);
+    let id = bench.id(a);
+    bench.call.remove_leg(bench.now, 9, &id).unwrap();
+    bench.drain();
+    assert!(!bench.over, "the worker still has the legs");
+    assert_eq!(bench.count(|told| matches!(told, Command::RemoveLeg { .. })), 2);
+    bench.apply();
+    assert!(bench.over);
+    assert_eq!(bench.names().last(), Some(&"call_ended"));
+}
+
+#[test]
+fn a_lost_leg_may_come_back_until_the_call_has_waited_long_enough() {
+    let mut bench = Bench::new();
+    let (a, _) = bench.two();
+    let transport = TransportId { leg: a, index: 0 };
+    bench.call.event(bench.now, &Event::ConsentLost { transport });
+    bench.drain();
+    bench.apply();
+    assert_eq!(bench.names(), ["leg_ended"]);
+    assert!(bench.call.may_join().is_ok());
+    bench.call.handle_timeout(bench.now + JOIN);
+    bench.drain();
+    assert_eq!(bench.names().last(), Some(&"call_ended"));
+}
+
+#[test]
+fn a_wrong_certificate_ends_the_leg_with_that_reason_and_installs_no_keys() {
+    let mut bench = Bench::new();
+    let leg = bench.join(CHROMIUM);
+    bench.call.dtls_failed(bench.now, leg, &DtlsError::FingerprintMismatch);
+    bench.drain();
+    assert_eq!(bench.count(|told| matches!(told, Command::SetKeys { .. })), 0);
+    let ended = bench.events.iter().find_map(|event| match event {
+        What::LegEnded { leg, .. } => leg.ended,
+        _ => None,
+    });
+    assert_eq!(ended, Some(EndReason::FingerprintMismatch));
+}
+
+#[test]
+fn what_nobody_joins_times_out() {
+    let mut empty = Bench::new();
+    empty.call.handle_timeout(empty.now + JOIN);
+    empty.drain();
+    assert!(empty.over);
+    let mut silent = Bench::new();
+    let leg = silent.join(CHROMIUM);
+    silent.call.handle_timeout(silent.now + JOIN);
+    silent.drain();
+    assert!(silent.call.place_of(leg).is_none());
+    assert!(silent.names().contains(&"leg_ended"));
+}
+
+#[test]
+fn a_third_leg_is_refused() {
+    let mut bench = Bench::new();
+    bench.two();
+    let asked = AddLeg { offer: Some(CHROMIUM.into()), ..AddLeg::default() };
+    assert_eq!(bench.add(asked).unwrap_err().status, 409);
+}
+
+#[test]
+fn the_node_offers_and_takes_the_answer_once() {
+    let mut bench = Bench::new();
+    let asked = AddLeg { media: Some(vec![Media::Audio]), ..AddLeg::default() };
+    let leg = bench.add(asked).unwrap();
+    bench.apply();
+    let Some((1, Ok(Reply::Added(added)))) = bench.replies.last() else { panic!() };
+    assert_eq!(added.leg.state, LegState::Offered);
+    let offer = added.offer.clone().unwrap();
+    assert!(offer.contains("a=setup:actpass") && !offer.contains("m=video"));
+    let answer = offer.replace("actpass", "active").replace("a=ice-lite\r\n", "");
+    let id = bench.id(leg);
+    bench.call.answer(bench.now, 2, &id, &Description { sdp: answer.clone() }).unwrap();
+    bench.drain();
+    assert_eq!(bench.count(|told| matches!(told, Command::SetRemoteCredentials { .. })), 1);
+    bench.apply();
+    assert!(matches!(bench.replies.last(), Some((2, Ok(Reply::Leg(_))))));
+    let again = bench.call.answer(bench.now, 3, &id, &Description { sdp: answer });
+    assert_eq!(again.unwrap_err().status, 409);
+}
