@@ -66,7 +66,7 @@ impl Tables {
         self.names.len()
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "bare"))]
     pub(crate) fn pairs(&self) -> usize {
         self.pairs.len()
     }

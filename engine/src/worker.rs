@@ -9,8 +9,6 @@
 
 #[cfg(any(test, feature = "bare"))]
 pub mod bare;
-#[cfg(test)]
-mod tests;
 
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -580,3 +578,6 @@ fn note_arrival(transport: &mut Transport, packet: &[u8], header: &RtpHeader, no
     }
     answerer.arrivals.due(now)
 }
+
+#[cfg(test)]
+mod tests;

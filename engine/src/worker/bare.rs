@@ -129,6 +129,11 @@ impl Bare {
         &self.worker.counters
     }
 
+    /// 5-tuples that lead to a leg.
+    pub fn pairs(&self) -> usize {
+        self.worker.tables.pairs()
+    }
+
     /// Frames that neither are free, wait to be sent, nor hold early DTLS: always 0.
     pub fn frames_lost(&self) -> usize {
         let worker = &self.worker;

@@ -481,7 +481,7 @@ proptest! {
                 fate.call.apply(Command::RemoveLeg { leg }).unwrap();
             }
         }
-        prop_assert_eq!(fate.call.bare.worker.tables.pairs(), 0);
+        prop_assert_eq!(fate.call.bare.pairs(), 0);
         prop_assert_eq!(fate.call.bare.worker.tables.ufrags(), 0);
     }
 }
