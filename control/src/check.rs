@@ -56,7 +56,9 @@ fn certificate(error: &std::io::Error) -> Fault {
 }
 
 fn effective(config: &Config) -> String {
-    toml::to_string(config).unwrap_or_else(|error| format!("# cannot be printed: {error}\n"))
+    let mut config = config.clone();
+    config.public.desk = Some(config.desk());
+    toml::to_string(&config).unwrap_or_else(|error| format!("# cannot be printed: {error}\n"))
 }
 
 /// What listens on loopback needs no rule.

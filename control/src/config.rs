@@ -58,7 +58,7 @@ impl Config {
 pub struct Node {
     /// Its name in the API and in metrics.
     pub name: String,
-    /// The core of each worker; [`load`] fills in all cores but the first if none are given.
+    /// The core of each worker; [`load()`] fills in all cores but the first if none are given.
     #[serde(deserialize_with = "cores")]
     pub workers: Vec<usize>,
     /// The I/O backend.

@@ -172,6 +172,8 @@ struct Reception {
     highest: u64,
     received: u64,
     lost_before: u64,
+    timestamp: u32,
+    clock_rate: u32,
     transit: i64,
     jitter: u32,
 }
@@ -186,10 +188,8 @@ impl Reception {
                 ssrc: header.ssrc,
                 base: first,
                 highest: first,
-                received: 0,
                 lost_before,
-                transit: transit(header.timestamp, clock_rate, now),
-                jitter: 0,
+                ..Self::default()
             };
         }
         let step = header.sequence.wrapping_sub((self.highest & 0xffff) as u16).cast_signed();
@@ -197,13 +197,22 @@ impl Reception {
             self.highest += u64::from(step.unsigned_abs());
         }
         self.received += 1;
-        self.note_jitter(transit(header.timestamp, clock_rate, now));
+        self.note_jitter(header.timestamp, clock_rate, now);
     }
 
-    /// RFC 3550 §A.8, in units of 1/16 timestamp tick.
-    fn note_jitter(&mut self, transit: i64) {
+    /// RFC 3550 §A.8, in units of 1/16 timestamp tick. Packets of one frame or one telephone event
+    /// share a timestamp and say nothing; another clock starts anew.
+    fn note_jitter(&mut self, timestamp: u32, clock_rate: u32, now: Nanos) {
+        let same_clock = self.clock_rate == clock_rate;
+        if same_clock && self.timestamp == timestamp {
+            return;
+        }
+        let transit = transit(timestamp, clock_rate, now);
         let difference = (transit - self.transit).unsigned_abs().min(1 << 24) as u32;
-        self.transit = transit;
+        (self.timestamp, self.clock_rate, self.transit) = (timestamp, clock_rate, transit);
+        if !same_clock {
+            return;
+        }
         self.jitter = self.jitter.saturating_add(difference) - ((self.jitter + 8) >> 4);
     }
 

@@ -149,7 +149,7 @@ pub struct Call {
     was_active: bool,
     ended: Option<EndReason>,
     over_said: bool,
-    empty_until: Option<Instant>,
+    lonely_until: Option<Instant>,
     outputs: VecDeque<Output>,
 }
 
@@ -163,7 +163,7 @@ impl Call {
         created: u64,
         now: Instant,
     ) -> Self {
-        let empty_until = Some(now + facts.join);
+        let lonely_until = Some(now + facts.join);
         let mut call = Self {
             id,
             name: asked.name,
@@ -179,7 +179,7 @@ impl Call {
             was_active: false,
             ended: None,
             over_said: false,
-            empty_until,
+            lonely_until,
             outputs: VecDeque::new(),
         };
         let view = call.view();
@@ -248,7 +248,7 @@ impl Call {
         self.outputs.push_back(Output::Own(slot));
         self.tell_tagged(install, Command::AddLeg { leg: slot, state });
         self.legs.push(leg);
-        self.empty_until = None;
+        self.lonely_until = None;
         let place = self.legs.len() - 1;
         self.install_media(place);
         self.start_dtls(place);
@@ -461,7 +461,7 @@ impl Call {
 
     /// To be called when the instant of [`Output::Timeout`] has come; earlier does no harm.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.empty_until.is_some_and(|until| until <= now) {
+        if self.lonely_until.is_some_and(|until| until <= now) {
             self.end(now, EndReason::JoinTimeout);
             return;
         }
@@ -485,7 +485,7 @@ impl Call {
 
     fn next_timeout(&self) -> Option<Instant> {
         let legs = self.legs.iter().filter_map(CallLeg::next_timeout);
-        legs.chain(self.empty_until).min()
+        legs.chain(self.lonely_until).min()
     }
 
     /// What the other legs have negotiated.
@@ -605,13 +605,21 @@ impl Call {
         self.tell_tagged(Pending::Remove { leg: id }, Command::RemoveLeg { leg: slot });
         let leg = self.legs[place].view();
         self.say(What::LegEnded { call: self.id.clone(), leg });
-        let anyone = self.legs.iter().any(|leg| leg.ended.is_none());
-        if !anyone && self.ended.is_none() {
-            if self.was_active {
-                self.end(now, EndReason::CallEnded);
-            } else {
-                self.empty_until = Some(now + self.facts.join);
-            }
+        self.weigh_ending(now, reason);
+    }
+
+    /// A call that was active ends with the leg that leaves a single one behind. If that leg was
+    /// lost rather than left, the one behind waits for it to join again, as an empty call does.
+    fn weigh_ending(&mut self, now: Instant, reason: EndReason) {
+        let left = self.legs.iter().filter(|leg| leg.ended.is_none()).count();
+        let meant = matches!(reason, EndReason::Left | EndReason::Closed);
+        if self.ended.is_some() || left > 1 || (left == 1 && !self.was_active) {
+            return;
+        }
+        if self.was_active && meant {
+            self.end(now, EndReason::CallEnded);
+        } else {
+            self.lonely_until = Some(now + self.facts.join);
         }
     }
 

@@ -27,6 +27,7 @@ fn the_default_needs_no_rules() {
     let report = report(&loaded("")).unwrap();
     assert!(report.contains("nothing: all listens on loopback"));
     assert!(report.contains("listen = \"127.0.0.1:8080\""));
+    assert!(report.contains("desk = true"));
     assert!(!report.contains("warning"));
 }
 

@@ -3,7 +3,7 @@
 //! its bearer do; always HTTPS, since browsers open no camera without it.
 //!
 //! The same handlers serve both; what a request must bring stands in the handler's first argument
-//! ([`access::May`]), so that no handler can forget to ask.
+//! (`access::May`), so that no handler can forget to ask.
 
 mod access;
 mod body;

@@ -416,7 +416,7 @@ async fn a_join_token_joins_its_call_in_its_role_and_drives_its_own_legs_alone()
 
     // It sees the call, and the address of its own leg but no other's.
     let view = public.get(&format!("/v1/calls/{call}"), &token).await.json();
-    assert_eq!(view["legs"][0]["remote"].is_string(), true);
+    assert!(view["legs"][0]["remote"].is_string());
     assert_eq!(view["legs"][1]["remote"], Value::Null);
     assert_eq!(public.get(&format!("/v1/calls/{call}/stats"), &token).await.status, 200);
 
