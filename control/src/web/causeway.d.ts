@@ -129,6 +129,8 @@ export interface CallStats {
   at: number;
   /** Round trip to the node in seconds. */
   rtt: number | null;
+  /** Bits per second that the browser thinks it could send. */
+  available: number | null;
   path: { local: Endpoint | null; remote: Endpoint | null; dtls: string | null; srtp: string | null } | null;
   sent: { audio?: SentStats; video?: SentVideoStats };
   received: { audio?: ReceivedStats; video?: ReceivedVideoStats };

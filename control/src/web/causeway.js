@@ -14,6 +14,7 @@
 /** Milliseconds for one request to the node. */
 const REQUEST_LIMIT = 15_000;
 /** Milliseconds from joining to connected media. */
+const LOOKS = 5; // a call that changes faster than it can be read is read no more often than this
 const CONNECT_LIMIT = 30_000;
 /** Milliseconds that a broken path may take to come back after an ICE restart. */
 const RESTART_LIMIT = 15_000;
@@ -105,6 +106,7 @@ export class Call extends EventTarget {
   #stream = null;
   #peer = null;
   #peers = new Map();
+  #heard = 0;
   #muted = { audio: false, video: false };
   #own = new Set();
   #elements = new Set();
@@ -362,6 +364,7 @@ export class Call extends EventTarget {
 
   #hear(type, data) {
     if (this.state === 'ended' || !data || typeof data !== 'object') return;
+    this.#heard += 1;
     switch (type) {
       case 'leg_joined':
       case 'leg_changed':
@@ -400,7 +403,12 @@ export class Call extends EventTarget {
   async #look() {
     if (!this.leg || this.state === 'ended') return;
     try {
-      const call = await this.#api.get(`/v1/calls/${encodeURIComponent(this.id)}`);
+      // A picture of the call that events have overtaken on its way here would undo what they said.
+      let call, heard;
+      for (let tries = 0; tries < LOOKS && heard !== this.#heard; tries += 1) {
+        heard = this.#heard;
+        call = await this.#api.get(`/v1/calls/${encodeURIComponent(this.id)}`);
+      }
       if (this.state === 'ended' || !Array.isArray(call.legs)) return;
       this.name = call.name ?? this.name;
       for (const leg of call.legs) leg.id === this.leg ? this.#ownLeg(leg) : this.#meet(leg);
@@ -1009,7 +1017,7 @@ function sleep(milliseconds) {
 function digest(report) {
   const all = [...report.values()];
   const codec = (id) => report.get(id)?.mimeType?.split('/')[1] ?? null;
-  const out = { at: Date.now(), rtt: null, path: null, sent: {}, received: {} };
+  const out = { at: Date.now(), rtt: null, available: null, path: null, sent: {}, received: {} };
   for (const stats of all) {
     if (stats.type === 'inbound-rtp') out.received[stats.kind] = inbound(stats, codec(stats.codecId));
     if (stats.type === 'outbound-rtp' && !stats.rid) out.sent[stats.kind] = outbound(stats, report.get(stats.remoteId), codec(stats.codecId));
@@ -1019,6 +1027,7 @@ function digest(report) {
   if (pair) {
     out.path = { local: endpoint(report.get(pair.localCandidateId)), remote: endpoint(report.get(pair.remoteCandidateId)), dtls: transport?.tlsVersion ?? null, srtp: transport?.srtpCipher ?? null };
     out.rtt = pair.currentRoundTripTime ?? null;
+    out.available = pair.availableOutgoingBitrate ?? null;
   }
   out.rtt ??= out.sent.audio?.rtt ?? out.sent.video?.rtt ?? null;
   return out;

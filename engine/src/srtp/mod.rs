@@ -21,8 +21,6 @@ mod aead_gcm;
 mod aes_cm_hmac;
 mod index;
 mod kdf;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 
@@ -563,3 +561,6 @@ fn with_room(buffer: &mut [u8], len: usize, room: usize) -> Result<&mut [u8], Dr
 fn word_at(packet: &[u8], at: usize) -> Option<u32> {
     packet.get(at..)?.first_chunk().map(|word| u32::from_be_bytes(*word))
 }
+
+#[cfg(test)]
+mod tests;
