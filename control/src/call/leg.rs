@@ -40,6 +40,8 @@ pub(crate) struct CallLeg {
     pub(crate) dtls_path: Option<(SocketId, SocketAddr)>,
     pub(crate) keyed: bool,
     pub(crate) ended: Option<EndReason>,
+    /// What an ended leg still waits for.
+    pub(crate) remains: Remains,
     /// The m-line of each stream and sink, by their place in the engine's leg. Only ever grows.
     pub(crate) lines: Vec<usize>,
     /// The extension id of the transport-wide numbers that the worker answers.
@@ -54,6 +56,15 @@ pub(crate) struct CallLeg {
     connected: bool,
     security: Option<String>,
     deadline: Instant,
+}
+
+/// Where an ended leg is still known.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Remains {
+    /// The worker has not given it back yet.
+    pub(crate) in_worker: bool,
+    /// Its handshake has not said goodbye yet, which goes out through the call.
+    pub(crate) in_dtls: bool,
 }
 
 impl CallLeg {
@@ -94,6 +105,7 @@ impl CallLeg {
             dtls_path: None,
             keyed: false,
             ended: None,
+            remains: Remains::default(),
             lines: Vec::new(),
             answers: None,
             mismatch_said: None,
