@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use arrayvec::ArrayVec;
 use causeway_engine::command::{
     Command, Credentials as EngineCredentials, IceSpec, KeysSpec, LegId, LegSpec, Mid, PayloadType,
     Security, SinkId, SinkSpec, SocketId, StreamId, StreamSpec, TransportId, TransportSpec,
 };
+use causeway_engine::config::PAIRS_PER_TRANSPORT;
 use causeway_engine::leg::Leg;
 use causeway_engine::srtp::{MasterKey, Srtp, Suite};
 use causeway_engine::stream::{FirstNumbers, Sink, Stream};
@@ -38,6 +40,9 @@ pub(crate) struct CallLeg {
     pub(crate) negotiated: Option<Negotiated>,
     pub(crate) dtls_started: bool,
     pub(crate) dtls_path: Option<(SocketId, SocketAddr)>,
+    /// The pairs that have passed a check, the latest last: the worker names the nominated one by
+    /// its far address.
+    paths: ArrayVec<(SocketId, SocketAddr), PAIRS_PER_TRANSPORT>,
     pub(crate) keyed: bool,
     pub(crate) ended: Option<EndReason>,
     /// What an ended leg still waits for.
@@ -103,6 +108,7 @@ impl CallLeg {
             negotiated: None,
             dtls_started: false,
             dtls_path: None,
+            paths: ArrayVec::new(),
             keyed: false,
             ended: None,
             remains: Remains::default(),
@@ -308,9 +314,20 @@ impl CallLeg {
         Some(Box::new(Srtp::new(&spec.inbound, &spec.outbound)))
     }
 
-    /// Notes where media goes; the worker answers checks from now on.
+    /// Notes a pair that has passed a check.
+    pub(crate) fn add_path(&mut self, path: (SocketId, SocketAddr)) {
+        self.paths.retain(|held| *held != path);
+        if self.paths.is_full() {
+            self.paths.remove(0);
+        }
+        self.paths.push(path);
+    }
+
+    /// Notes where media and the handshake go; the worker answers checks from now on.
     pub(crate) fn nominated(&mut self, remote: SocketAddr) {
         self.remote = Some(remote);
+        let path = self.paths.iter().rev().find(|(_, held)| *held == remote);
+        self.dtls_path = path.copied().or(self.dtls_path);
         self.agent.hand_over();
         self.agent_timeout = None;
     }

@@ -390,6 +390,9 @@ impl Call {
             Event::Nominated { transport, remote } => {
                 if let Some(place) = self.place_of(transport.leg) {
                     self.legs[place].nominated(remote);
+                    // A far side that only nominates after a check never sends the first flight to
+                    // a node that has to begin.
+                    self.start_dtls(place);
                     self.check_connected(place);
                 }
             }
@@ -672,14 +675,7 @@ impl Call {
                 }
                 Ice::Nominated { local, remote } => {
                     self.install_pair(transport, local, remote, true);
-                    let leg = &mut self.legs[place];
-                    leg.dtls_path = self
-                        .facts
-                        .faces
-                        .iter()
-                        .find(|face| face.bound == local)
-                        .map(|face| (face.socket, remote));
-                    leg.nominated(remote);
+                    self.legs[place].nominated(remote);
                     self.start_dtls(place);
                     self.check_connected(place);
                 }
@@ -703,6 +699,9 @@ impl Call {
         nominated: bool,
     ) {
         if let Some(socket) = self.socket_of(local) {
+            if let Some(place) = self.place_of(transport.leg) {
+                self.legs[place].add_path((socket, remote));
+            }
             self.tell(Command::InstallPair { transport, socket, remote, nominated });
         }
     }
