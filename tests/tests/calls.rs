@@ -1,5 +1,7 @@
 //! Calls between two peers of another stack, through a node, over REST.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
 use std::time::Duration;
 
 use causeway_control::api::{EndReason, What};

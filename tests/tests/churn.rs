@@ -3,7 +3,9 @@
 //! The node runs in a process of its own, this test's binary started again, so that what is measured
 //! is the node's and not the peers'.
 
-use std::io::{BufRead, BufReader, Lines, Read, Write};
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::io::{BufRead, BufReader, Lines, Read};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -101,8 +103,7 @@ fn delete(client: &mut Client, id: &str) {
 /// Runs a node until the standard input ends.
 fn be_the_node() {
     let node = LocalNode::start(&Setup::default());
-    // Written past the test runner, which keeps what is printed.
-    writeln!(std::io::stdout(), "\n{ROLE} {}", node.http).unwrap();
+    println!("\n{ROLE} {}", node.http);
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
