@@ -1,14 +1,19 @@
 //! What the integration tests stand on: a node as a process of its own, its REST API, the NAT
-//! laboratory, browsers, and the means to stop the node's control plane while media goes on.
+//! laboratory, browsers, and the means to stop the node's control plane while media goes on; and
+//! the far end on other people's stacks, with a node in the test's own process.
 //!
 //! A test that needs something of the machine says so first (`requires!`); it is skipped where that
 //! is missing, and fails there if `CAUSEWAY_REQUIRE_ALL` is set.
 
 pub mod browser;
 pub mod freeze;
+pub mod guest;
+pub mod http;
 pub mod lab;
+pub mod local;
 pub mod namespace;
 pub mod node;
+pub mod peer;
 pub mod requires;
 pub mod rest;
 

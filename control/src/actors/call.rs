@@ -93,6 +93,8 @@ pub enum FromDtls {
     Failed(DtlsError),
     /// Closed by the far side.
     Closed,
+    /// Closed and forgotten as it was told; the last word.
+    Gone,
 }
 
 /// [`FromDtls`] of one leg.
@@ -301,6 +303,7 @@ impl Handler<DtlsOutput> for CallActor {
             }
             FromDtls::Failed(error) => self.call.dtls_failed(now, leg, &error),
             FromDtls::Closed => self.call.dtls_closed(now, leg),
+            FromDtls::Gone => self.call.dtls_gone(leg),
         }
         self.drain(ctx);
     }

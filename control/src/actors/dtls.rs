@@ -7,7 +7,7 @@ use std::time::Instant;
 use actix::prelude::*;
 use causeway_engine::command::LegId;
 
-use crate::actors::call::{CallActor, FromDtls};
+use crate::actors::call::{CallActor, DtlsOutput, FromDtls};
 use crate::call::DtlsInput;
 use crate::dtls::{Handshake, Identity, Output};
 
@@ -111,7 +111,7 @@ impl DtlsActor {
 
 impl Entry {
     fn tell(&self, leg: LegId, output: FromDtls) {
-        self.call.do_send(crate::actors::call::DtlsOutput { leg, output });
+        self.call.do_send(DtlsOutput { leg, output });
     }
 }
 
@@ -128,10 +128,13 @@ impl Handler<Shake> for DtlsActor {
 
     fn handle(&mut self, Shake { leg, call, input }: Shake, ctx: &mut Self::Context) {
         let closes = matches!(input, DtlsInput::Close);
-        self.handle_input(leg, call, input);
+        self.handle_input(leg, call.clone(), input);
         self.drain(leg, ctx);
-        if closes && let Some((_, timer)) = self.entries.remove(&leg).and_then(|e| e.timer) {
-            ctx.cancel_future(timer);
+        if closes {
+            if let Some((_, timer)) = self.entries.remove(&leg).and_then(|e| e.timer) {
+                ctx.cancel_future(timer);
+            }
+            call.do_send(DtlsOutput { leg, output: FromDtls::Gone });
         }
     }
 }

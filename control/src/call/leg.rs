@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use arrayvec::ArrayVec;
 use causeway_engine::command::{
     Command, Credentials as EngineCredentials, IceSpec, KeysSpec, LegId, LegSpec, Mid, PayloadType,
     Security, SinkId, SinkSpec, SocketId, StreamId, StreamSpec, TransportId, TransportSpec,
 };
+use causeway_engine::config::PAIRS_PER_TRANSPORT;
 use causeway_engine::leg::Leg;
 use causeway_engine::srtp::{MasterKey, Srtp, Suite};
 use causeway_engine::stream::{FirstNumbers, Sink, Stream};
@@ -38,8 +40,13 @@ pub(crate) struct CallLeg {
     pub(crate) negotiated: Option<Negotiated>,
     pub(crate) dtls_started: bool,
     pub(crate) dtls_path: Option<(SocketId, SocketAddr)>,
+    /// The pairs that have passed a check, the latest last: the worker names the nominated one by
+    /// its far address.
+    paths: ArrayVec<(SocketId, SocketAddr), PAIRS_PER_TRANSPORT>,
     pub(crate) keyed: bool,
     pub(crate) ended: Option<EndReason>,
+    /// What an ended leg still waits for.
+    pub(crate) remains: Remains,
     /// The m-line of each stream and sink, by their place in the engine's leg. Only ever grows.
     pub(crate) lines: Vec<usize>,
     /// The extension id of the transport-wide numbers that the worker answers.
@@ -54,6 +61,15 @@ pub(crate) struct CallLeg {
     connected: bool,
     security: Option<String>,
     deadline: Instant,
+}
+
+/// Where an ended leg is still known.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Remains {
+    /// The worker has not given it back yet.
+    pub(crate) in_worker: bool,
+    /// Its handshake has not said goodbye yet, which goes out through the call.
+    pub(crate) in_dtls: bool,
 }
 
 impl CallLeg {
@@ -92,8 +108,10 @@ impl CallLeg {
             negotiated: None,
             dtls_started: false,
             dtls_path: None,
+            paths: ArrayVec::new(),
             keyed: false,
             ended: None,
+            remains: Remains::default(),
             lines: Vec::new(),
             answers: None,
             mismatch_said: None,
@@ -296,9 +314,20 @@ impl CallLeg {
         Some(Box::new(Srtp::new(&spec.inbound, &spec.outbound)))
     }
 
-    /// Notes where media goes; the worker answers checks from now on.
+    /// Notes a pair that has passed a check.
+    pub(crate) fn add_path(&mut self, path: (SocketId, SocketAddr)) {
+        self.paths.retain(|held| *held != path);
+        if self.paths.is_full() {
+            self.paths.remove(0);
+        }
+        self.paths.push(path);
+    }
+
+    /// Notes where media and the handshake go; the worker answers checks from now on.
     pub(crate) fn nominated(&mut self, remote: SocketAddr) {
         self.remote = Some(remote);
+        let path = self.paths.iter().rev().find(|(_, held)| *held == remote);
+        self.dtls_path = path.copied().or(self.dtls_path);
         self.agent.hand_over();
         self.agent_timeout = None;
     }

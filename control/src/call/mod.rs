@@ -30,7 +30,7 @@ use crate::api::{
 use crate::dtls::{DtlsError, Fingerprint, Role, SrtpKeys, Version};
 
 use crate::sdp::Negotiated;
-use leg::CallLeg;
+use leg::{CallLeg, Remains};
 pub use media::random_id;
 use wire::Wire;
 
@@ -306,7 +306,7 @@ impl Call {
         Ok(())
     }
 
-    /// Ends a leg; the reply comes when the worker has given it back.
+    /// Ends a leg.
     pub fn remove_leg(
         &mut self,
         now: Instant,
@@ -368,8 +368,7 @@ impl Call {
             }
             Pending::Keys { leg } => self.keyed(now, &leg, outcome),
             Pending::Remove { leg } => {
-                self.legs.retain(|held| held.id != leg);
-                self.say_over();
+                self.forget(|held| held.id == leg, |remains| remains.in_worker = false);
             }
             Pending::Read { leg, request } => {
                 if let Some(reading) = self.readings.get_mut(&request) {
@@ -389,6 +388,9 @@ impl Call {
             Event::Nominated { transport, remote } => {
                 if let Some(place) = self.place_of(transport.leg) {
                     self.legs[place].nominated(remote);
+                    // A far side that only nominates after a check never sends the first flight to
+                    // a node that has to begin.
+                    self.start_dtls(place);
                     self.check_connected(place);
                 }
             }
@@ -423,10 +425,10 @@ impl Call {
         }
     }
 
-    /// A handshake's datagram.
+    /// A handshake's datagram; the last one, close_notify, comes after the leg's end.
     pub fn dtls_datagram(&mut self, leg: LegId, bytes: Box<[u8]>) {
-        let Some(place) = self.place_of(leg) else { return };
-        if let Some((socket, remote)) = self.legs[place].dtls_path {
+        let path = self.legs.iter().find(|held| held.slot == leg).and_then(|held| held.dtls_path);
+        if let Some((socket, remote)) = path {
             self.tell(Command::Transmit { socket, remote, bytes });
         }
     }
@@ -455,6 +457,11 @@ impl Call {
         if let Some(place) = self.place_of(leg) {
             self.end_leg(now, place, EndReason::Closed);
         }
+    }
+
+    /// A handshake that was told to close has said all that it had to say.
+    pub fn dtls_gone(&mut self, leg: LegId) {
+        self.forget(|held| held.slot == leg, |remains| remains.in_dtls = false);
     }
 
     /// To be called when the instant of [`Output::Timeout`] has come; earlier does no harm.
@@ -538,6 +545,17 @@ impl Call {
         self.say(What::LegChanged { call: self.id.clone(), leg });
     }
 
+    /// Notes that an ended leg remains in one place less, and forgets it with the last.
+    fn forget(&mut self, which: impl Fn(&CallLeg) -> bool, less: impl FnOnce(&mut Remains)) {
+        let place = self.legs.iter().position(|leg| leg.ended.is_some() && which(leg));
+        let Some(place) = place else { return };
+        less(&mut self.legs[place].remains);
+        if self.legs[place].remains == Remains::default() {
+            self.legs.remove(place);
+            self.say_over();
+        }
+    }
+
     fn say_over(&mut self) {
         if self.ended.is_some() && self.legs.is_empty() && !self.over_said {
             self.over_said = true;
@@ -608,6 +626,7 @@ impl Call {
             return;
         }
         let (id, slot) = (leg.id.clone(), leg.slot);
+        leg.remains = Remains { in_worker: true, in_dtls: leg.dtls_started };
         if leg.dtls_started {
             self.outputs.push_back(Output::Dtls(slot, DtlsInput::Close));
         }
@@ -666,14 +685,7 @@ impl Call {
                 }
                 Ice::Nominated { local, remote } => {
                     self.install_pair(transport, local, remote, true);
-                    let leg = &mut self.legs[place];
-                    leg.dtls_path = self
-                        .facts
-                        .faces
-                        .iter()
-                        .find(|face| face.bound == local)
-                        .map(|face| (face.socket, remote));
-                    leg.nominated(remote);
+                    self.legs[place].nominated(remote);
                     self.start_dtls(place);
                     self.check_connected(place);
                 }
@@ -697,6 +709,9 @@ impl Call {
         nominated: bool,
     ) {
         if let Some(socket) = self.socket_of(local) {
+            if let Some(place) = self.place_of(transport.leg) {
+                self.legs[place].add_path((socket, remote));
+            }
             self.tell(Command::InstallPair { transport, socket, remote, nominated });
         }
     }

@@ -1,0 +1,213 @@
+//! A node in the test's own process, on loopback ports that the kernel chooses.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use causeway_control::actors::node::{BoundInterface, Node, NodeConfig};
+use causeway_control::api::{LifeEvent, What};
+use causeway_control::calls::Calls;
+use causeway_control::config::Config;
+use causeway_control::rest;
+use causeway_engine::config::EngineConfig;
+use serde_json::{Value, json};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::TryRecvError;
+use tokio::sync::oneshot;
+
+use crate::http::Client;
+use crate::peer::PATIENCE;
+
+/// What the tests change of a node.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Workers.
+    pub workers: usize,
+    /// Calls, most.
+    pub calls: usize,
+    /// Legs of one call, most.
+    pub legs_per_call: usize,
+    /// Legs of one worker, most.
+    pub legs_per_worker: usize,
+    /// For a leg to connect and for a call to get its first.
+    pub join: Duration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            calls: 64,
+            legs_per_call: 8,
+            legs_per_worker: 256,
+            join: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A running node; stopped when dropped.
+pub struct LocalNode {
+    /// The admin listener.
+    pub http: SocketAddr,
+    calls: Arc<dyn Calls>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl LocalNode {
+    /// Starts a node.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start(setup: &Setup) -> Self {
+        let (setup, (report, started)) = (setup.clone(), mpsc::channel());
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            actix_rt::System::new().block_on(async move {
+                let node = Node::start(&node_config(&setup)).expect("the node starts");
+                let servers = rest::serve(&rest_config(&setup), node.calls()).expect("doors");
+                report.send((servers.http, node.calls())).expect("the test waits");
+                // The test's end is as good a reason to stop as its word.
+                let _ = stopped.await;
+                servers.stop().await;
+                node.stop().await;
+            });
+        });
+        let (http, calls) = started.recv().expect("the node starts");
+        Self { http, calls, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// A client of its admin listener.
+    pub fn client(&self) -> Client {
+        Client::new(self.http)
+    }
+
+    /// Hears what happens from now on.
+    pub fn listen(&self) -> Ears {
+        Ears { events: self.calls.subscribe(None) }
+    }
+
+    /// Makes a call and says its id.
+    pub fn call(&self) -> String {
+        let call = self.client().post("/v1/calls", &json!({})).ok();
+        call["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Waits until the node's statistics say so, which are a second old at most; panics with `what`
+    /// if they never do.
+    #[track_caller]
+    pub fn wait(&self, what: &str, mut until: impl FnMut(&Value) -> bool) -> Value {
+        let (mut client, deadline) = (self.client(), Instant::now() + PATIENCE);
+        loop {
+            let stats = client.get("/v1/node").ok();
+            if until(&stats) {
+                return stats;
+            }
+            assert!(Instant::now() < deadline, "the node never came to it: {what}; {stats}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until the node has no call and no leg.
+    #[track_caller]
+    pub fn wait_empty(&self) {
+        self.wait("no call and no leg", |stats| stats["calls"] == 0 && stats["legs"] == 0);
+    }
+}
+
+impl Drop for LocalNode {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+            && !std::thread::panicking()
+        {
+            panic!("the node's thread panicked");
+        }
+    }
+}
+
+/// Hears what happens in a node.
+pub struct Ears {
+    events: broadcast::Receiver<Arc<LifeEvent>>,
+}
+
+impl Ears {
+    /// Waits for something that happened since it began to listen, in order: what comes before it
+    /// is forgotten.
+    #[track_caller]
+    pub fn hear(&mut self, what: &str, until: impl FnMut(&What) -> bool) -> What {
+        self.hear_within(PATIENCE, what, until)
+    }
+
+    /// Whether something has happened, as far as is known now.
+    ///
+    /// # Panics
+    /// If it fell behind.
+    pub fn heard(&mut self, mut until: impl FnMut(&What) -> bool) -> bool {
+        loop {
+            match self.events.try_recv() {
+                Ok(event) if until(&event.what) => return true,
+                Ok(_) => {}
+                Err(TryRecvError::Empty) => return false,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// [`Self::hear`] with a patience of its own.
+    #[track_caller]
+    pub fn hear_within(
+        &mut self,
+        patience: Duration,
+        what: &str,
+        mut until: impl FnMut(&What) -> bool,
+    ) -> What {
+        let (deadline, mut heard) = (Instant::now() + patience, Vec::new());
+        loop {
+            match self.events.try_recv() {
+                Ok(event) if until(&event.what) => return event.what.clone(),
+                Ok(event) => heard.push(event.what.name()),
+                Err(TryRecvError::Empty) => {
+                    assert!(Instant::now() < deadline, "never heard: {what}; but {heard:?}");
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(error) => panic!("{what}: {error}"),
+            }
+        }
+    }
+}
+
+fn node_config(setup: &Setup) -> NodeConfig {
+    let loopback = Ipv4Addr::LOCALHOST;
+    NodeConfig {
+        name: "test".into(),
+        engine: EngineConfig {
+            workers: vec![None; setup.workers],
+            legs_per_worker: setup.legs_per_worker,
+            frames_per_worker: 2048,
+            ..EngineConfig::default()
+        },
+        interfaces: vec![BoundInterface {
+            name: "loopback".into(),
+            bind: (loopback, 0).into(),
+            announce: loopback.into(),
+        }],
+        calls: setup.calls,
+        legs_per_call: setup.legs_per_call,
+        join: setup.join,
+    }
+}
+
+fn rest_config(setup: &Setup) -> Config {
+    let mut config = Config::default();
+    config.http.listen = (Ipv4Addr::LOCALHOST, 0).into();
+    config.public.listen = (Ipv4Addr::LOCALHOST, 0).into();
+    config.public.workers = 1;
+    config.limits.calls = setup.calls;
+    config.limits.legs_per_call = setup.legs_per_call;
+    config.timeouts.drain = Duration::from_secs(1);
+    config
+}
