@@ -10,7 +10,7 @@ use arrayvec::ArrayVec;
 use crate::command::{LegId, SinkId, StreamId, TransportId};
 use crate::config::{HEAD_ROOM, HOP_RING, PAYLOAD_MAX, RTCP_MAX};
 use crate::error::DropReason;
-use crate::hop::{Hop, HopKind};
+use crate::hop::{Asked, Hop, HopKind};
 use crate::leg::Leg;
 use crate::packet::{Nanos, Packet};
 use crate::route::reports::{self, FeedbackTarget};
@@ -89,26 +89,29 @@ impl Worker {
         let sinks = self.tables.leg_mut(id).map_or(0, |leg| leg.sinks.len());
         for place in 0..sinks {
             let Some(leg) = self.tables.leg_mut(id) else { break };
-            let Some((stream, len)) =
+            let Some((stream, len, asked)) =
                 feedback_of(leg, place, compound, &mut self.scratch[..RTCP_MAX])
             else {
                 continue;
             };
             any = true;
             if stream.leg.worker == self.id {
-                self.send_feedback(stream, len, received);
+                self.send_feedback(stream, len, asked, received);
             } else {
                 let bytes: Bytes = self.scratch[..len].iter().copied().collect();
-                self.hop_bytes(HopKind::Feedback { stream }, &bytes, received);
+                self.hop_bytes(HopKind::Feedback { stream, asked }, &bytes, received);
             }
         }
         any
     }
 
     /// Sends `scratch[..len]` to whoever sends `stream`.
-    fn send_feedback(&mut self, stream: StreamId, len: usize, received: Nanos) {
-        let Some(index) = self.stream(stream).map(|stream| stream.rtcp_transport) else { return };
-        self.send_rtcp(TransportId { leg: stream.leg, index }, len, received);
+    fn send_feedback(&mut self, id: StreamId, len: usize, asked: Asked, received: Nanos) {
+        let Some(stream) = self.stream(id) else { return };
+        stream.counters.nacks += u64::from(asked.nacks);
+        stream.counters.plis += u64::from(asked.key_frames);
+        let index = stream.rtcp_transport;
+        self.send_rtcp(TransportId { leg: id.leg, index }, len, received);
     }
 
     /// Protects `scratch[..len]` in a fresh frame and queues it.
@@ -190,10 +193,10 @@ impl Worker {
                     }
                 }
                 HopKind::Reports { sink } => self.report_to(sink, &hop.bytes, hop.received),
-                HopKind::Feedback { stream } => {
+                HopKind::Feedback { stream, asked } => {
                     let len = hop.bytes.len().min(RTCP_MAX);
                     self.scratch[..len].copy_from_slice(&hop.bytes[..len]);
-                    self.send_feedback(stream, len, hop.received);
+                    self.send_feedback(stream, len, asked, hop.received);
                 }
                 HopKind::KeyFrame { stream } => self.want_key_frame(stream),
             }
@@ -234,7 +237,7 @@ fn feedback_of(
     place: usize,
     compound: &Compound<'_>,
     out: &mut [u8],
-) -> Option<(StreamId, usize)> {
+) -> Option<(StreamId, usize, Asked)> {
     let source = leg.sinks[place].source.as_deref()?;
     let feeds = |sink: &crate::stream::Sink| {
         sink.source.as_ref().is_some_and(|other| other.stream == source.stream)
@@ -257,5 +260,6 @@ fn feedback_of(
     let counters = &mut leg.sinks[place].counters;
     counters.nacks += u64::from(feedback.nacks);
     counters.plis += u64::from(feedback.key_frames);
-    feedback.len.map(|len| (stream, len))
+    let asked = Asked { nacks: feedback.nacks, key_frames: feedback.key_frames };
+    feedback.len.map(|len| (stream, len, asked))
 }

@@ -22,9 +22,18 @@ pub(crate) enum HopKind {
     /// Plain RTCP as it came from the sink's source.
     Reports { sink: SinkId },
     /// Plain RTCP feedback, already in the stream's own numbers.
-    Feedback { stream: StreamId },
+    Feedback { stream: StreamId, asked: Asked },
     /// No bytes: the stream shall send a key frame.
     KeyFrame { stream: StreamId },
+}
+
+/// What feedback asks a source for, to be counted there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// Packets again.
+    pub(crate) nacks: u16,
+    /// Key frames.
+    pub(crate) key_frames: u16,
 }
 
 /// A packet between two workers.
@@ -115,7 +124,7 @@ impl Hops {
     pub(crate) fn push(&mut self, hop: Hop) -> Result<(), DropReason> {
         let worker = match hop.kind {
             HopKind::Media { sink, .. } | HopKind::Reports { sink } => sink.leg.worker,
-            HopKind::Feedback { stream } | HopKind::KeyFrame { stream } => stream.leg.worker,
+            HopKind::Feedback { stream, .. } | HopKind::KeyFrame { stream } => stream.leg.worker,
         };
         let end = self.to.get_mut(usize::from(worker.0)).and_then(Option::as_mut);
         let end = end.ok_or(DropReason::HopRing)?;

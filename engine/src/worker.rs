@@ -116,6 +116,9 @@ pub(crate) fn run(mut worker: Worker, mut backend: Backend, wake: &Wake) {
     let mut rx = Box::new(ArrayVec::new());
     worker.now = cpu::clock_monotonic();
     while worker.turn(&mut backend, wake, &mut rx).is_continue() {}
+    // Goodbyes that were queued just before the stop still go out.
+    worker.submit(&mut backend);
+    backend.submit(&mut worker.frames, &mut IoCounters::default());
     drop(backend.shut_down(&mut worker.frames));
 }
 

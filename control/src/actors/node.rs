@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use causeway_engine::command::{Command, SocketId, WorkerId};
@@ -34,6 +34,9 @@ use crate::calls::{Answer, Calls};
 use crate::dtls::Identity;
 use crate::sdp;
 
+/// How long calls may take to end when the node stops.
+const GOODBYES: Duration = Duration::from_secs(2);
+
 /// An interface with its addresses resolved.
 #[derive(Debug, Clone)]
 pub struct BoundInterface {
@@ -57,7 +60,7 @@ pub struct NodeConfig {
     /// Calls that are not over, most.
     pub calls: usize,
     /// For a leg to connect, and for a call to get its first.
-    pub join: std::time::Duration,
+    pub join: Duration,
 }
 
 /// Why a node did not start.
@@ -170,8 +173,10 @@ impl Node {
     /// Ends every call, then the workers.
     pub async fn stop(self) {
         self.calls.events.say(What::NodeChanged { state: NodeState::Stopping });
-        // A mailbox that is closed has nothing left to end.
-        let _ = self.calls.registry.send(EndAll).await;
+        let (emptied, empty) = oneshot::channel();
+        self.calls.registry.do_send(EndAll { emptied });
+        // Goodbyes take a moment; a call that does not end by then ends with its worker.
+        let _ = tokio::time::timeout(GOODBYES, empty).await;
         for link in &self.links {
             let _ = link.send(crate::actors::worker_link::StopWorker).await;
         }

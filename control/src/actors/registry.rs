@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use tokio::sync::oneshot;
 
-use crate::actors::call::{CallActor, Neighbours};
+use crate::actors::call::{Ask, CallActor, Neighbours, Request};
 use crate::actors::dtls::DtlsActor;
 use crate::actors::events::{Events, unix_ms};
 use crate::actors::worker_link::{WorkerDesk, WorkerLink, lock};
-use crate::api::{CallView, CreateCall, Problem};
+use crate::api::{CallView, CreateCall, EndReason, Problem};
 use crate::call::{Call, NodeFacts, random_id};
 
 /// Messages that can wait; beyond it a request is refused.
@@ -45,6 +46,7 @@ pub struct Registry {
     calls_max: usize,
     events: Events,
     counts: Arc<CallCounts>,
+    emptied: Option<oneshot::Sender<()>>,
 }
 
 impl Registry {
@@ -56,7 +58,16 @@ impl Registry {
         events: Events,
         counts: Arc<CallCounts>,
     ) -> Self {
-        Self { seats, dtls, calls: HashMap::new(), calls_max, events, counts }
+        Self { seats, dtls, calls: HashMap::new(), calls_max, events, counts, emptied: None }
+    }
+
+    fn say_emptied(&mut self) {
+        if self.calls.is_empty()
+            && let Some(emptied) = self.emptied.take()
+        {
+            // Whoever waited may have given up.
+            let _ = emptied.send(());
+        }
     }
 
     /// The seat with most room.
@@ -82,6 +93,9 @@ impl Handler<Create> for Registry {
     type Result = Result<CallView, Problem>;
 
     fn handle(&mut self, Create(asked): Create, ctx: &mut Self::Context) -> Self::Result {
+        if self.calls_max == 0 {
+            return Err(Problem::unavailable("the node is stopping"));
+        }
         if self.calls.len() >= self.calls_max {
             let detail = format!("the node has {} calls, its limit", self.calls_max);
             return Err(Problem::unavailable(detail));
@@ -147,24 +161,30 @@ impl Handler<Gone> for Registry {
 
     fn handle(&mut self, Gone(id): Gone, _: &mut Self::Context) {
         self.calls.remove(&id);
+        self.say_emptied();
         self.counts.live.store(self.calls.len() as u64, Ordering::Relaxed);
     }
 }
 
-/// Stops the node's actors: calls end, their workers give everything back.
+/// Ends every call and takes no more; says when the workers have given everything back.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct EndAll;
+pub struct EndAll {
+    /// Dropped or told when there is no call left.
+    pub emptied: oneshot::Sender<()>,
+}
 
 impl Handler<EndAll> for Registry {
     type Result = ();
 
-    fn handle(&mut self, _: EndAll, _: &mut Self::Context) {
+    fn handle(&mut self, EndAll { emptied }: EndAll, _: &mut Self::Context) {
+        self.calls_max = 0;
         for call in self.calls.values() {
-            let (reply, _answer) = tokio::sync::oneshot::channel();
-            let ask = crate::actors::call::Ask::End(crate::api::EndReason::CallEnded);
-            call.do_send(crate::actors::call::Request { ask, reply });
+            let (reply, _answer) = oneshot::channel();
+            call.do_send(Request { ask: Ask::End(EndReason::CallEnded), reply });
         }
+        self.emptied = Some(emptied);
+        self.say_emptied();
     }
 }
 
