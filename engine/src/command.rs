@@ -217,6 +217,36 @@ pub enum Command {
     Stop,
 }
 
+impl Command {
+    /// The leg that lacks something if this command is refused; none for removals, readings and
+    /// datagrams, which may be.
+    pub fn builds(&self) -> Option<LegId> {
+        match self {
+            Self::AddLeg { leg, .. } => Some(*leg),
+            Self::SetKeys { transport, .. }
+            | Self::SetRemote { transport, .. }
+            | Self::InstallPair { transport, .. }
+            | Self::SetRemoteCredentials { transport, .. }
+            | Self::AnswerTransportCc { transport, .. } => Some(transport.leg),
+            Self::SetStream { stream, .. } | Self::AddSink { stream, .. } => Some(stream.leg),
+            Self::SetSink { sink, .. } | Self::SetSource { sink, .. } => Some(sink.leg),
+            _ => None,
+        }
+    }
+
+    /// Whether it takes something away: what must not be lost, and what its ring keeps room for.
+    pub fn is_removal(&self) -> bool {
+        matches!(
+            self,
+            Self::RemoveLeg { .. }
+                | Self::RemoveSocket { .. }
+                | Self::RemoveSink { .. }
+                | Self::PauseStream { .. }
+                | Self::Stop
+        )
+    }
+}
+
 /// Why a command was not applied. Nothing has changed then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {

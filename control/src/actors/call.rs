@@ -203,8 +203,20 @@ impl CallActor {
 
     /// New work is refused by a full mailbox; removals must pass and are bounded by the legs.
     fn tell(&self, commands: Vec<(u64, Command)>, ctx: &mut Context<Self>) {
-        if !commands.is_empty() {
-            self.to.link.do_send(Tell { call: ctx.address(), commands });
+        if commands.is_empty() {
+            return;
+        }
+        let removes = commands.iter().any(|(_, command)| command.is_removal());
+        let tell = Tell { call: ctx.address(), commands };
+        if removes {
+            self.to.link.do_send(tell);
+        } else if let Err(SendError::Full(tell) | SendError::Closed(tell)) =
+            self.to.link.try_send(tell)
+        {
+            for (tag, _) in tell.commands {
+                let (outcome, returned) = (Err(Refusal::Full), Returned::Nothing);
+                ctx.notify(FromEngine::Applied { tag, outcome, returned });
+            }
         }
     }
 

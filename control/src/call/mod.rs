@@ -120,6 +120,8 @@ enum Pending {
     Request { request: RequestId, reply: Reply },
     /// Keys of a leg.
     Keys { leg: String },
+    /// Something else that a leg cannot do without.
+    Part { slot: LegId },
     /// A leg's removal.
     Remove { leg: String },
     /// A leg's counters for a statistics request.
@@ -367,6 +369,7 @@ impl Call {
                 self.outputs.push_back(Output::Reply(request, result));
             }
             Pending::Keys { leg } => self.keyed(now, &leg, outcome),
+            Pending::Part { slot } => self.part_applied(now, slot, outcome),
             Pending::Remove { leg } => {
                 self.forget(|held| held.id == leg, |remains| remains.in_worker = false);
             }
@@ -519,6 +522,14 @@ impl Call {
     }
 
     fn tell(&mut self, command: Command) {
+        if let Some(slot) = command.builds() {
+            self.tell_tagged(Pending::Part { slot }, command);
+        } else {
+            self.output(command);
+        }
+    }
+
+    fn output(&mut self, command: Command) {
         let tag = self.next_tag;
         self.next_tag += 1;
         self.outputs.push_back(Output::Engine(tag, command));
@@ -526,7 +537,7 @@ impl Call {
 
     fn tell_tagged(&mut self, pending: Pending, command: Command) {
         self.pending.insert(self.next_tag, pending);
-        self.tell(command);
+        self.output(command);
     }
 
     /// Commands are applied in order, so one more that changes nothing marks that all before it are.
@@ -595,6 +606,15 @@ impl Call {
         let leg = leg.id.clone();
         for candidate in lines.into_iter().chain([String::new()]) {
             self.say(What::Candidate { call: self.id.clone(), leg: leg.clone(), candidate });
+        }
+    }
+
+    /// A leg that lacks a part is not kept. What is refused because something is gone already
+    /// (the other end of a wire, say) is no lack.
+    fn part_applied(&mut self, now: Instant, slot: LegId, outcome: Result<(), Refusal>) {
+        let lacks = outcome.is_err_and(|refusal| refusal != Refusal::Gone);
+        if let Some(place) = self.place_of(slot).filter(|_| lacks) {
+            self.end_leg(now, place, EndReason::EngineRefused);
         }
     }
 

@@ -163,6 +163,22 @@ fn a_leg_that_the_worker_refuses_is_taken_back() {
 }
 
 #[test]
+fn a_leg_that_lacks_a_part_is_not_kept() {
+    let mut bench = Bench::new();
+    bench.add(AddLeg { offer: Some(CHROMIUM.into()), ..AddLeg::default() }).unwrap();
+    let place = bench.told.iter().position(|(_, told)| matches!(told, Command::SetSink { .. }));
+    let (tag, _) = bench.told.remove(place.unwrap());
+    bench.call.applied(bench.now, tag, Err(Refusal::Full), Returned::Nothing);
+    bench.apply();
+    assert!(bench.call.view().legs.is_empty());
+    let ended = bench.events.iter().find_map(|event| match event {
+        What::LegEnded { leg, .. } => leg.ended,
+        _ => None,
+    });
+    assert_eq!(ended, Some(EndReason::EngineRefused));
+}
+
+#[test]
 fn a_bad_offer_leaves_nothing_behind() {
     let mut bench = Bench::new();
     let offer = CHROMIUM.replace("a=ice-ufrag", "a=x-ufrag");
