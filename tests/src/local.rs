@@ -27,8 +27,6 @@ pub struct Setup {
     pub workers: usize,
     /// Calls, most.
     pub calls: usize,
-    /// Legs of one call, most.
-    pub legs_per_call: usize,
     /// Legs of one worker, most.
     pub legs_per_worker: usize,
     /// For a leg to connect and for a call to get its first.
@@ -37,13 +35,7 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self {
-            workers: 1,
-            calls: 64,
-            legs_per_call: 8,
-            legs_per_worker: 256,
-            join: Duration::from_secs(60),
-        }
+        Self { workers: 1, calls: 64, legs_per_worker: 256, join: Duration::from_secs(60) }
     }
 }
 
@@ -196,7 +188,6 @@ fn node_config(setup: &Setup) -> NodeConfig {
             announce: loopback.into(),
         }],
         calls: setup.calls,
-        legs_per_call: setup.legs_per_call,
         join: setup.join,
     }
 }
@@ -207,7 +198,6 @@ fn rest_config(setup: &Setup) -> Config {
     config.public.listen = (Ipv4Addr::LOCALHOST, 0).into();
     config.public.workers = 1;
     config.limits.calls = setup.calls;
-    config.limits.legs_per_call = setup.legs_per_call;
     config.timeouts.drain = Duration::from_secs(1);
     config
 }

@@ -6,7 +6,7 @@
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use causeway_control::api::{EndReason, What};
+use causeway_control::api::{EndReason, LEGS_PER_CALL, What};
 use causeway_tests::guest::{Guest, add_leg};
 use causeway_tests::http::Client;
 use causeway_tests::local::{Ears, LocalNode, Setup};
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 const JSON: &str = "application/json";
 /// Legs that a worker has where a test counts them.
-const FEW: usize = 3;
+const FEW: usize = 4;
 
 #[test]
 fn bad_requests_are_problems() {
@@ -289,7 +289,7 @@ fn a_handshake_survives_or_ends_among_forged_records() {
 
 #[test]
 fn a_call_takes_no_more_legs_than_it_may_even_at_once() {
-    let node = LocalNode::start(&Setup { legs_per_call: 4, ..Setup::default() });
+    let node = LocalNode::start(&Setup::default());
     let (call, http) = (node.call(), node.http);
     let offer = Peer::new(&Spec::default()).offer(&Line::CALL);
     let threads: Vec<_> = (0..64)
@@ -305,9 +305,10 @@ fn a_call_takes_no_more_legs_than_it_may_even_at_once() {
         })
         .collect();
     let answers: Vec<u16> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-    assert_eq!(answers.iter().filter(|status| **status == 201).count(), 4, "{answers:?}");
-    assert_eq!(answers.iter().filter(|status| **status == 409).count(), 60, "{answers:?}");
-    node.wait("four legs", |stats| stats["legs"] == 4);
+    let count = |wanted| answers.iter().filter(|status| **status == wanted).count();
+    assert_eq!(count(201), LEGS_PER_CALL, "{answers:?}");
+    assert_eq!(count(409), answers.len() - LEGS_PER_CALL, "{answers:?}");
+    node.wait("the call's legs", |stats| stats["legs"] == LEGS_PER_CALL);
 }
 
 #[test]
@@ -334,15 +335,20 @@ fn a_full_node_refuses_calls_and_has_room_again() {
 fn takes_as_many_as_ever(node: &LocalNode) {
     let mut client = node.client();
     let offer = Peer::new(&Spec::default()).offer(&Line::CALL);
-    let call = until_taken(|| client.post("/v1/calls", &json!({})))["id"].clone();
-    let call = call.as_str().unwrap();
-    for _ in 0..FEW {
+    let calls: Vec<String> = (0..=FEW / LEGS_PER_CALL)
+        .map(|_| until_taken(|| client.post("/v1/calls", &json!({}))))
+        .map(|call| call["id"].as_str().unwrap().to_owned())
+        .collect();
+    let (late, full) = calls.split_last().unwrap();
+    for call in full.iter().flat_map(|call| [call; LEGS_PER_CALL]) {
         until_taken(|| add_leg(&mut client, call, json!({ "offer": offer })));
     }
-    let refused = add_leg(&mut client, call, json!({ "offer": offer }));
+    let refused = add_leg(&mut client, late, json!({ "offer": offer }));
     assert_eq!((refused.status, refused.problem().0), (503, "unavailable"));
     node.wait("a full worker", |stats| stats["legs"] == FEW);
-    assert_eq!(client.delete(&format!("/v1/calls/{call}")).status, 204);
+    for call in &calls {
+        assert_eq!(client.delete(&format!("/v1/calls/{call}")).status, 204);
+    }
     node.wait("an empty worker", |stats| stats["legs"] == 0);
 }
 
