@@ -14,8 +14,8 @@ const RUN_LIMIT = 240_000;
 const CONNECT_LIMIT = 40_000;
 /** Milliseconds until the other side sees a hold, a resume or a leave. */
 const NOTICE_LIMIT = 10_000;
-/** Milliseconds from connected until a side's estimate of what it can send has grown to `--bitrate`. */
-const BITRATE_LIMIT = 10_000;
+/** Milliseconds from connected until a side's estimate of what it can send must have grown to `--bitrate`; how long it took is in the step's `ms`. */
+const BITRATE_LIMIT = 30_000;
 /** Milliseconds until a node has missed a leg that went without a word. */
 const CONSENT_LIMIT = 60_000;
 /** Degrees that a hue and hertz that a tone may be off after codecs. */

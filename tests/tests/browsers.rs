@@ -162,14 +162,21 @@ fn meet(other: &str) {
         for kind in ["audio", "video"] {
             let node = |way| [&before, &after].map(|stats| packets(stats, role, way, kind));
             agree(&format!("{role} sends {kind}"), &found[side]["sent"][kind], node("received"));
-            agree(&format!("{role} gets {kind}"), &found[side]["received"][kind], node("sent"));
+            // Firefox does not count what comes again or as padding (RFC 4588) as received.
+            let sent = if side == "b" && other == "firefox" {
+                [&before, &after]
+                    .map(|stats| count(&of_kind(stats, role, "sent", kind)["packets"]) as f64)
+            } else {
+                node("sent")
+            };
+            agree(&format!("{role} gets {kind}"), &found[side]["received"][kind], sent);
         }
     }
-    for (_, role, other) in SIDES {
+    for (_, role, far) in SIDES {
         for kind in ["audio", "video"] {
             let passed =
                 |role, way| packets(&after, role, way, kind) - packets(&started, role, way, kind);
-            let (from, to) = (passed(role, "received"), passed(other, "sent"));
+            let (from, to) = (passed(role, "received"), passed(far, "sent"));
             assert!(apart(from, to) <= TOLERANCE, "of {from} {kind} packets of {role}, {to} left");
         }
     }

@@ -241,6 +241,10 @@ fn lost<E>(_: E) -> Problem {
     Problem::unavailable("the node is overloaded or stopping")
 }
 
+fn over() -> Problem {
+    Problem::not_found("the call is over")
+}
+
 async fn find(registry: Addr<Registry>, call: String) -> Result<Addr<CallActor>, Problem> {
     registry.send(Find(call)).timeout(ANSWER_TIMEOUT).await.map_err(lost)?
 }
@@ -259,10 +263,13 @@ impl NodeCalls {
         Box::pin(async move {
             let call = find(registry, call).await?;
             let (reply, answer) = oneshot::channel();
-            call.try_send(Request { ask, reply }).map_err(lost)?;
+            call.try_send(Request { ask, reply }).map_err(|error| match error {
+                SendError::Full(_) => lost(error),
+                SendError::Closed(_) => over(),
+            })?;
             let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await.map_err(lost)?;
             // A call that ends drops the reply of what it did not come to.
-            let reply = answer.map_err(|_| Problem::not_found("the call is over"))??;
+            let reply = answer.map_err(|_| over())??;
             take(reply).ok_or_else(|| Problem::internal("the call answered something else"))
         })
     }

@@ -6,7 +6,7 @@
 //!
 //! Each leg is one engine leg with one transport (bundled, rtcp-mux, ICE). Each m-line that both
 //! sides of the call have is a wire in each direction that the descriptions allow: from a stream of
-//! one leg to the sink of the other. [`Call::rewire`] computes the wires from the descriptions and
+//! one leg to the sink of the other. `Call::rewire` computes the wires from the descriptions and
 //! tells the workers the difference; joining, hold, resume and leaving are nothing else.
 
 mod leg;

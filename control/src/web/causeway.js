@@ -152,7 +152,8 @@ export class Call extends EventTarget {
   async leave() {
     if (this.state === 'ended') return;
     const told = this.#forget();
-    this.#finish('left');
+    // The goodbye of the connection itself would overtake the request and make it one for a leg that is gone.
+    this.#finish('left', null, told);
     await told;
   }
 
@@ -679,12 +680,13 @@ export class Call extends EventTarget {
     this.#finish('failed', error);
   }
 
-  #finish(reason, error = null) {
+  #finish(reason, error = null, told = null) {
     if (this.state === 'ended') return;
     this.#stream?.close();
     for (const timer of [this.#limit, this.#trickling]) clearTimeout(timer);
     clearInterval(this.#ticker);
-    this.#peer?.close();
+    if (told) told.finally(() => this.#peer?.close());
+    else this.#peer?.close();
     for (const track of this.#own) track.stop();
     for (const element of this.#elements) element.srcObject = null;
     globalThis.removeEventListener?.('pagehide', this.#onpagehide);
