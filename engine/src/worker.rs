@@ -1,11 +1,11 @@
 //! One pinned thread owning a core's sockets and legs.
 //!
-//! [`run`] is the loop: commands, one kernel entry, walk, hops, timers, news. `walk` is one
+//! `run` is the loop: commands, one kernel entry, walk, hops, timers, news. `walk` is one
 //! packet's way and fits one screen; what it calls is in this file too, in the order of the road:
 //! demux → who → unprotect → route → protect → tx.
 //!
 //! A packet's frame has one owner at any time: `walk` ends either by queueing it or by giving it
-//! back. Everything between only borrows it and says through [`Fate`] which of the two it is.
+//! back. Everything between only borrows it and says through `Fate` which of the two it is.
 
 #[cfg(any(test, feature = "bare"))]
 pub mod bare;
