@@ -313,7 +313,10 @@ impl Handler<DtlsOutput> for CallActor {
             FromDtls::Connected { keys, version } => {
                 self.call.dtls_connected(leg, &keys, version);
             }
-            FromDtls::Failed(error) => self.call.dtls_failed(now, leg, &error),
+            FromDtls::Failed(error) => {
+                tracing::info!(call = self.id, %error, "DTLS failed");
+                self.call.dtls_failed(now, leg, &error);
+            }
             FromDtls::Closed => self.call.dtls_closed(now, leg),
             FromDtls::Gone => self.call.dtls_gone(leg),
         }

@@ -28,7 +28,7 @@ impl Events {
     pub fn say(&self, what: What) {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
         let event = LifeEvent { sequence, at_ms: unix_ms(), what };
-        tracing::info!(call = event.what.call().unwrap_or_default(), event = event.what.name());
+        log(&event.what);
         // Nobody may be listening.
         let _ = self.sender.send(Arc::new(event));
     }
@@ -42,6 +42,22 @@ impl Events {
 impl Default for Events {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// An end says why; candidates are for whoever looks closely.
+fn log(what: &What) {
+    let (call, event) = (what.call().unwrap_or_default(), what.name());
+    match what {
+        What::LegEnded { leg, .. } => {
+            tracing::info!(call, event, leg = leg.id, role = leg.role, reason = ?leg.ended);
+        }
+        What::CallEnded { reason, .. } => tracing::info!(call, event, ?reason),
+        What::RenegotiationNeeded { leg, because, .. } => {
+            tracing::info!(call, event, leg, because);
+        }
+        What::Candidate { leg, .. } => tracing::debug!(call, event, leg),
+        _ => tracing::info!(call, event),
     }
 }
 

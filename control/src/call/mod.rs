@@ -709,7 +709,9 @@ impl Call {
                     self.start_dtls(place);
                     self.check_connected(place);
                 }
-                Ice::Failed(_) => {
+                Ice::Failed(error) => {
+                    let leg = &self.legs[place].id;
+                    tracing::info!(call = self.id, leg, %error, "ICE failed");
                     self.end_leg(now, place, EndReason::JoinTimeout);
                     return;
                 }
