@@ -69,25 +69,31 @@ impl Transport {
         self.remote.is_some() && (self.security == Security::Plain || self.srtp.is_some())
     }
 
+    /// The contexts; none where packets are plain, `missing` where they are wanted and not there yet.
+    fn keys(&mut self, missing: DropReason) -> Result<Option<&mut Srtp>, DropReason> {
+        match self.security {
+            Security::Plain => Ok(None),
+            Security::Srtp => self.srtp.as_deref_mut().map(Some).ok_or(missing),
+        }
+    }
+
     /// Authenticates and decrypts an RTP packet in place; returns its plain length.
     pub(crate) fn unprotect_rtp(
         &mut self,
         header: &RtpHeader,
         packet: &mut [u8],
     ) -> Result<usize, DropReason> {
-        match (self.security, &mut self.srtp) {
-            (Security::Plain, _) => Ok(packet.len()),
-            (Security::Srtp, Some(srtp)) => srtp.inbound.unprotect_rtp(header, packet),
-            (Security::Srtp, None) => Err(DropReason::NoKeys),
+        match self.keys(DropReason::NoKeys)? {
+            Some(srtp) => srtp.inbound.unprotect_rtp(header, packet),
+            None => Ok(packet.len()),
         }
     }
 
     /// Authenticates and decrypts an RTCP packet in place; returns its plain length.
     pub(crate) fn unprotect_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, DropReason> {
-        match (self.security, &mut self.srtp) {
-            (Security::Plain, _) => Ok(packet.len()),
-            (Security::Srtp, Some(srtp)) => srtp.inbound.unprotect_rtcp(packet),
-            (Security::Srtp, None) => Err(DropReason::NoKeys),
+        match self.keys(DropReason::NoKeys)? {
+            Some(srtp) => srtp.inbound.unprotect_rtcp(packet),
+            None => Ok(packet.len()),
         }
     }
 
@@ -98,13 +104,12 @@ impl Transport {
         len: usize,
     ) -> Result<(SocketAddr, usize), DropReason> {
         let remote = self.remote.ok_or(DropReason::SinkNotReady)?;
-        let len = match (self.security, &mut self.srtp) {
-            (Security::Plain, _) => len,
-            (Security::Srtp, Some(srtp)) => {
+        let len = match self.keys(DropReason::SinkNotReady)? {
+            Some(srtp) => {
                 let header = RtpHeader::parse(&buffer[..len])?;
                 srtp.outbound.protect_rtp(&header, buffer, len)?
             }
-            (Security::Srtp, None) => return Err(DropReason::SinkNotReady),
+            None => len,
         };
         self.count_out(len);
         Ok((remote, len))
@@ -117,10 +122,9 @@ impl Transport {
         len: usize,
     ) -> Result<(SocketAddr, usize), DropReason> {
         let remote = self.remote.ok_or(DropReason::SinkNotReady)?;
-        let len = match (self.security, &mut self.srtp) {
-            (Security::Plain, _) => len,
-            (Security::Srtp, Some(srtp)) => srtp.outbound.protect_rtcp(buffer, len)?,
-            (Security::Srtp, None) => return Err(DropReason::SinkNotReady),
+        let len = match self.keys(DropReason::SinkNotReady)? {
+            Some(srtp) => srtp.outbound.protect_rtcp(buffer, len)?,
+            None => len,
         };
         self.count_out(len);
         Ok((remote, len))
