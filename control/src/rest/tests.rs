@@ -3,6 +3,7 @@
 pub(super) mod double;
 mod servers;
 mod streams;
+mod why;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
