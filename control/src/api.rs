@@ -2,10 +2,17 @@
 //!
 //! `rest/` parses into these, `actors/` answers with them; they name no HTTP and no actor.
 
+mod why;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use why::{
+    ClientCandidate, ClientPair, ClientReport, ClientState, Finding, Gravity, Moment, PairState,
+    REPORT_PAIRS_MAX, Topic, Verdict, Why,
+};
 
 use crate::sdp::SdpErrorKind;
 

@@ -205,7 +205,7 @@ fn shown(line: &str) -> String {
     }
 }
 
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut shown: String = text
         .chars()
         .take(SHOWN_MAX)
