@@ -19,6 +19,7 @@
 //! The planes share no lock and no counter: only the rings, and one [`sys::wake::Wake`] each way.
 
 mod apply;
+mod asked;
 pub mod command;
 pub mod config;
 pub mod consent;
@@ -37,6 +38,7 @@ pub mod srtp;
 pub mod stats;
 pub mod stream;
 pub mod stun;
+mod restart;
 mod sweep;
 pub mod sys;
 mod tables;
