@@ -186,6 +186,7 @@ fn node_config(setup: &Setup) -> NodeConfig {
             name: "loopback".into(),
             bind: (loopback, 0).into(),
             announce: loopback.into(),
+            private_candidate: false,
         }],
         calls: setup.calls,
         join: setup.join,
