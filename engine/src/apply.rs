@@ -436,7 +436,10 @@ impl Worker {
         Ok(())
     }
 
-    pub(crate) fn transport(&mut self, id: TransportId) -> Option<&mut crate::transport::Transport> {
+    pub(crate) fn transport(
+        &mut self,
+        id: TransportId,
+    ) -> Option<&mut crate::transport::Transport> {
         let leg = self.tables.leg_mut(id.leg)?;
         leg.transports.get_mut(usize::from(id.index)).map(Box::as_mut)
     }

@@ -16,9 +16,7 @@ use super::media::random;
 use super::{Call, NodeFacts, Pending, Reply, RequestId, refused};
 use crate::api::{EndReason, Problem};
 use crate::calls::Restarted;
-use crate::ice::{
-    Agent, AgentConfig, Credentials, LocalAddress, Output, Remote, host_priority,
-};
+use crate::ice::{Agent, AgentConfig, Credentials, LocalAddress, Output, Remote, host_priority};
 use crate::sdp::{Candidate, IceCredentials, Negotiated};
 
 /// RTP, and RTCP with it (RFC 5761 §5.1.3).
@@ -103,7 +101,8 @@ impl CallLeg {
         let far = remote.credentials.clone();
         next.agent.set_remote(now, remote);
         let before = &mut negotiated.transport.credentials;
-        let before = std::mem::replace(before, IceCredentials::new(&far.ufrag, far.password.as_str()));
+        let before =
+            std::mem::replace(before, IceCredentials::new(&far.ufrag, far.password.as_str()));
         let own = IceCredentials::new(&own.ufrag, own.password.as_str());
         next.before = Some((std::mem::replace(&mut self.local.credentials, own), before));
         self.local.candidates = candidates(facts);

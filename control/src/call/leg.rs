@@ -21,8 +21,7 @@ use crate::api::{AddLeg, EndReason, LegState, LegView, Media, Problem, Trickle};
 use crate::dtls::{self, Fingerprint, Role, SrtpKeys, Version};
 use crate::ice::{Credentials, Remote};
 use crate::sdp::{
-    self, DtlsRole, IceCredentials, Local, Negotiated, NegotiatedMedia, Offered, Sdp,
-    Trickled,
+    self, DtlsRole, IceCredentials, Local, Negotiated, NegotiatedMedia, Offered, Sdp, Trickled,
 };
 
 /// The only transport of a bundled leg.

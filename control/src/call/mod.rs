@@ -307,8 +307,7 @@ impl Call {
         let place = self.place(leg)?;
         let limits: Vec<_> = self.limits(Some(leg)).into_iter().cloned().collect();
         let limits: Vec<_> = limits.iter().collect();
-        let (sdp, next) =
-            self.legs[place].renegotiate(now, &self.facts, &offer.sdp, &limits)?;
+        let (sdp, next) = self.legs[place].renegotiate(now, &self.facts, &offer.sdp, &limits)?;
         self.install_media(place);
         self.rewire();
         let reply = Reply::Description(Description { sdp });
@@ -768,8 +767,7 @@ impl Call {
             if let Some(place) = self.place_of(transport.leg) {
                 self.legs[place].add_path((socket, remote));
             }
-            let pair =
-                Command::InstallPair { transport, socket, remote, nominated, generation };
+            let pair = Command::InstallPair { transport, socket, remote, nominated, generation };
             self.tell(pair);
         }
     }

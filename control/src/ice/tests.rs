@@ -106,7 +106,8 @@ impl Link {
     fn drain(&mut self) -> Output {
         loop {
             match self.node.poll_output() {
-                Output::Check { local, remote, bytes } | Output::Transmit { local, remote, bytes } => {
+                Output::Check { local, remote, bytes }
+                | Output::Transmit { local, remote, bytes } => {
                     assert_eq!(local, address(BOUND));
                     if remote == self.client_address && self.answers_arrive {
                         self.deliver(&bytes);
