@@ -439,6 +439,7 @@ impl Call {
                 self.drain_agent(now, place);
             }
             PuntKind::Dtls => {
+                self.legs[place].dtls_heard = true;
                 self.legs[place].dtls_path = Some((punt.socket, punt.remote));
                 self.start_dtls(place);
                 let bytes = punt.bytes.as_slice().into();
