@@ -128,7 +128,7 @@ fn chromium_tells_its_side_and_shows_what_the_node_says() {
     let done: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
     assert_eq!(done["ok"], true, "{done:#}");
     let words = done["words"].as_str().unwrap();
-    for part in ["Agent: no checks", "arrived at 127.0.0.9:", "The browser sent ", "got no answer"]
+    for part in ["agent: no checks", "arrived at 127.0.0.9:", "The browser sent ", "got no answer"]
     {
         assert!(words.contains(part), "`{part}` is not in: {words}");
     }
