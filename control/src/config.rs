@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use crate::auth::ApiToken;
+use crate::dtls::Versions;
 
 pub use load::{Fault, Host, Loaded, Sources, load};
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub http: Http,
     /// The public listener.
     pub public: Public,
+    /// The handshakes that SRTP gets its keys from.
+    pub dtls: DtlsSettings,
     /// Who may what.
     pub auth: Auth,
     /// How much of everything.
@@ -258,6 +261,44 @@ impl Default for Public {
     }
 }
 
+/// `[dtls]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DtlsSettings {
+    /// The versions that a handshake may end in; why both are the default is told by [`Versions`].
+    #[serde(deserialize_with = "dtls_versions")]
+    pub versions: Vec<DtlsVersion>,
+}
+
+impl DtlsSettings {
+    /// The versions as the handshakes take them.
+    pub fn versions(&self) -> Versions {
+        let has = |version| self.versions.contains(&version);
+        match (has(DtlsVersion::Dtls12), has(DtlsVersion::Dtls13)) {
+            (true, false) => Versions::Only12,
+            (false, true) => Versions::Only13,
+            _ => Versions::Both,
+        }
+    }
+}
+
+impl Default for DtlsSettings {
+    fn default() -> Self {
+        Self { versions: vec![DtlsVersion::Dtls12, DtlsVersion::Dtls13] }
+    }
+}
+
+/// A version of DTLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DtlsVersion {
+    /// DTLS 1.2 (RFC 6347).
+    #[serde(rename = "1.2")]
+    Dtls12,
+    /// DTLS 1.3 (RFC 9147).
+    #[serde(rename = "1.3")]
+    Dtls13,
+}
+
 /// `[auth]`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -402,6 +443,35 @@ fn cores<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<usize>, D::Er
         return Err(serde::de::Error::custom("at least one worker is needed"));
     }
     Ok(cores)
+}
+
+/// DTLS versions as a list, or as text such as `1.2,1.3` (flags and the environment).
+fn dtls_versions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<DtlsVersion>, D::Error> {
+    const ALLOWED: &str = "allowed are [\"1.2\"], [\"1.3\"] and [\"1.2\", \"1.3\"]";
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        List(Vec<String>),
+        Text(String),
+    }
+    let refusal = || serde::de::Error::custom(ALLOWED);
+    let texts = match Written::deserialize(deserializer).map_err(|_| refusal())? {
+        Written::List(texts) => texts,
+        Written::Text(text) => text.split(',').map(str::to_owned).collect(),
+    };
+    let mut versions = Vec::new();
+    for text in texts {
+        let version = match text.trim() {
+            "1.2" => DtlsVersion::Dtls12,
+            "1.3" => DtlsVersion::Dtls13,
+            _ => return Err(refusal()),
+        };
+        if versions.contains(&version) {
+            return Err(refusal());
+        }
+        versions.push(version);
+    }
+    if versions.is_empty() { Err(refusal()) } else { Ok(versions) }
 }
 
 /// Reads `1,4-7`, the form that the kernel writes in `Cpus_allowed_list` too.

@@ -111,6 +111,7 @@ fn node_config(config: &Config) -> NodeConfig {
             frames_per_worker: config.limits.frames_per_worker,
         },
         interfaces: config.interface.iter().map(bound).collect(),
+        dtls: config.dtls.versions(),
         calls: config.limits.calls,
         join: config.timeouts.join,
     }

@@ -10,6 +10,7 @@ use causeway_control::actors::node::{BoundInterface, Node, NodeConfig};
 use causeway_control::api::{LifeEvent, What};
 use causeway_control::calls::Calls;
 use causeway_control::config::Config;
+use causeway_control::dtls::Versions;
 use causeway_control::rest;
 use causeway_engine::config::EngineConfig;
 use serde_json::{Value, json};
@@ -187,6 +188,7 @@ fn node_config(setup: &Setup) -> NodeConfig {
             bind: (loopback, 0).into(),
             announce: loopback.into(),
         }],
+        dtls: Versions::Both,
         calls: setup.calls,
         join: setup.join,
     }

@@ -31,7 +31,7 @@ use crate::api::{
 };
 use crate::call::{Face, NodeFacts, Reply};
 use crate::calls::{Answer, Calls};
-use crate::dtls::Identity;
+use crate::dtls::{Identity, Versions};
 use crate::sdp;
 
 /// How long calls may take to end when the node stops.
@@ -57,6 +57,8 @@ pub struct NodeConfig {
     pub engine: EngineConfig,
     /// Where browsers are answered.
     pub interfaces: Vec<BoundInterface>,
+    /// The DTLS versions that a handshake may end in.
+    pub dtls: Versions,
     /// Calls that are not over, most.
     pub calls: usize,
     /// For a leg to connect, and for a call to get its first.
@@ -123,8 +125,8 @@ impl Node {
         let calls_arbiter = Arbiter::new();
         let dtls_arbiter = Arbiter::new();
         let dtls = vec![DtlsActor::start_in_arbiter(&dtls_arbiter.handle(), {
-            let identity = identity.clone();
-            move |_| DtlsActor::new(identity)
+            let (identity, versions) = (identity.clone(), config.dtls);
+            move |_| DtlsActor::new(identity, versions)
         })];
         let mut seats = Vec::new();
         for (link, faces) in links.into_iter().zip(faces) {
