@@ -1,4 +1,27 @@
 //! Which versions of DTLS a handshake may end in, and why the default is both.
+//!
+//! The version decides more than the handshake, since `dimpl` as a server chooses the SRTP profile in
+//! another way in each: in 1.2 by an order of its own, in 1.3 the first that the client offers. So with
+//! the node as server, as it is towards browsers,
+//!
+//! ```text
+//!            DTLS 1.2            DTLS 1.3                  protect, ns per packet of 160 and 1200 bytes
+//! Chromium   AEAD_AES_256_GCM    AES_CM_128_HMAC_SHA1_80   AES_CM_128_HMAC_SHA1_80   260   1150
+//! Firefox    AEAD_AES_256_GCM    AEAD_AES_128_GCM          AEAD_AES_*_GCM            180    620
+//! ```
+//!
+//! Cost: the handshakes cost the same (0.3 ms). A voice packet costs the same but for 0.1 of some 4 µs
+//! each way. Where a node carries video of Chromium, 1.2 alone saves a tenth to a fifth of its CPU, for
+//! 6 bytes more per packet.
+//!
+//! Security: both versions are authenticated by the fingerprints of the descriptions and agree on a
+//! fresh key for each call; `dimpl` has no cipher suite in 1.2 that is not AEAD with ephemeral keys, and
+//! insists on extended master secret. 1.3 hides the certificates, has one way to be wrong where 1.2 has
+//! several, and is what standards and browsers go on with; sooner or later a peer will offer nothing else,
+//! while many that are no browser offer 1.2 alone today. No profile of the three is broken.
+//!
+//! So both is the default: a newer handshake and every peer for some CPU that only nodes full of video
+//! feel. Those say `versions = ["1.2"]`, which every peer that we know of can do.
 
 use std::fmt;
 use std::time::Instant;
