@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use arrayvec::ArrayVec;
 
 use crate::command::{Security, SocketId, TransportSpec};
-use crate::config::PAIRS_PER_TRANSPORT;
+use crate::config::{DSCP_MAX, PAIRS_PER_TRANSPORT};
 use crate::consent::Consent;
 use crate::error::DropReason;
 use crate::packet::Nanos;
@@ -36,6 +36,8 @@ pub struct Transport {
     /// The socket that each installed pair came in on.
     pub(crate) paths: ArrayVec<(SocketId, SocketAddr), PAIRS_PER_TRANSPORT>,
     pub(crate) security: Security,
+    /// The byte that its packets leave with: the code point above two bits of ECN, which are 0.
+    pub(crate) traffic_class: u8,
     pub(crate) srtp: Option<Box<Srtp>>,
     pub(crate) answerer: Option<Box<Answerer>>,
     pub(crate) learn_remote: bool,
@@ -54,6 +56,7 @@ impl Transport {
             remote: if spec.ice.is_some() { None } else { spec.remote },
             paths: ArrayVec::new(),
             security: spec.security,
+            traffic_class: (spec.dscp & DSCP_MAX) << 2,
             srtp: keys.map(|keys| Box::new(Srtp::new(&keys.inbound, &keys.outbound))),
             answerer: None,
             // What authenticates nothing must not move what does.
