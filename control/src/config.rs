@@ -38,6 +38,8 @@ pub struct Config {
     pub http: Http,
     /// The public listener.
     pub public: Public,
+    /// How media leaves.
+    pub media: MediaSettings,
     /// The handshakes that SRTP gets its keys from.
     pub dtls: DtlsSettings,
     /// Who may what.
@@ -114,6 +116,10 @@ pub struct Interface {
     pub ports: Option<Ports>,
     /// The first port that is shared by all WebRTC legs: worker `n` uses `mux_port + n`.
     pub mux_port: u16,
+    /// Whether packets carry the DF bit, and those that are longer than their path takes are dropped
+    /// and counted (`tx_too_long`) instead of being fragmented. What is long enough for that, and why
+    /// the default is to fragment: [`causeway_engine::sys::socket::set_fragmentation`].
+    pub dont_fragment: bool,
 }
 
 impl Default for Interface {
@@ -124,6 +130,7 @@ impl Default for Interface {
             announce: Announce::Bind,
             ports: None,
             mux_port: 40_500,
+            dont_fragment: false,
         }
     }
 }
@@ -259,6 +266,17 @@ impl Default for Public {
             desk: None,
         }
     }
+}
+
+/// `[media]`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MediaSettings {
+    /// The differentiated services code point of what legs are sent, 0 to 63, for those that ask for
+    /// none themselves. 0, best effort, is the default: networks that heed the mark say which one they
+    /// want, others drop or clear it, and best effort is the only one that costs no control message per
+    /// packet.
+    pub dscp: u8,
 }
 
 /// `[dtls]`.

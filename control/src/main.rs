@@ -101,6 +101,7 @@ fn node_config(config: &Config) -> NodeConfig {
             Announce::Address(announced) => announced,
             _ => interface.bind,
         },
+        dont_fragment: interface.dont_fragment,
     };
     NodeConfig {
         name: config.node.name.clone(),
@@ -111,6 +112,7 @@ fn node_config(config: &Config) -> NodeConfig {
             frames_per_worker: config.limits.frames_per_worker,
         },
         interfaces: config.interface.iter().map(bound).collect(),
+        dscp: config.media.dscp,
         dtls: config.dtls.versions(),
         calls: config.limits.calls,
         join: config.timeouts.join,

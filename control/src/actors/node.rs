@@ -46,6 +46,8 @@ pub struct BoundInterface {
     pub bind: SocketAddr,
     /// What the world sends to, with the same ports.
     pub announce: std::net::IpAddr,
+    /// Whether packets that are too long for their path are dropped instead of fragmented.
+    pub dont_fragment: bool,
 }
 
 /// What a node is started with.
@@ -57,6 +59,8 @@ pub struct NodeConfig {
     pub engine: EngineConfig,
     /// Where browsers are answered.
     pub interfaces: Vec<BoundInterface>,
+    /// The code point of what legs are sent that ask for none, 0 to 63.
+    pub dscp: u8,
     /// The DTLS versions that a handshake may end in.
     pub dtls: Versions,
     /// Calls that are not over, most.
@@ -131,7 +135,8 @@ impl Node {
         let mut seats = Vec::new();
         for (link, faces) in links.into_iter().zip(faces) {
             let desk = WorkerDesk::new(link.worker(), config.engine.legs_per_worker);
-            let facts = NodeFacts { faces, fingerprint: fingerprint.clone(), join: config.join };
+            let (fingerprint, join, dscp) = (fingerprint.clone(), config.join, config.dscp);
+            let facts = NodeFacts { faces, fingerprint, join, dscp };
             let actor_desk = desk.clone();
             let link = WorkerLink::start_in_arbiter(&calls_arbiter.handle(), move |_| {
                 WorkerLink::new(link, actor_desk)
@@ -218,6 +223,7 @@ fn bind_faces(link: &mut Link, interfaces: &[BoundInterface]) -> Result<Vec<Face
             source,
         };
         let udp = socket::bind(address, false).map_err(refused)?;
+        socket::set_fragmentation(&udp, !interface.dont_fragment).map_err(refused)?;
         let bound = udp.local_addr().map_err(refused)?;
         let socket = SocketId(place);
         let sent = link.send(Command::AddSocket { socket, udp });

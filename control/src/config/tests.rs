@@ -50,6 +50,7 @@ fn everything_that_can_be_set_is_read() {
         name = "v6"
         bind = "2001:db8::5"
         announce = "aws"
+        dont_fragment = true
         [http]
         listen = "10.0.0.1:8080"
         workers = 2
@@ -59,6 +60,8 @@ fn everything_that_can_be_set_is_read() {
         tls_cert = "c.pem"
         tls_key = "k.pem"
         desk = true
+        [media]
+        dscp = 46
         [dtls]
         versions = ["1.3"]
         [auth]
@@ -80,6 +83,8 @@ fn everything_that_can_be_set_is_read() {
     assert_eq!(config.interface[0].announce, Announce::Address([203, 0, 113, 5].into()));
     assert_eq!(config.interface[1].announce, Announce::Provider(Provider::Aws));
     assert_eq!(config.dtls.versions(), Versions::Only13);
+    assert_eq!(config.media.dscp, 46);
+    assert!(!config.interface[0].dont_fragment && config.interface[1].dont_fragment);
     assert_eq!(config.timeouts.drain, Duration::from_secs(60));
     assert_eq!(config.auth.token[0].name, "t");
     assert!(config.desk());
@@ -259,5 +264,14 @@ fn dtls_versions_are_read_as_a_list_and_as_text() {
             faults[0].contains("dtls.versions") && faults[0].contains("allowed are"),
             "{faults:?}"
         );
+    }
+}
+
+#[test]
+fn a_code_point_has_six_bits() {
+    assert_eq!(from_file("[media]\ndscp = 63").unwrap().config.media.dscp, 63);
+    for wrong in ["64", "-1", "\"ef\""] {
+        let faults = from_file(&format!("[media]\ndscp = {wrong}")).unwrap_err();
+        assert!(faults[0].contains("media.dscp"), "{faults:?}");
     }
 }

@@ -12,7 +12,7 @@ const NARROW: usize = 1400;
 
 #[test]
 fn each_packet_leaves_with_its_own_traffic_class() {
-    on_each_backend(256, |rig| {
+    on_each_backend(1024, |rig| {
         for (id, addr) in [(0, V4), (1, V6)] {
             rig.add(id, addr);
             let (peer, far) = peer(addr);
