@@ -108,6 +108,12 @@ pub const SEGMENTS_PER_ROUTE: usize = 4;
 pub const EXTENSIONS_MAX: usize = 256;
 /// Bytes of an RTCP packet that the node writes.
 pub const RTCP_MAX: usize = 1200;
+/// Bytes of one leg's exported state, longest.
+pub const LEG_STATE_MAX: usize = 1 << 20;
+/// How long the process that takes over may need to come up, in milliseconds. Media flows meanwhile.
+pub const HAND_OVER_START_MS: u64 = 20_000;
+/// How long a hand-over may take once the workers are quiet, in milliseconds. Media stands meanwhile.
+pub const HAND_OVER_MS: u64 = 3_000;
 /// Arrivals that transport-wide feedback remembers per transport (a power of two).
 pub const ARRIVALS_WINDOW: usize = 1024;
 

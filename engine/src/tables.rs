@@ -58,6 +58,12 @@ impl Tables {
         self.count
     }
 
+    /// The leg in a slot, and its id.
+    pub(crate) fn held(&self, slot: u16) -> Option<(LegId, &Leg)> {
+        let id = self.id_at(slot)?;
+        Some((id, self.leg(id)?))
+    }
+
     pub(crate) fn slots(&self) -> usize {
         self.legs.len()
     }
@@ -149,8 +155,8 @@ impl Tables {
                 let name = consent.local_ufrag().bytes().collect();
                 self.names.entry(name).or_insert(transport_id);
             }
-            if let Some(remote) = transport.remote {
-                self.pairs.insert((transport.socket, remote), transport_id);
+            for pair in transport.pairs() {
+                self.pairs.insert(pair, transport_id);
             }
             if transport.learn_remote {
                 self.learners[usize::from(transport.socket.0)] = Some(transport_id);
@@ -168,8 +174,9 @@ impl Tables {
         if slot.leg.is_some() {
             return Err(Refusal::Taken);
         }
+        let pairs = leg.transports.iter().map(|transport| transport.pairs().count()).sum::<usize>();
         let room = self.names.len() + leg.transports.len() <= self.names_max
-            && self.pairs.len() + leg.transports.len() <= self.pairs_max;
+            && self.pairs.len() + pairs <= self.pairs_max;
         if !room {
             return Err(Refusal::Full);
         }

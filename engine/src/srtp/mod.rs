@@ -21,6 +21,7 @@ mod aead_gcm;
 mod aes_cm_hmac;
 mod index;
 mod kdf;
+mod state;
 
 use std::fmt;
 
@@ -258,13 +259,26 @@ pub struct Srtp {
     pub inbound: Inbound,
     /// For packets that go to the peer.
     pub outbound: Outbound,
+    /// What both were made from, for a process that goes on with them. Boxed, since no packet needs it.
+    masters: Box<Masters>,
+}
+
+/// The master keys of both directions.
+#[derive(Debug)]
+struct Masters {
+    inbound: MasterKey,
+    outbound: MasterKey,
 }
 
 impl Srtp {
     /// Derives the session keys of both directions; the two may be of different suites.
     #[must_use]
     pub fn new(inbound: &MasterKey, outbound: &MasterKey) -> Self {
-        Self { inbound: Inbound::new(inbound), outbound: Outbound::new(outbound) }
+        Self {
+            inbound: Inbound::new(inbound),
+            outbound: Outbound::new(outbound),
+            masters: Box::new(Masters { inbound: inbound.clone(), outbound: outbound.clone() }),
+        }
     }
 }
 
