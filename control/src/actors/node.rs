@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use actix::prelude::*;
 use causeway_engine::command::{Command, SocketId, WorkerId};
 use causeway_engine::config::EngineConfig;
 use causeway_engine::error::{DropReason, StartError};
+use causeway_engine::export::HandOverError;
 use causeway_engine::sys::socket;
 use causeway_engine::{Engine, Link};
 use futures_util::future::BoxFuture;
@@ -23,7 +25,7 @@ use crate::actors::events::Events;
 use crate::actors::registry::{
     ANSWER_TIMEOUT, All, CallCounts, Create, EndAll, Find, Registry, WorkerSeat,
 };
-use crate::actors::worker_link::{WorkerDesk, WorkerLink, lock};
+use crate::actors::worker_link::{GiveBack, Lend, WorkerDesk, WorkerLink, lock};
 use crate::address;
 use crate::api::{
     AddLeg, CallStats, CallView, CreateCall, Description, EndReason, Latency, LegAdded, LegView,
@@ -168,6 +170,37 @@ impl Node {
     /// What the start-up probe of the backends found.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Gives the engine, with the media of all calls, to the process at the other end of `stream`
+    /// ([`causeway_engine::Engine::hand_over`]) and ends without a word to anyone: the calls go on there.
+    /// What the API asks meanwhile waits. `stream` must be blocking.
+    ///
+    /// # Errors
+    /// Why not, and the node, which serves on.
+    pub async fn hand_over(self, stream: UnixStream) -> Result<(), (HandOverError, Box<Self>)> {
+        let Self { engine, calls, arbiters, links: actors } = self;
+        let mut links = Vec::new();
+        for actor in &actors {
+            links.extend(actor.send(Lend).await.ok().flatten());
+        }
+        let handing = tokio::task::spawn_blocking(move || engine.hand_over(links, &stream));
+        // The thread neither panics nor is it cancelled: the runtime lives as long as this call.
+        match handing.await.expect("the hand-over ends") {
+            Ok(()) => {
+                for arbiter in &arbiters {
+                    arbiter.stop();
+                }
+                Ok(())
+            }
+            Err(left) => {
+                for (actor, link) in actors.iter().zip(left.links) {
+                    let _ = actor.send(GiveBack(link)).await;
+                }
+                let node = Self { engine: left.engine, calls, arbiters, links: actors };
+                Err((left.error, Box::new(node)))
+            }
+        }
     }
 
     /// Ends every call, then the workers.
