@@ -1,6 +1,6 @@
-//! The second process of a hand-over, `bin/baton.rs`.
+//! The processes of a hand-over, `bin/baton.rs`.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ExitStatus, Stdio};
@@ -14,10 +14,17 @@ use nix::unistd::Pid;
 use crate::namespace;
 use crate::node::lines;
 
-/// Longest wait for a word of it.
+/// Longest wait for a word.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where two processes of a test meet; the file is gone when dropped.
+/// A name for a Unix socket that nobody has used.
+pub fn path() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("causeway-baton-{}-{count}", std::process::id()))
+}
+
+/// Where a test meets its successor; the file is gone when dropped.
 pub struct Meeting {
     path: PathBuf,
     listener: UnixListener,
@@ -53,14 +60,7 @@ impl Drop for Meeting {
     }
 }
 
-/// A name for a socket that nobody has used.
-pub fn path() -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("causeway-baton-{}-{count}", std::process::id()))
-}
-
-/// A running second process; ended when dropped.
+/// A running process; ended when dropped.
 pub struct Baton {
     child: Child,
     input: Option<ChildStdin>,
@@ -68,20 +68,28 @@ pub struct Baton {
 }
 
 impl Baton {
-    /// Starts `program`, the built `baton`, with its arguments.
+    /// Starts `program`, the built `baton`.
     ///
     /// # Panics
     /// If it cannot be started.
-    pub fn start(namespace: Option<&str>, program: &str, path: &Path, more: &[&str]) -> Self {
+    pub fn start(namespace: Option<&str>, program: &str, arguments: &[&str]) -> Self {
         let mut child = namespace::command(namespace, program)
-            .arg(path)
-            .args(more)
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("baton can be started");
         let words = lines(child.stdout.take().expect("piped"));
         Self { input: child.stdin.take(), child, words }
+    }
+
+    /// Starts a successor that comes to `path`.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn take(program: &str, path: &Path, more: &[&str]) -> Self {
+        let path = path.to_str().expect("a name of our own");
+        Self::start(None, program, &[&["take", path], more].concat())
     }
 
     /// Its next word.
@@ -91,6 +99,15 @@ impl Baton {
     #[track_caller]
     pub fn word(&self) -> String {
         self.words.recv_timeout(PATIENCE).expect("baton says something")
+    }
+
+    /// Gives it a line.
+    ///
+    /// # Panics
+    /// If it is gone.
+    pub fn say(&mut self) {
+        let input = self.input.as_mut().expect("its input is open");
+        input.write_all(b"\n").expect("it runs");
     }
 
     /// Sends it a signal.

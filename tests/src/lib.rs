@@ -17,6 +17,7 @@ pub mod node;
 pub mod peer;
 pub mod requires;
 pub mod rest;
+pub mod sniff;
 
 use std::path::Path;
 

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,8 +23,14 @@ use causeway_engine::srtp::Suite;
 use causeway_engine::worker::bare::bridge::{self, AUDIO, RANDOM, SIDES, VIDEO};
 use causeway_engine::worker::bare::{Far, Rtp};
 use causeway_engine::{Engine, Link};
-use causeway_tests::baton::{Baton, Meeting};
+use causeway_tests::baton::{self, Baton, Meeting};
+use causeway_tests::browser::Pages;
+use causeway_tests::lab::{Lab, PRIVATE, PUBLIC};
+use causeway_tests::requires;
+use causeway_tests::rest::Rest;
+use causeway_tests::sniff::Sniffer;
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 const BATON: &str = env!("CARGO_BIN_EXE_baton");
 /// Calls of two legs each.
@@ -41,7 +48,7 @@ fn every_packet_arrives_once_and_in_its_turn_while_the_engine_changes_its_proces
         let mut show = Show::start(from, 1);
         show.flow(|engine, links| {
             let meeting = Meeting::new().unwrap();
-            let heir = Baton::start(None, BATON, meeting.path(), &[to]);
+            let heir = Baton::take(BATON, meeting.path(), &[to]);
             engine.hand_over(links, &meeting.accept().unwrap()).unwrap();
             let served = format!("serving {} legs on {} sockets", 2 * CALLS, 2 * CALLS);
             assert_eq!(heir.word(), served);
@@ -56,7 +63,7 @@ fn calls_between_two_workers_go_along_and_a_third_worker_does_no_harm() {
     let mut show = Show::start("auto", 2);
     show.flow(|engine, links| {
         let meeting = Meeting::new().unwrap();
-        let heir = Baton::start(None, BATON, meeting.path(), &["auto", "3"]);
+        let heir = Baton::take(BATON, meeting.path(), &["auto", "3"]);
         engine.hand_over(links, &meeting.accept().unwrap()).unwrap();
         heir.word();
         Serving::There(heir)
@@ -69,7 +76,7 @@ fn an_heir_that_is_killed_half_way_leaves_everything_as_it_was() {
     let mut show = Show::start("auto", 1);
     show.flow(|engine, links| {
         let meeting = Meeting::new().unwrap();
-        let heir = Baton::start(None, BATON, meeting.path(), &[]);
+        let heir = Baton::take(BATON, meeting.path(), &[]);
         let stream = meeting.accept().unwrap();
         greeted(&stream);
         // It greets, and does not live to say that all is installed.
@@ -91,7 +98,7 @@ fn an_heir_that_falls_asleep_is_given_up() {
     let mut show = Show::start("auto", 1);
     show.flow(|engine, links| {
         let meeting = Meeting::new().unwrap();
-        let heir = Baton::start(None, BATON, meeting.path(), &[]);
+        let heir = Baton::take(BATON, meeting.path(), &[]);
         let stream = meeting.accept().unwrap();
         greeted(&stream);
         heir.signal(Signal::SIGSTOP);
@@ -111,12 +118,12 @@ fn an_heir_that_is_too_small_is_told_so_and_may_be_followed_by_one_that_is_not()
     let mut show = Show::start("auto", 2);
     show.flow(|engine, links| {
         let meeting = Meeting::new().unwrap();
-        let small = Baton::start(None, BATON, meeting.path(), &["auto", "1"]);
+        let small = Baton::take(BATON, meeting.path(), &["auto", "1"]);
         let left = engine.hand_over(links, &meeting.accept().unwrap()).unwrap_err();
         let found = matches!(left.error, HandOverError::Small { what: "workers", theirs: 1, ours: 2 });
         assert!(found, "{left:?}");
         assert_eq!(small.word(), "the other process is gone");
-        let heir = Baton::start(None, BATON, meeting.path(), &["auto", "2"]);
+        let heir = Baton::take(BATON, meeting.path(), &["auto", "2"]);
         left.engine.hand_over(left.links, &meeting.accept().unwrap()).unwrap();
         heir.word();
         Serving::There(heir)
@@ -140,6 +147,80 @@ fn whoever_makes_no_sense_gets_nothing() {
         Serving::Here(engine, links)
     });
     show.all_arrived("nonsense");
+}
+
+/// A home and an open host call each other through a node behind a 1-to-1 NAT; while they talk, the
+/// node's media goes to another process, at the second attempt.
+#[test]
+fn a_chromium_call_goes_on_in_another_process() {
+    requires!(Namespaces, Chromium);
+    let lab = Lab::up(&[]);
+    let (server, home) = (lab.namespace("server"), lab.namespace("browser"));
+    let path = baton::path();
+    let name = path.to_str().unwrap();
+    let mut node = Baton::start(Some(&server), BATON, &["run", name, PRIVATE, PUBLIC]);
+    let address = node.word().trim_start_matches("API http://").trim_matches('/').parse().unwrap();
+    let rest = Rest { namespace: Some(server.clone()), address };
+    let call = rest.create_call();
+    let url = |page: &str, role| format!("https://{PUBLIC}{page}#token={}", rest.token(&call, role));
+    let (a, b, open) = (url("/", "customer"), url("/agent", "agent"), lab.namespace("peer"));
+    let mut pages = Pages::open(&[
+        ("a", &a),
+        ("b", &b),
+        ("a-netns", &home),
+        ("b-netns", &open),
+        ("size", "320x240"),
+        ("fps", "30"),
+        ("seconds", "14"),
+        ("node-stats", "no"),
+        ("skip", "stats,hold,dtmf"),
+        ("pause-after", "connected,media"),
+    ]);
+    pages.step("connected");
+    let view = rest.get(&format!("/v1/calls/{call}"));
+    let rtcp_tag = if view["legs"].to_string().contains("GCM") { 0 } else { 10 };
+    let sniffers = [&home, &open].map(|host| Sniffer::start(host, PUBLIC.parse().unwrap(), rtcp_tag));
+    pages.go_on();
+    thread::sleep(Duration::from_secs(4));
+    // The first successor goes before it has taken anything.
+    node.say();
+    drop(connect(&path));
+    assert_eq!(node.word(), "still serving: the other process is gone");
+    thread::sleep(Duration::from_secs(2));
+    node.say();
+    let heir = Baton::take(BATON, &path, &[]);
+    assert_eq!(heir.word(), "serving 2 legs on 1 sockets");
+    assert_eq!(node.word(), "handed over");
+    assert!(node.end().success());
+    let media = pages.step("media");
+    for side in ["a", "b"] {
+        let (before, after) = (&media[side]["before"]["received"], &media[side]["after"]["received"]);
+        let count = |of: &Value| of.as_u64().unwrap();
+        for kind in ["audio", "video"] {
+            assert_eq!(count(&after[kind]["lost"]), 0, "{side} lost {kind}: {after}");
+        }
+        assert_eq!(after["video"]["freezes"], before["video"]["freezes"], "{side} froze");
+        assert!(media[side]["frames"]["perSecond"].as_f64().unwrap() >= 20.0, "{side}: {media}");
+    }
+    for seen in sniffers.map(Sniffer::stop) {
+        assert!(seen.rtp.len() >= 2 && !seen.rtcp.is_empty());
+        let lens: Vec<_> = seen.rtp.values().chain(seen.rtcp.values()).map(Vec::len).collect();
+        println!("numbers seen: {lens:?}");
+        for (ssrc, numbers) in &seen.rtp {
+            let steps = numbers.windows(2).all(|two| two[1] == two[0] + 1);
+            assert!(steps, "{ssrc:x}: not one after the other: {numbers:?}");
+        }
+        let mut indices: Vec<_> = seen.rtcp.values().flatten().copied().collect();
+        indices.sort_unstable();
+        assert!(indices.windows(2).all(|two| two[1] > two[0]), "an index twice: {indices:?}");
+    }
+    assert!(heir.end().success());
+    let _ = std::fs::remove_file(path);
+}
+
+/// Meets whoever waits at `path`.
+fn connect(path: &Path) -> UnixStream {
+    UnixStream::connect(path).unwrap()
 }
 
 /// Waits until the other side has said something, which is left to be read.
