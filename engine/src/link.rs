@@ -162,7 +162,7 @@ impl Engine {
     /// Gives everything that the workers have to the process at the other end of `stream`, which calls
     /// [`Engine::take_over`]. `links` are all of this engine's; nothing else may be sent to the workers
     /// meanwhile. Blocks; media flows until the other process is ready and then stands for as long as
-    /// the state needs to get there. See [`crate::export`].
+    /// the state needs to get there: the time that is returned. See [`crate::export`].
     ///
     /// # Errors
     /// The engine with its links and the reason; it serves on, and nothing is lost.
@@ -170,11 +170,11 @@ impl Engine {
         self,
         mut links: Vec<Link>,
         stream: &UnixStream,
-    ) -> Result<(), Box<StillServing>> {
+    ) -> Result<Duration, Box<StillServing>> {
         match give::give(&mut links, stream) {
-            Ok(()) => {
+            Ok(stood) => {
                 self.stop(links);
-                Ok(())
+                Ok(stood)
             }
             Err(error) => Err(Box::new(StillServing { error, engine: self, links })),
         }

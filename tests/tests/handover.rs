@@ -190,7 +190,8 @@ fn a_chromium_call_goes_on_in_another_process() {
     node.say();
     let heir = Baton::take(BATON, &path, &[]);
     assert_eq!(heir.word(), "serving 2 legs on 1 sockets");
-    assert_eq!(node.word(), "handed over");
+    let word = node.word();
+    assert!(word.starts_with("handed over"), "{word}");
     assert!(node.end().success());
     let media = pages.step("media");
     for side in ["a", "b"] {
@@ -205,7 +206,7 @@ fn a_chromium_call_goes_on_in_another_process() {
     for seen in sniffers.map(Sniffer::stop) {
         assert!(seen.rtp.len() >= 2 && !seen.rtcp.is_empty());
         let lens: Vec<_> = seen.rtp.values().chain(seen.rtcp.values()).map(Vec::len).collect();
-        println!("numbers seen: {lens:?}");
+        println!("{word}; numbers seen: {lens:?}");
         for (ssrc, numbers) in &seen.rtp {
             let steps = numbers.windows(2).all(|two| two[1] == two[0] + 1);
             assert!(steps, "{ssrc:x}: not one after the other: {numbers:?}");

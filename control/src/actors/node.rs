@@ -174,11 +174,14 @@ impl Node {
 
     /// Gives the engine, with the media of all calls, to the process at the other end of `stream`
     /// ([`causeway_engine::Engine::hand_over`]) and ends without a word to anyone: the calls go on there.
-    /// What the API asks meanwhile waits. `stream` must be blocking.
+    /// What the API asks meanwhile waits. `stream` must be blocking. Says how long media stood.
     ///
     /// # Errors
     /// Why not, and the node, which serves on.
-    pub async fn hand_over(self, stream: UnixStream) -> Result<(), (HandOverError, Box<Self>)> {
+    pub async fn hand_over(
+        self,
+        stream: UnixStream,
+    ) -> Result<Duration, (HandOverError, Box<Self>)> {
         let Self { engine, calls, arbiters, links: actors } = self;
         let mut links = Vec::new();
         for actor in &actors {
@@ -187,11 +190,11 @@ impl Node {
         let handing = tokio::task::spawn_blocking(move || engine.hand_over(links, &stream));
         // The thread neither panics nor is it cancelled: the runtime lives as long as this call.
         match handing.await.expect("the hand-over ends") {
-            Ok(()) => {
+            Ok(stood) => {
                 for arbiter in &arbiters {
                     arbiter.stop();
                 }
-                Ok(())
+                Ok(stood)
             }
             Err(left) => {
                 for (actor, link) in actors.iter().zip(left.links) {

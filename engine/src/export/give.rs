@@ -64,16 +64,19 @@ impl fmt::Debug for StillServing {
     }
 }
 
-/// Hands the workers' state over; they are quiet afterwards, or serve as before.
-pub(crate) fn give(links: &mut [Link], stream: &UnixStream) -> Result<(), HandOverError> {
+/// Hands the workers' state over; they are quiet afterwards, or serve as before. Says how long it took.
+pub(crate) fn give(links: &mut [Link], stream: &UnixStream) -> Result<Duration, HandOverError> {
     let mut channel = Channel::new(stream, Duration::from_millis(HAND_OVER_START_MS));
     channel.hear(|message, _| Ok(check_hello(&message, links)))??;
     channel.hurry(Duration::from_millis(HAND_OVER_MS));
-    let given = give_quiet(links, &mut channel);
-    if given.is_err() {
-        resume(links);
+    let begun = Instant::now();
+    match give_quiet(links, &mut channel) {
+        Ok(()) => Ok(begun.elapsed()),
+        Err(error) => {
+            resume(links);
+            Err(error)
+        }
     }
-    given
 }
 
 fn check_hello(message: &Message, links: &[Link]) -> Result<(), HandOverError> {

@@ -71,8 +71,8 @@ fn run(path: &str, bind: &str, announce: &str) -> Result<(), Box<dyn Error>> {
             });
             let (stream, _) = asked.await??;
             match node.hand_over(stream).await {
-                Ok(()) => {
-                    println!("handed over");
+                Ok(stood) => {
+                    println!("handed over in {} ms", stood.as_millis());
                     servers.stop().await;
                     return Ok(());
                 }
