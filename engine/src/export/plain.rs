@@ -35,6 +35,9 @@ pub enum Unreadable {
         /// Allowed.
         max: usize,
     },
+    /// The engine was compiled with a backend of SRTP that cannot go on ([`crate::srtp::RESTORES`]).
+    #[error("{} cannot go on where another SRTP context stopped", crate::srtp::BACKEND)]
+    Backend,
     /// A value that nothing here writes.
     #[error("{0} is not what this program writes")]
     Unsound(&'static str),

@@ -2,6 +2,7 @@
 
 mod admission;
 mod commands;
+#[cfg(not(feature = "libsrtp"))]
 mod export;
 mod feedback;
 mod hops;
