@@ -10,8 +10,8 @@ use std::net::{SocketAddr, UdpSocket};
 use arrayvec::ArrayVec;
 
 use crate::config::{MID_MAX, PAYLOAD_MAX};
-use crate::export::plain::plain;
 use crate::export::Exported;
+use crate::export::plain::plain;
 use crate::hop::{HopReceiver, HopSender};
 use crate::leg::Leg;
 use crate::route::RouteMap;

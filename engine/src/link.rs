@@ -185,7 +185,10 @@ impl Engine {
     ///
     /// # Errors
     /// [`TakeOverError`]; nothing was sent or received here, and no thread is left behind.
-    pub fn take_over(config: &EngineConfig, stream: &UnixStream) -> Result<TakenOver, TakeOverError> {
+    pub fn take_over(
+        config: &EngineConfig,
+        stream: &UnixStream,
+    ) -> Result<TakenOver, TakeOverError> {
         let (engine, mut links) = Self::start(config)?;
         match take::take(&engine, &mut links, stream) {
             Ok(take::Installed { legs, sockets }) => Ok(TakenOver { engine, links, legs, sockets }),
@@ -289,7 +292,9 @@ impl Link {
         loop {
             while let Some(event) = self.events.pop() {
                 match event {
-                    Event::Applied { ticket: answered, outcome, returned } if answered == ticket => {
+                    Event::Applied { ticket: answered, outcome, returned }
+                        if answered == ticket =>
+                    {
                         let refused = |refusal| Unanswered::refused(self.worker, refusal);
                         return outcome.map(|()| returned).map_err(refused);
                     }

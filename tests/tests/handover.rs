@@ -11,9 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use causeway_engine::command::{
-    Command, Event, LegId, SinkId, StreamId, TransportId, WorkerId,
-};
+use causeway_engine::command::{Command, Event, LegId, SinkId, StreamId, TransportId, WorkerId};
 use causeway_engine::config::{BackendChoice, EngineConfig};
 use causeway_engine::export::{Broken, HandOverError};
 use causeway_engine::leg::Leg;
@@ -39,6 +37,8 @@ const CALLS: u16 = 6;
 const INTERVAL: Duration = Duration::from_millis(20);
 /// How long a datagram may take on a machine that is very busy.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Between two looks at a node's numbers.
+const GLANCE: Duration = Duration::from_millis(100);
 /// Packets of each stream before and after.
 const SOME: u16 = 50;
 
@@ -120,7 +120,8 @@ fn an_heir_that_is_too_small_is_told_so_and_may_be_followed_by_one_that_is_not()
         let meeting = Meeting::new().unwrap();
         let small = Baton::take(BATON, meeting.path(), &["auto", "1"]);
         let left = engine.hand_over(links, &meeting.accept().unwrap()).unwrap_err();
-        let found = matches!(left.error, HandOverError::Small { what: "workers", theirs: 1, ours: 2 });
+        let found =
+            matches!(left.error, HandOverError::Small { what: "workers", theirs: 1, ours: 2 });
         assert!(found, "{left:?}");
         assert_eq!(small.word(), "the other process is gone");
         let heir = Baton::take(BATON, meeting.path(), &["auto", "2"]);
@@ -135,7 +136,8 @@ fn an_heir_that_is_too_small_is_told_so_and_may_be_followed_by_one_that_is_not()
 fn whoever_makes_no_sense_gets_nothing() {
     let mut show = Show::start("auto", 1);
     show.flow(|mut engine, mut links| {
-        let nonsense: [&[u8]; 4] = [b"", b"GET / HTTP/1.1\r\n\r\n", &[0xff; 64], &[2, 0, 0, 0, 7, 7]];
+        let nonsense: [&[u8]; 4] =
+            [b"", b"GET / HTTP/1.1\r\n\r\n", &[0xff; 64], &[2, 0, 0, 0, 7, 7]];
         for words in nonsense {
             let (here, mut there) = UnixStream::pair().unwrap();
             there.write_all(words).unwrap();
@@ -162,7 +164,8 @@ fn a_chromium_call_goes_on_in_another_process() {
     let address = node.word().trim_start_matches("API http://").trim_matches('/').parse().unwrap();
     let rest = Rest { namespace: Some(server.clone()), address };
     let call = rest.create_call();
-    let url = |page: &str, role| format!("https://{PUBLIC}{page}#token={}", rest.token(&call, role));
+    let url =
+        |page: &str, role| format!("https://{PUBLIC}{page}#token={}", rest.token(&call, role));
     let (a, b, open) = (url("/", "customer"), url("/agent", "agent"), lab.namespace("peer"));
     let mut pages = Pages::open(&[
         ("a", &a),
@@ -179,7 +182,19 @@ fn a_chromium_call_goes_on_in_another_process() {
     pages.step("connected");
     let view = rest.get(&format!("/v1/calls/{call}"));
     let rtcp_tag = if view["legs"].to_string().contains("GCM") { 0 } else { 10 };
-    let sniffers = [&home, &open].map(|host| Sniffer::start(host, PUBLIC.parse().unwrap(), rtcp_tag));
+    let sniffers =
+        [&home, &open].map(|host| Sniffer::start(host, PUBLIC.parse().unwrap(), rtcp_tag));
+    // The first pictures of a call come late; that is not what is looked at here.
+    let shown = |rest: &Rest| {
+        let stats = rest.stats(&call);
+        let packets = stats["legs"][0]["sent"].as_array().into_iter().flatten();
+        packets.map(|sent| sent["packets"].as_u64().unwrap_or(0)).min().unwrap_or(0)
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while shown(&rest) < 150 {
+        assert!(Instant::now() < deadline, "no pictures");
+        thread::sleep(GLANCE);
+    }
     pages.go_on();
     thread::sleep(Duration::from_secs(4));
     // The first successor goes before it has taken anything.
@@ -189,13 +204,14 @@ fn a_chromium_call_goes_on_in_another_process() {
     thread::sleep(Duration::from_secs(2));
     node.say();
     let heir = Baton::take(BATON, &path, &[]);
-    assert_eq!(heir.word(), "serving 2 legs on 1 sockets");
+    assert_eq!(heir.word(), "serving 2 legs on 2 sockets");
     let word = node.word();
     assert!(word.starts_with("handed over"), "{word}");
     assert!(node.end().success());
     let media = pages.step("media");
     for side in ["a", "b"] {
-        let (before, after) = (&media[side]["before"]["received"], &media[side]["after"]["received"]);
+        let (before, after) =
+            (&media[side]["before"]["received"], &media[side]["after"]["received"]);
         let count = |of: &Value| of.as_u64().unwrap();
         for kind in ["audio", "video"] {
             assert_eq!(count(&after[kind]["lost"]), 0, "{side} lost {kind}: {after}");

@@ -44,8 +44,11 @@ const GOODBYES: Duration = Duration::from_secs(2);
 pub struct BoundInterface {
     /// Its name, for messages.
     pub name: String,
-    /// Worker `n` is bound to this address with port + n.
+    /// Worker `n` is bound to this address with the ports from port + n × `mux_ports` on; with any
+    /// ports if it is 0.
     pub bind: SocketAddr,
+    /// Ports of each worker.
+    pub mux_ports: u16,
     /// What the world sends to, with the same ports.
     pub announce: std::net::IpAddr,
 }
@@ -236,11 +239,15 @@ fn bind_faces(link: &mut Link, interfaces: &[BoundInterface]) -> Result<Vec<Face
     if interfaces.is_empty() {
         return Err(NodeError::NoInterface);
     }
+    let numbered =
+        |(place, interface)| (0..interface_ports(interface)).map(move |n| (place, interface, n));
+    let ports = (0u16..).zip(interfaces).flat_map(numbered);
     let mut faces = Vec::new();
-    for (place, interface) in (0u16..).zip(interfaces) {
+    for (slot, (place, interface, number)) in (0u16..).zip(ports) {
         let mut address = interface.bind;
         if address.port() != 0 {
-            address.set_port(address.port().saturating_add(worker));
+            let ahead = worker.saturating_mul(interface_ports(interface)).saturating_add(number);
+            address.set_port(address.port().saturating_add(ahead));
         }
         let refused = |source: io::Error| NodeError::Bind {
             name: interface.name.clone(),
@@ -253,13 +260,17 @@ fn bind_faces(link: &mut Link, interfaces: &[BoundInterface]) -> Result<Vec<Face
         };
         let udp = socket::bind(address, false).map_err(refused)?;
         let bound = udp.local_addr().map_err(refused)?;
-        let socket = SocketId(place);
+        let socket = SocketId(slot);
         let sent = link.send(Command::AddSocket { socket, udp });
         sent.map_err(|_| NodeError::Worker(worker))?;
         let announced = SocketAddr::new(interface.announce, bound.port());
-        faces.push(Face { socket, bound, announced });
+        faces.push(Face { socket, interface: place, bound, announced });
     }
     Ok(faces)
+}
+
+fn interface_ports(interface: &BoundInterface) -> u16 {
+    interface.mux_ports.max(1)
 }
 
 /// Answers what the API asks, from any thread.

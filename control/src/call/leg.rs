@@ -82,7 +82,7 @@ impl CallLeg {
         limits: &[&Negotiated],
     ) -> Result<(Self, String), Problem> {
         let credentials = Credentials::random();
-        let local = local(facts, &credentials)?;
+        let local = local(facts, slot, &credentials)?;
         let (description, negotiated, offered) = match &asked.offer {
             Some(offer) => {
                 let (text, negotiated) = sdp::answer(&Sdp::parse(offer)?, &local, limits, None)?;
@@ -95,7 +95,7 @@ impl CallLeg {
             }
         };
         let addresses =
-            facts.faces.iter().map(|f| LocalAddress { announced: f.announced, bound: f.bound });
+            facts.faces_of(slot).map(|f| LocalAddress { announced: f.announced, bound: f.bound });
         let config =
             AgentConfig { local: addresses.collect(), lite: true, controlling: false, credentials };
         let agent = Agent::new(config).map_err(|error| Problem::internal(error.to_string()))?;
@@ -359,15 +359,15 @@ impl CallLeg {
     }
 }
 
-fn local(facts: &NodeFacts, credentials: &Credentials) -> Result<Local, Problem> {
-    let first = facts.faces.first().ok_or_else(|| Problem::internal("no interface"))?;
+fn local(facts: &NodeFacts, slot: LegId, credentials: &Credentials) -> Result<Local, Problem> {
+    let first = facts.faces_of(slot).next().ok_or_else(|| Problem::internal("no interface"))?;
     let candidate = |(place, face): (u32, &super::Face)| {
         Candidate::host((place + 1).to_string(), HOST_PRIORITY - (place << 8), face.announced)
     };
     Ok(Local {
         session_id: random() >> 1,
         address: first.announced,
-        candidates: (0u32..).zip(&facts.faces).map(candidate).collect(),
+        candidates: (0u32..).zip(facts.faces_of(slot)).map(candidate).collect(),
         end_of_candidates: true,
         credentials: IceCredentials {
             ufrag: credentials.ufrag.clone(),

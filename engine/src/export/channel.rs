@@ -143,7 +143,8 @@ impl<'s> Channel<'s> {
             self.flush()?;
             let ids = some.iter().map(|(id, _)| *id).collect();
             self.gather(&Message::Sockets { sockets: ids }, &[]);
-            let descriptors: ArrayVec<_, PASS_MAX> = some.iter().map(|(_, udp)| udp.as_fd()).collect();
+            let descriptors: ArrayVec<_, PASS_MAX> =
+                some.iter().map(|(_, udp)| udp.as_fd()).collect();
             self.in_time(|stream, left| stream.set_write_timeout(Some(left)))?;
             pass::send(self.stream, &self.out, &descriptors)?;
             self.out.clear();
@@ -196,7 +197,8 @@ impl<'s> Channel<'s> {
     /// A socket that came with the message that names it.
     pub(super) fn socket(&mut self) -> Result<UdpSocket, Broken> {
         let descriptor = self.descriptors.pop_front();
-        let descriptor = descriptor.ok_or(Broken::Unexpected("a socket's name without the socket"))?;
+        let descriptor =
+            descriptor.ok_or(Broken::Unexpected("a socket's name without the socket"))?;
         if SockRef::from(&descriptor).r#type()? != Type::DGRAM {
             return Err(Broken::Unexpected("a descriptor that is no UDP socket"));
         }

@@ -20,7 +20,9 @@ pub enum HandOverError {
     #[error(transparent)]
     Peer(#[from] Broken),
     /// The other program is of another kind.
-    #[error("the other process reads another layout of the state (version {version}, {layout:016x})")]
+    #[error(
+        "the other process reads another layout of the state (version {version}, {layout:016x})"
+    )]
     Layout {
         /// Its version of the conversation.
         version: u16,
@@ -165,7 +167,8 @@ pub(super) fn tell_all(
 ) -> Result<(), Unanswered> {
     let told = links.iter_mut().map(|link| link.tell(command(), deadline));
     let told = told.collect::<Result<Vec<_>, _>>()?;
-    links.iter_mut().zip(told).try_for_each(|(link, ticket)| {
-        link.answer_to(ticket, deadline).map(drop)
-    })
+    links
+        .iter_mut()
+        .zip(told)
+        .try_for_each(|(link, ticket)| link.answer_to(ticket, deadline).map(drop))
 }

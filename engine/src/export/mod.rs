@@ -182,7 +182,8 @@ impl Worker {
         }
         self.copy_state(into);
         let sockets = backend.duplicates();
-        into.sockets = sockets.map_err(|e| Refusal::Kernel(e.raw_os_error().unwrap_or_default()))?;
+        into.sockets =
+            sockets.map_err(|e| Refusal::Kernel(e.raw_os_error().unwrap_or_default()))?;
         Ok(())
     }
 

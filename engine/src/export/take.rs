@@ -135,10 +135,10 @@ impl Filling<'_> {
         let piece = channel.hear(|message, state| {
             Ok(match message {
                 Message::Worker { worker, taken, hops } => Piece::Worker(worker, taken, hops),
-                Message::Leg { leg } => Piece::Command(leg.worker, Command::AddLeg {
-                    leg,
-                    state: read_leg(state, then)?,
-                }),
+                Message::Leg { leg } => Piece::Command(
+                    leg.worker,
+                    Command::AddLeg { leg, state: read_leg(state, then)? },
+                ),
                 Message::Sockets { sockets } => Piece::Sockets(sockets),
                 Message::End { legs, sockets } => Piece::End(legs as usize, sockets as usize),
                 _ => return Err(Broken::Unexpected("neither leg nor socket")),

@@ -43,8 +43,13 @@ plain! { struct Sample { numbers, flag, text, list, address, stream } }
 fn address() -> impl Strategy<Value = SocketAddr> {
     prop_oneof![
         any::<([u8; 4], u16)>().prop_map(|(ip, port)| SocketAddrV4::new(ip.into(), port).into()),
-        any::<([u8; 16], u16, u32)>()
-            .prop_map(|(ip, port, scope)| SocketAddrV6::new(ip.into(), port, 0, scope).into()),
+        any::<([u8; 16], u16, u32)>().prop_map(|(ip, port, scope)| SocketAddrV6::new(
+            ip.into(),
+            port,
+            0,
+            scope
+        )
+        .into()),
     ]
 }
 

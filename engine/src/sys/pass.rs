@@ -20,11 +20,7 @@ const KERNEL_MAX: usize = 253;
 ///
 /// # Errors
 /// What the kernel says; `InvalidInput` for more than [`PASS_MAX`] descriptors, or some without bytes.
-pub fn send(
-    stream: &UnixStream,
-    bytes: &[u8],
-    descriptors: &[BorrowedFd<'_>],
-) -> io::Result<()> {
+pub fn send(stream: &UnixStream, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     if descriptors.len() > PASS_MAX || bytes.is_empty() {
         return Err(io::ErrorKind::InvalidInput.into());
     }

@@ -65,7 +65,9 @@ impl<S> Slots<S> {
     /// The sockets that are not going.
     pub(super) fn staying(&mut self) -> impl Iterator<Item = (SocketId, &mut Slot<S>)> {
         let slots = (0u16..).zip(self.slots.iter_mut());
-        slots.filter_map(|(n, slot)| Some((SocketId(n), slot.as_mut()?))).filter(|(_, s)| !s.closing)
+        slots
+            .filter_map(|(n, slot)| Some((SocketId(n), slot.as_mut()?)))
+            .filter(|(_, s)| !s.closing)
     }
 
     /// A second descriptor of each socket that is not going.

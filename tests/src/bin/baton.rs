@@ -54,6 +54,7 @@ fn run(path: &str, bind: &str, announce: &str) -> Result<(), Box<dyn Error>> {
             name: "pub".into(),
             bind: SocketAddr::new(bind, 40_500),
             announce: announce.parse()?,
+            mux_ports: 2,
         }],
         calls: 16,
         join: JOIN,

@@ -262,8 +262,11 @@ fn a_garbled_leg_never_panics() {
             call.bare.apply(Command::RemoveLeg { leg: leg(0) }).0.unwrap();
             let _ = call.bare.apply(Command::AddLeg { leg: leg(0), state });
             for number in 5..10 {
-                for (side, rtp) in [(0, audio(0, number)), (1, video(1, number)), (0, video(0, number))] {
-                    let numbered = Rtp { transport_cc: Some((SIDES[0].transport_cc, number)), ..rtp };
+                for (side, rtp) in
+                    [(0, audio(0, number)), (1, video(1, number)), (0, video(0, number))]
+                {
+                    let numbered =
+                        Rtp { transport_cc: Some((SIDES[0].transport_cc, number)), ..rtp };
                     let packet = call.sealed(side, numbered);
                     call.receive(side, &packet);
                 }
