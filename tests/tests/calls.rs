@@ -419,7 +419,7 @@ fn legs_are_spread_over_the_ports_of_their_worker() {
             ["customer", "agent"].map(|role| Guest::join(node.http, &call, role, &Spec::default()));
         active(&mut ears, &call);
         talk(&guests);
-        used.extend(guests.iter().map(|guest| media_port(&guest.nodes)));
+        used.extend(guests.iter().map(|guest| media_port(&guest.nodes).to_owned()));
         end(&node, &call);
     }
     assert_ne!(used[0], used[1], "the two legs of a call");
