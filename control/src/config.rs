@@ -23,6 +23,8 @@ pub use load::{Fault, Host, Loaded, Sources, load};
 
 /// HTTP workers of one listener, most: they wait for actors and browsers, they do not compute.
 pub const HTTP_WORKERS_MAX: usize = 2;
+/// Shared ports of one worker on one interface, most.
+pub const MUX_PORTS_MAX: u16 = 64;
 /// Interfaces, most.
 pub const INTERFACES_MAX: usize = 16;
 
@@ -117,12 +119,15 @@ pub struct Interface {
     /// Ports for dedicated RTP and RTCP sockets; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ports: Option<Ports>,
-    /// The first port that is shared by all WebRTC legs: worker `n` uses `mux_port + n`.
+    /// The first port that is shared by WebRTC legs: worker `n` has those from
+    /// `mux_port + n * mux_ports` on.
     pub mux_port: u16,
     /// Whether packets carry the DF bit, and those that are longer than their path takes are dropped
     /// and counted (`tx_too_long`) instead of being fragmented. What is long enough for that, and why
     /// the default is to fragment: [`causeway_engine::sys::socket::set_fragmentation`].
     pub dont_fragment: bool,
+    /// Shared ports of each worker. Legs are spread over them; each has a receive buffer of its own.
+    pub mux_ports: u16,
 }
 
 impl Default for Interface {
@@ -135,6 +140,7 @@ impl Default for Interface {
             ports: None,
             mux_port: 40_500,
             dont_fragment: false,
+            mux_ports: 1,
         }
     }
 }

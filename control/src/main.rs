@@ -97,6 +97,7 @@ fn node_config(config: &Config) -> NodeConfig {
     let bound = |interface: &Interface| BoundInterface {
         name: interface.name.clone(),
         bind: SocketAddr::new(interface.bind, interface.mux_port),
+        mux_ports: interface.mux_ports,
         announce: match interface.announce {
             Announce::Address(announced) => announced,
             _ => interface.bind,

@@ -11,6 +11,8 @@ use arrayvec::ArrayVec;
 
 use crate::config::{MID_MAX, PAYLOAD_MAX};
 use crate::consent::Consent;
+use crate::export::Exported;
+use crate::export::plain::plain;
 use crate::hop::{HopReceiver, HopSender};
 use crate::leg::Leg;
 use crate::route::RouteMap;
@@ -248,6 +250,13 @@ pub enum Command {
         /// The ring's receiving end.
         end: Box<HopReceiver>,
     },
+    /// Stop receiving and do nothing by itself any more. Answered when everything received so far has
+    /// been walked and sent; what comes later waits in the sockets. Legal while the worker serves.
+    Quiesce,
+    /// Copy everything that another process needs to go on. Legal while the worker is quiet.
+    Export(Box<Exported>),
+    /// Receive again, here. Legal while the worker is quiet.
+    Resume,
     /// End the worker thread once the queue is drained.
     Stop,
 }
@@ -336,6 +345,8 @@ pub enum Returned {
     Worker(Box<WorkerReading>),
     /// The reading asked for.
     LegReading(Box<LegReading>),
+    /// The copy asked for.
+    Exported(Box<Exported>),
 }
 
 /// Worker → control. Never dropped.
@@ -560,4 +571,16 @@ pub struct SinkSpec {
     pub mid: Option<Mid>,
     /// Extension id of the MID on this leg.
     pub mid_extension: Option<u8>,
+}
+
+plain! {
+    tuple WorkerId;
+    tuple SocketId;
+    struct LegId { worker, slot, generation }
+    struct StreamId { leg, index }
+    struct SinkId { leg, index }
+    struct PayloadType { number, clock_rate, retransmits }
+    struct Source { stream, own_ssrc, cname, reduced_size }
+    enum MediaKind { Audio {} = 0, Video {} = 1 }
+    enum Security { Plain {} = 0, Srtp {} = 1 }
 }

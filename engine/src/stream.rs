@@ -4,6 +4,7 @@ use arrayvec::ArrayVec;
 
 use crate::command::{MediaKind, Mid, PayloadType, SinkId, SinkSpec, Source, StreamSpec};
 use crate::config::{PAYLOAD_TYPES_PER_STREAM, SINKS_PER_STREAM, SSRCS_PER_STREAM};
+use crate::export::plain::plain;
 use crate::packet::Nanos;
 use crate::route::Route;
 use crate::rtp::RtpHeader;
@@ -282,4 +283,19 @@ impl Sink {
             self.counters.bytes += payload_len as u64;
         }
     }
+}
+
+plain! {
+    struct Sender { ssrc, retransmits }
+    struct Stream {
+        kind, transport, rtcp_transport, paused, sinks, counters, mid, mid_extension, senders,
+        payload_types, reception, key_frame_asked, key_frame_wanted,
+    }
+    struct Reception {
+        started, ssrc, base, highest, received, lost_before, timestamp, clock_rate, transit, jitter,
+    } if |it| {
+        it.base <= it.highest && it.highest.max(it.received).max(it.lost_before) < 1 << 56
+            && it.jitter < 1 << 30
+    };
+    struct Sink { transport, rtcp_transport, cname, source, route, counters }
 }

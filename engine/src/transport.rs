@@ -11,6 +11,7 @@ use crate::command::{Security, SocketId, TransportSpec};
 use crate::config::{DSCP_MAX, PAIRS_PER_TRANSPORT};
 use crate::consent::Consent;
 use crate::error::DropReason;
+use crate::export::plain::plain;
 use crate::packet::Nanos;
 use crate::rtp::RtpHeader;
 use crate::srtp::Srtp;
@@ -201,5 +202,13 @@ impl Transport {
     /// Its counters as control reads them.
     pub(crate) fn reading(&self) -> TransportCounters {
         TransportCounters { remote: self.remote, keyed: self.srtp.is_some(), ..self.counters }
+    }
+}
+
+plain! {
+    struct News { nominated, consent_lost, role_conflict, media_started }
+    struct Transport {
+        socket, consent, next, retired, stale_from, remote, paths, security, traffic_class, srtp,
+        answerer, learn_remote, started, news, counters,
     }
 }

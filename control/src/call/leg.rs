@@ -86,7 +86,7 @@ impl CallLeg {
         limits: &[&Negotiated],
     ) -> Result<(Self, String), Problem> {
         let credentials = Credentials::random();
-        let mut local = local(facts, &credentials)?;
+        let mut local = local(facts, slot, &credentials)?;
         let (description, negotiated, offered) = match &asked.offer {
             Some(offer) => {
                 let offer = Sdp::parse(offer)?;
@@ -101,7 +101,7 @@ impl CallLeg {
                 (text, None, Some(offered))
             }
         };
-        let ice = Generation::new(0, facts, credentials)?;
+        let ice = Generation::new(0, facts, slot, credentials)?;
         let mut leg = Self {
             id: random_id(),
             role: asked.role.unwrap_or_else(|| DEFAULT_ROLE.into()),
@@ -378,12 +378,12 @@ fn remote(negotiated: &Negotiated) -> Remote {
     Remote { credentials, lite: transport.lite }
 }
 
-fn local(facts: &NodeFacts, credentials: &Credentials) -> Result<Local, Problem> {
-    let first = facts.faces.first().ok_or_else(|| Problem::internal("no interface"))?;
+fn local(facts: &NodeFacts, slot: LegId, credentials: &Credentials) -> Result<Local, Problem> {
+    let first = facts.faces_of(slot).next().ok_or_else(|| Problem::internal("no interface"))?;
     Ok(Local {
         session_id: random() >> 1,
         address: first.announced,
-        candidates: candidates(facts),
+        candidates: candidates(facts, slot),
         end_of_candidates: true,
         credentials: IceCredentials {
             ufrag: credentials.ufrag.clone(),

@@ -58,11 +58,22 @@ pub struct NodeFacts {
     pub dscp: u8,
 }
 
+impl NodeFacts {
+    /// What a leg is offered: of each interface one port, in turn by the leg's slot.
+    pub(crate) fn faces_of(&self, leg: LegId) -> impl Iterator<Item = &Face> {
+        self.faces
+            .chunk_by(|one, other| one.interface == other.interface)
+            .filter_map(move |ports| ports.get(usize::from(leg.slot).checked_rem(ports.len())?))
+    }
+}
+
 /// A shared socket as both sides of the 1-to-1 NAT see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Face {
     /// Its slot on the worker.
     pub socket: SocketId,
+    /// Its interface's place in the configuration. One interface may have several ports.
+    pub interface: u16,
     /// What it is bound to.
     pub bound: SocketAddr,
     /// What the world sends to.

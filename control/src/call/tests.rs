@@ -30,6 +30,7 @@ impl Bench {
         let digest = hex.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
         let face = Face {
             socket: SocketId(0),
+            interface: 0,
             bound: "172.31.5.10:40500".parse().unwrap(),
             announced: "203.0.113.5:40500".parse().unwrap(),
             private: false,

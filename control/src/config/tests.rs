@@ -110,6 +110,15 @@ const WRONG: &[(&str, &[&str])] = &[
     ("[[interface]]\nports = \"9-10\"", &["interface[0].ports", "LOW-HIGH"]),
     ("[[interface]]\nports = \"40000-41000\"", &["interface[0].mux_port: 40500-40502", "overlaps"]),
     ("[[interface]]\nmux_port = 65534", &["c.toml:2: interface[0].mux_port: 65534", "65533"]),
+    ("[[interface]]\nmux_ports = 0", &["interface[0].mux_ports: 0", "1 to 64"]),
+    (
+        "[[interface]]\nmux_port = 65530\nmux_ports = 4",
+        &["c.toml:2: interface[0].mux_port: 65530", "65524", "4 per worker"],
+    ),
+    (
+        "[[interface]]\nports = \"40511-41000\"\nmux_ports = 4",
+        &["interface[0].mux_port: 40500-40511", "4 per worker, overlaps"],
+    ),
     ("[[interface]]\nmux_port = 70000", &["interface[0].mux_port: 70000"]),
     ("[[interface]]\n[[interface]]\nbind = \"127.0.0.2\"", &["interface[1].name: \"main\""]),
     ("[[interface]]\n[[interface]]\nname = \"b\"", &["interface[1].bind", "shares ports"]),

@@ -8,7 +8,9 @@ use causeway_engine::config::{DSCP_MAX, FRAMES_FLOOR, LEGS_PER_WORKER_CEILING, W
 use tracing_subscriber::EnvFilter;
 
 use super::load::Draft;
-use super::{Announce, Config, HTTP_WORKERS_MAX, Host, INTERFACES_MAX, Interface, Ports};
+use super::{
+    Announce, Config, HTTP_WORKERS_MAX, Host, INTERFACES_MAX, Interface, MUX_PORTS_MAX, Ports,
+};
 use crate::api::LEGS_PER_CALL;
 use crate::auth::{API_TOKENS_MAX, JOIN_SECRET_MIN};
 
@@ -89,14 +91,20 @@ fn interface(config: &Config, index: usize, one: &Interface, draft: &mut Draft) 
         let words = format!("\"{public}\": allowed is an address of the family of {}", one.bind);
         draft.fault(&announce, &[&bind], words);
     }
+    let many = key("mux_ports");
+    within(draft, &many, one.mux_ports.into(), 1, MUX_PORTS_MAX.into());
     match mux_ports(config, one) {
         None => {
-            let last = 65_536 - config.node.workers.len();
-            let words = format!("{}: allowed are 1024 to {last}, one per worker", one.mux_port);
-            draft.fault(&mux, &["node.workers"], words);
+            let last = 65_536usize.saturating_sub(mux_count(config, one));
+            let words = format!(
+                "{}: allowed are 1024 to {last}, {} per worker",
+                one.mux_port, one.mux_ports
+            );
+            draft.fault(&mux, &["node.workers", &many], words);
         }
         Some(shared) if one.ports.is_some_and(|ports| ports.overlaps(shared)) => {
-            let words = format!("{shared}, one per worker, overlaps ports; keep them apart");
+            let words =
+                format!("{shared}, {} per worker, overlaps ports; keep them apart", one.mux_ports);
             draft.fault(&mux, &[&ports, "node.workers"], words);
         }
         Some(_) => {}
@@ -266,9 +274,14 @@ fn within(draft: &mut Draft, key: &str, value: usize, low: usize, high: usize) {
 
 /// The ports that the workers share on `interface`; `None` if they do not exist.
 fn mux_ports(config: &Config, interface: &Interface) -> Option<Ports> {
-    let more = u16::try_from(config.node.workers.len().saturating_sub(1)).ok()?;
+    let more = u16::try_from(mux_count(config, interface).saturating_sub(1)).ok()?;
     let (low, high) = (interface.mux_port, interface.mux_port.checked_add(more)?);
     (low >= 1024).then_some(Ports { low, high })
+}
+
+/// How many they are.
+pub(crate) fn mux_count(config: &Config, interface: &Interface) -> usize {
+    config.node.workers.len() * usize::from(interface.mux_ports)
 }
 
 fn is_private(address: IpAddr) -> bool {

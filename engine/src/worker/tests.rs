@@ -3,6 +3,8 @@
 mod admission;
 mod commands;
 mod egress;
+#[cfg(not(feature = "libsrtp"))]
+mod export;
 mod feedback;
 mod hops;
 mod hostile;
