@@ -313,7 +313,7 @@ fn the_node_offers_and_takes_the_answer_once() {
 #[test]
 fn publishers_and_viewers_come_and_go_without_ending_the_call() {
     let mut bench = Bench::new();
-    let mut join = |bench: &mut Bench, stays| {
+    let join = |bench: &mut Bench, stays| {
         let asked = AddLeg { offer: Some(CHROMIUM.into()), stays, ..AddLeg::default() };
         let leg = bench.add(asked).unwrap();
         bench.apply();
