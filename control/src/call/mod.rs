@@ -54,6 +54,8 @@ pub struct NodeFacts {
     pub fingerprint: crate::sdp::Fingerprint,
     /// For a leg to connect, and for a call to get its first.
     pub join: Duration,
+    /// The code point of legs that ask for none.
+    pub dscp: u8,
 }
 
 /// A shared socket as both sides of the 1-to-1 NAT see it.

@@ -12,8 +12,19 @@ use toml::{Spanned, Table, Value};
 
 use super::{Config, Interface, REDACTED, parse_cores, verify};
 
-const SECTIONS: [&str; 9] =
-    ["node", "interface", "http", "public", "whip", "auth", "limits", "timeouts", "log"];
+const SECTIONS: [&str; 11] = [
+    "node",
+    "interface",
+    "http",
+    "public",
+    "whip",
+    "media",
+    "dtls",
+    "auth",
+    "limits",
+    "timeouts",
+    "log",
+];
 /// Bytes of a configuration file, most.
 const FILE_MAX: usize = 1 << 20;
 

@@ -76,7 +76,7 @@ pub(super) async fn open(
     sound_role(&role)?;
     let remote = far_credentials(&Fragment::of(&described)?)?;
     state.ask(state.sessions.room(&*state.calls)).await?;
-    let asked = AddLeg { role: Some(role), offer: Some(offer), media: None, stays: true };
+    let asked = AddLeg { role: Some(role), offer: Some(offer), stays: true, ..AddLeg::default() };
     let added = state.ask(state.calls.add_leg(call.clone(), asked)).await?;
     let mids = described.media().filter_map(|section| section.mid().ok().flatten());
     let mids = mids.map(Into::into).collect();
