@@ -40,6 +40,8 @@ pub struct Config {
     pub http: Http,
     /// The public listener.
     pub public: Public,
+    /// WHIP and WHEP.
+    pub whip: Whip,
     /// How media leaves.
     pub media: MediaSettings,
     /// The handshakes that SRTP gets its keys from.
@@ -277,6 +279,44 @@ impl Default for Public {
         }
     }
 }
+
+/// `[whip]`: what clients of WHIP and WHEP are told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Whip {
+    /// The origins whose pages may publish and view, such as `https://studio.example`; `*` stands
+    /// for all, none for none.
+    pub origins: Vec<String>,
+    /// ICE servers for clients that cannot reach the node otherwise.
+    pub ice_server: Vec<IceServer>,
+}
+
+impl Default for Whip {
+    fn default() -> Self {
+        Self { origins: vec![EVERY_ORIGIN.into()], ice_server: Vec::new() }
+    }
+}
+
+/// `[[whip.ice_server]]`: a STUN or TURN server (RFC 7064, RFC 7065).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IceServer {
+    /// Its URL, such as `turn:turn.example:3478?transport=udp`.
+    pub url: String,
+    /// The user, for TURN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The user's password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Secret>,
+}
+
+/// Stands for every origin in `whip.origins`.
+pub const EVERY_ORIGIN: &str = "*";
+/// ICE servers that clients are told, most.
+pub const ICE_SERVERS_MAX: usize = 8;
+/// Origins in `whip.origins`, most.
+pub const ORIGINS_MAX: usize = 64;
 
 /// `[media]`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

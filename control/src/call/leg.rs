@@ -34,6 +34,8 @@ pub(crate) struct CallLeg {
     pub(crate) id: String,
     pub(crate) role: String,
     pub(crate) slot: LegId,
+    /// Whether it has no say in the call's end.
+    pub(crate) stays: bool,
     /// The ICE generation that carries media.
     pub(crate) ice: Generation,
     /// The one that a restart has begun, until it nominates.
@@ -106,6 +108,7 @@ impl CallLeg {
             id: random_id(),
             role: asked.role.unwrap_or_else(|| DEFAULT_ROLE.into()),
             slot,
+            stays: asked.stays,
             ice,
             next: None,
             negotiated: None,

@@ -324,3 +324,43 @@ fn the_node_offers_and_takes_the_answer_once() {
     let again = bench.call.answer(bench.now, 3, &id, &Description { sdp: answer });
     assert_eq!(again.unwrap_err().status, 409);
 }
+
+#[test]
+fn publishers_and_viewers_come_and_go_without_ending_the_call() {
+    let mut bench = Bench::new();
+    let join = |bench: &mut Bench, stays| {
+        let asked = AddLeg { offer: Some(CHROMIUM.into()), stays, ..AddLeg::default() };
+        let leg = bench.add(asked).unwrap();
+        bench.apply();
+        bench.connect(leg);
+        leg
+    };
+    let leave = |bench: &mut Bench, leg| {
+        let id = bench.id(leg);
+        bench.call.remove_leg(bench.now, 900, &id).unwrap();
+        bench.drain();
+        bench.call.dtls_gone(leg);
+        bench.apply();
+    };
+    let (publisher, viewer) = (join(&mut bench, true), join(&mut bench, true));
+    assert!(bench.names().contains(&"call_active"));
+    leave(&mut bench, publisher);
+    // Whoever views waits for as long as it likes.
+    bench.call.handle_timeout(bench.now + 1000 * JOIN);
+    bench.drain();
+    assert!(!bench.names().contains(&"call_ended"));
+    let publisher = join(&mut bench, true);
+    leave(&mut bench, viewer);
+    leave(&mut bench, publisher);
+    // An empty call waits for the next one, but not for ever.
+    assert!(!bench.names().contains(&"call_ended"));
+    join(&mut bench, true);
+    let speakers = [join(&mut bench, false)];
+    leave(&mut bench, speakers[0]);
+    assert!(!bench.names().contains(&"call_ended"), "a viewer is left, who waits");
+    let viewer = bench.call.legs.iter().find(|leg| leg.ended.is_none()).unwrap().slot;
+    leave(&mut bench, viewer);
+    bench.call.handle_timeout(bench.now + 2 * JOIN);
+    bench.drain();
+    assert!(bench.names().contains(&"call_ended"));
+}

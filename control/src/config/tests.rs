@@ -255,6 +255,35 @@ proptest! {
 }
 
 #[test]
+fn origins_and_ice_servers_of_whip_are_checked_and_no_password_is_shown() {
+    let good = "[whip]\norigins = [\"https://studio.example\", \"http://[::1]:8080\"]\n\
+        [[whip.ice_server]]\nurl = \"stun:s.example\"\n\
+        [[whip.ice_server]]\nurl = \"turn:t.example:3478?transport=udp\"\n\
+        username = \"u\"\ncredential = \"hidden\"\n";
+    let whip = from_file(good).unwrap().config.whip;
+    assert_eq!((whip.origins.len(), whip.ice_server.len()), (2, 2));
+    assert!(!format!("{whip:?}").contains("hidden"));
+    assert_eq!(from_file("").unwrap().config.whip.origins, ["*"]);
+
+    for (line, part) in [
+        ("origins = [\"studio.example\"]", "studio.example"),
+        ("origins = [\"https://a.example/path\"]", "allowed are"),
+        ("origins = \"https://a.example\"", "whip.origins"),
+        ("ice_server = [{ url = \"https://a\" }]", "stun:"),
+        ("ice_server = [{ url = \"stun:a>b\" }]", "stun:"),
+        ("ice_server = [{ url = \"turn:a\" }]", "username and credential"),
+        ("ice_server = [{ url = \"stun:a\", username = \"u\" }]", "come together"),
+        ("ice_server = [{ uri = \"stun:a\" }]", "uri"),
+    ] {
+        let faults = from_file(&format!("[whip]\n{line}\n")).unwrap_err().join("\n");
+        assert!(faults.contains(part), "{part} is not in {faults}");
+    }
+    let secret =
+        "[whip]\nice_server = [{ url = \"x:a\", username = \"u\", credential = \"hidden\" }]";
+    assert!(!from_file(secret).unwrap_err().join("\n").contains("hidden"));
+}
+
+#[test]
 fn dtls_versions_are_read_as_a_list_and_as_text() {
     let in_file = |value: &str| from_file(&format!("[dtls]\nversions = {value}"));
     let allowed = |loaded: Loaded| loaded.config.dtls.versions();

@@ -4,6 +4,7 @@ pub(super) mod double;
 mod names;
 mod servers;
 mod streams;
+mod whip;
 mod why;
 
 use std::collections::BTreeSet;
@@ -150,7 +151,7 @@ fn declared() -> BTreeSet<(String, String)> {
             continue;
         }
         for line in std::fs::read_to_string(path).unwrap().lines() {
-            for method in ["get", "post", "delete"] {
+            for method in ["get", "post", "put", "patch", "delete"] {
                 let start = format!("#[{method}(\"");
                 if let Some(rest) = line.strip_prefix(start.as_str()) {
                     let path = rest.split('"').next().unwrap();
