@@ -402,7 +402,11 @@ impl Call {
                     self.end_leg(now, place, EndReason::ConsentLost);
                 }
             }
-            Event::RoleConflict { .. } | Event::MediaStarted { .. } | Event::Applied { .. } => {}
+            Event::RoleConflict { .. }
+            | Event::MediaStarted { .. }
+            | Event::LayerChanged { .. }
+            | Event::Speaking { .. }
+            | Event::Applied { .. } => {}
         }
     }
 
