@@ -2,6 +2,7 @@
 //! benches and fuzzers drive by hand. Compiled with the feature `bare` alone.
 
 pub mod bridge;
+pub mod simulcast;
 
 use std::io;
 use std::net::SocketAddr;

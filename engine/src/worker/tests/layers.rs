@@ -8,7 +8,6 @@ use super::*;
 use crate::command::{
     Codec, LayerChoice, LegSpec, MediaKind, PayloadType, Rid, SinkSpec, Source, StreamSpec,
 };
-use crate::config::PAYLOAD_MAX;
 use crate::leg::Leg;
 use crate::pictures;
 use crate::route::{PayloadMap, RouteMap, TransportCc};
