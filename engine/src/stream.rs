@@ -496,7 +496,10 @@ impl Sink {
         header: &RtpHeader,
         now: Nanos,
     ) -> bool {
+        // Padding that tests the way to the node says nothing to those behind it.
+        let padding = retransmission && header.payload(packet).is_ok_and(<[u8]>::is_empty);
         let verdict = match layer {
+            Some(_) if padding => Verdict::Skip,
             Some(tag) => self.selection.take(tag, retransmission, now),
             None => self.selection.take_only(),
         };
