@@ -113,6 +113,7 @@ fn node_config(config: &Config) -> NodeConfig {
         interfaces: config.interface.iter().map(bound).collect(),
         calls: config.limits.calls,
         join: config.timeouts.join,
+        legs_per_call: config.limits.legs_per_call,
     }
 }
 

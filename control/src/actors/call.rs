@@ -12,7 +12,7 @@ use crate::actors::dtls::{DtlsActor, Shake};
 use crate::actors::events::Events;
 use crate::actors::registry::{Gone, Registry};
 use crate::actors::worker_link::{Own, Tell, WorkerDesk, WorkerLink, lock};
-use crate::api::{AddLeg, CallView, Description, EndReason, LegView, Problem, Trickle};
+use crate::api::{AddLeg, CallView, Description, EndReason, LegView, Problem, Receive, Trickle};
 use crate::call::{Call, DtlsInput, Output, Reply, RequestId};
 use crate::dtls::{DtlsError, SrtpKeys, Version};
 
@@ -30,6 +30,8 @@ pub enum Ask {
     Offer(String, Description),
     /// Take candidates of a leg.
     Trickle(String, Trickle),
+    /// Take a leg's wish for one of its m-lines.
+    Receive(String, String, Receive),
     /// Remove a leg.
     RemoveLeg(String),
     /// Read counters.
@@ -143,12 +145,13 @@ impl CallActor {
         match ask {
             Ask::AddLeg(asked) => self.add_leg(now, request, asked),
             Ask::Answer(leg, answer) => self.call.answer(now, request, &leg, &answer),
-            Ask::Offer(leg, offer) => self.call.offer(request, &leg, &offer),
+            Ask::Offer(leg, offer) => self.call.offer(now, request, &leg, &offer),
             Ask::Trickle(leg, more) => {
                 self.call.trickle(now, &leg, &more)?;
                 self.reply(request, Ok(Reply::Done));
                 Ok(())
             }
+            Ask::Receive(leg, mid, asked) => self.call.receive(now, request, &leg, &mid, &asked),
             Ask::RemoveLeg(leg) => self.call.remove_leg(now, request, &leg),
             Ask::Stats => {
                 self.call.stats(request);

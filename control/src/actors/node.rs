@@ -27,7 +27,7 @@ use crate::actors::worker_link::{WorkerDesk, WorkerLink, lock};
 use crate::address;
 use crate::api::{
     AddLeg, CallStats, CallView, CreateCall, Description, EndReason, Latency, LegAdded, LegView,
-    LifeEvent, NodeState, NodeStats, Problem, Trickle, What, WorkerStats,
+    LifeEvent, NodeState, NodeStats, Problem, Receive, Trickle, What, WorkerStats,
 };
 use crate::call::{Face, NodeFacts, Reply};
 use crate::calls::{Answer, Calls};
@@ -61,6 +61,8 @@ pub struct NodeConfig {
     pub calls: usize,
     /// For a leg to connect, and for a call to get its first.
     pub join: Duration,
+    /// Legs of a call, most.
+    pub legs_per_call: usize,
 }
 
 /// Why a node did not start.
@@ -129,7 +131,12 @@ impl Node {
         let mut seats = Vec::new();
         for (link, faces) in links.into_iter().zip(faces) {
             let desk = WorkerDesk::new(link.worker(), config.engine.legs_per_worker);
-            let facts = NodeFacts { faces, fingerprint: fingerprint.clone(), join: config.join };
+            let facts = NodeFacts {
+                faces,
+                fingerprint: fingerprint.clone(),
+                join: config.join,
+                legs_per_call: config.legs_per_call,
+            };
             let actor_desk = desk.clone();
             let link = WorkerLink::start_in_arbiter(&calls_arbiter.handle(), move |_| {
                 WorkerLink::new(link, actor_desk)
@@ -338,6 +345,13 @@ impl Calls for NodeCalls {
 
     fn trickle(&self, call: String, leg: String, more: Trickle) -> Answer<()> {
         self.ask(call, Ask::Trickle(leg, more), done)
+    }
+
+    fn receive(&self, call: String, leg: String, mid: String, asked: Receive) -> Answer<LegView> {
+        self.ask(call, Ask::Receive(leg, mid, asked), |reply| match reply {
+            Reply::Leg(leg) => Some(*leg),
+            _ => None,
+        })
     }
 
     fn show_leg(&self, call: String, leg: String) -> Answer<LegView> {

@@ -4,13 +4,14 @@
 //! [`Call::poll_output`]. A request is answered when the worker has applied what it needs
 //! ([`Output::Reply`]), so that a reply of 201 means that media can flow.
 //!
-//! Each leg is one engine leg with one transport (bundled, rtcp-mux, ICE). Each m-line that both
-//! sides of the call have is a wire in each direction that the descriptions allow: from a stream of
-//! one leg to the sink of the other. `Call::rewire` computes the wires from the descriptions and
+//! Each leg is one engine leg with one transport (bundled, rtcp-mux, ICE). It receives every other
+//! leg at a seat of its own (`seats`), and where a line of the seat and a stream of the other leg
+//! meet there is a wire if the descriptions allow it (`wire`). `Call::rewire` computes both anew and
 //! tells the workers the difference; joining, hold, resume and leaving are nothing else.
 
 mod leg;
 mod media;
+mod seats;
 mod wire;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -24,8 +25,8 @@ use causeway_engine::command::{
 use causeway_engine::stats::LegReading;
 
 use crate::api::{
-    AddLeg, CallState, CallStats, CallView, CreateCall, Description, EndReason, LEGS_PER_CALL,
-    LegAdded, LegState, LegView, Problem, Trickle, What,
+    AddLeg, CallState, CallStats, CallView, CreateCall, Description, EndReason, LegAdded, LegState,
+    LegView, Problem, Receive, Trickle, What,
 };
 use crate::dtls::{DtlsError, Fingerprint, Role, SrtpKeys, Version};
 
@@ -43,7 +44,12 @@ pub struct NodeFacts {
     pub fingerprint: crate::sdp::Fingerprint,
     /// For a leg to connect, and for a call to get its first.
     pub join: Duration,
+    /// Legs of a call, most.
+    pub legs_per_call: usize,
 }
+
+/// How long a leg's wish for more lines waits for the next: many that join at once make one offer.
+const SETTLE: Duration = Duration::from_millis(100);
 
 /// A shared socket as both sides of the 1-to-1 NAT see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,6 +156,7 @@ pub struct Call {
     ended: Option<EndReason>,
     over_said: bool,
     lonely_until: Option<Instant>,
+    ask_at: Option<Instant>,
     outputs: VecDeque<Output>,
 }
 
@@ -180,6 +187,7 @@ impl Call {
             ended: None,
             over_said: false,
             lonely_until,
+            ask_at: None,
             outputs: VecDeque::new(),
         };
         let view = call.view();
@@ -206,6 +214,7 @@ impl Call {
             },
             created: self.created,
             legs: self.legs.iter().map(CallLeg::view).collect(),
+            speaker: None,
         }
     }
 
@@ -219,8 +228,10 @@ impl Call {
         if self.ended.is_some() {
             return Err(Problem::conflict("the call is over"));
         }
-        if self.legs.iter().filter(|leg| leg.ended.is_none()).count() >= LEGS_PER_CALL {
-            return Err(Problem::conflict("the call has as many legs as it can take"));
+        let most = self.facts.legs_per_call;
+        if self.legs.iter().filter(|leg| leg.ended.is_none()).count() >= most {
+            let detail = format!("the call has as many legs as it can take, which is {most}");
+            return Err(Problem::conflict(detail));
         }
         Ok(())
     }
@@ -253,7 +264,7 @@ impl Call {
         self.install_media(place);
         self.start_dtls(place);
         self.drain_agent(now, place);
-        self.rewire();
+        self.rewire(now);
         Ok(())
     }
 
@@ -274,16 +285,18 @@ impl Call {
         self.install_media(place);
         self.start_dtls(place);
         self.drain_agent(now, place);
-        self.rewire();
+        self.rewire(now);
         let reply = Reply::Leg(Box::new(self.legs[place].view()));
         self.reply_when_applied(request, reply, place);
         self.say_changed(place);
+        self.say_receptions();
         Ok(())
     }
 
     /// Takes a renewed offer of a leg and answers it (hold, resume, further m-lines).
     pub fn offer(
         &mut self,
+        now: Instant,
         request: RequestId,
         leg: &str,
         offer: &Description,
@@ -293,10 +306,29 @@ impl Call {
         let limits: Vec<_> = limits.iter().collect();
         let sdp = self.legs[place].renegotiate(&offer.sdp, &limits)?;
         self.install_media(place);
-        self.rewire();
+        self.rewire(now);
         let reply = Reply::Description(Description { sdp });
         self.reply_when_applied(request, reply, place);
         self.say_changed(place);
+        self.say_receptions();
+        Ok(())
+    }
+
+    /// Takes a leg's wish for what comes on the m-line with the MID `mid`.
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        leg: &str,
+        mid: &str,
+        asked: &Receive,
+    ) -> Result<(), Problem> {
+        let place = self.place(leg)?;
+        self.legs[place].seats.ask(mid, asked)?;
+        self.rewire(now);
+        let reply = Reply::Leg(Box::new(self.legs[place].view()));
+        self.reply_when_applied(request, reply, place);
+        self.say_receptions();
         Ok(())
     }
 
@@ -473,6 +505,10 @@ impl Call {
             self.end(now, EndReason::JoinTimeout);
             return;
         }
+        if self.ask_at.is_some_and(|at| at <= now) {
+            self.ask_at = None;
+            self.say_wants();
+        }
         for place in 0..self.legs.len() {
             if self.legs[place].ended.is_some() {
                 continue;
@@ -493,7 +529,7 @@ impl Call {
 
     fn next_timeout(&self) -> Option<Instant> {
         let legs = self.legs.iter().filter_map(CallLeg::next_timeout);
-        legs.chain(self.lonely_until).min()
+        legs.chain(self.lonely_until).chain(self.ask_at).min()
     }
 
     /// What the other legs have negotiated.
@@ -553,6 +589,9 @@ impl Call {
 
     fn say_changed(&mut self, place: usize) {
         let leg = self.legs[place].view();
+        if let Some(said) = &mut self.legs[place].receives_said {
+            said.clone_from(&leg.receives);
+        }
         self.say(What::LegChanged { call: self.id.clone(), leg });
     }
 
@@ -593,8 +632,11 @@ impl Call {
             self.end_leg(now, place, EndReason::EngineRefused);
         } else {
             let leg = self.legs[place].view();
+            self.legs[place].receives_said = Some(leg.receives.clone());
             self.say(What::LegJoined { call: self.id.clone(), leg });
             self.say_candidates(place);
+            self.say_receptions();
+            self.note_wants(now);
         }
     }
 
@@ -650,11 +692,12 @@ impl Call {
         if leg.dtls_started {
             self.outputs.push_back(Output::Dtls(slot, DtlsInput::Close));
         }
-        self.rewire();
+        self.rewire(now);
         self.tell_tagged(Pending::Remove { leg: id }, Command::RemoveLeg { leg: slot });
         let leg = self.legs[place].view();
         self.say(What::LegEnded { call: self.id.clone(), leg });
         self.weigh_ending(now, reason);
+        self.say_receptions();
     }
 
     /// A call that was active ends with the leg that leaves a single one behind. If that leg was
@@ -744,7 +787,8 @@ impl Call {
 
     /// Tells the worker the difference between the wires that there are and those that the
     /// descriptions ask for.
-    fn rewire(&mut self) {
+    fn rewire(&mut self, now: Instant) {
+        seats::allot(&mut self.legs);
         let wanted = wire::wanted(&self.legs);
         for command in wire::difference(&self.wires, &wanted) {
             self.tell(command);
@@ -754,13 +798,56 @@ impl Call {
             self.tell(command);
         }
         self.say_mismatches();
+        self.note_wants(now);
+    }
+
+    /// Says which legs receive others than they were last said to.
+    fn say_receptions(&mut self) {
+        for place in 0..self.legs.len() {
+            let leg = &self.legs[place];
+            let is_new = leg.receives_said.as_ref().is_some_and(|said| *said != leg.seats.view());
+            if self.ended.is_none() && leg.ended.is_none() && is_new {
+                self.say_changed(place);
+            }
+        }
+    }
+
+    /// Lets legs that need more lines than they were told of wait a moment: the next change may
+    /// need more.
+    fn note_wants(&mut self, now: Instant) {
+        let mut due = false;
+        for leg in &mut self.legs {
+            if leg.seats.wants.is_none() {
+                leg.wants_said = None;
+            }
+            due |= leg.is_to_be_asked();
+        }
+        if !due {
+            self.ask_at = None;
+        } else if self.ask_at.is_none() {
+            self.ask_at = Some(now + SETTLE);
+        }
+    }
+
+    fn say_wants(&mut self) {
+        for place in 0..self.legs.len() {
+            let leg = &mut self.legs[place];
+            if leg.is_to_be_asked() {
+                let receive = leg.seats.wants;
+                leg.wants_said = receive;
+                let (call, leg) = (self.id.clone(), leg.id.clone());
+                let because = "it needs more m-lines to receive every other leg".into();
+                self.say(What::RenegotiationNeeded { call, leg, because, receive });
+            }
+        }
     }
 
     /// A leg whose first choice of codec the other cannot take has to offer again.
     fn say_mismatches(&mut self) {
         let call = self.id.clone();
         for (leg, because) in wire::mismatches(&mut self.legs) {
-            self.say(What::RenegotiationNeeded { call: call.clone(), leg, because });
+            let call = call.clone();
+            self.say(What::RenegotiationNeeded { call, leg, because, receive: None });
         }
     }
 

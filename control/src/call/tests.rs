@@ -8,6 +8,7 @@ use crate::dtls::Identity;
 
 const CHROMIUM: &str = include_str!("../sdp/fixtures/chromium.sdp");
 const FIREFOX: &str = include_str!("../sdp/fixtures/firefox.sdp");
+const LEGS: usize = 16;
 const JOIN: Duration = Duration::from_secs(60);
 
 /// A call, its clock, and what it said so far.
@@ -35,6 +36,7 @@ impl Bench {
             faces: vec![face],
             fingerprint: crate::sdp::Fingerprint { hash: crate::sdp::HashFunction::Sha256, digest },
             join: JOIN,
+            legs_per_call: LEGS,
         };
         let now = Instant::now();
         let asked = CreateCall::default();
@@ -205,7 +207,7 @@ fn hold_cuts_the_wires_and_resume_makes_them_again() {
     let (a, _) = bench.two();
     let id = bench.id(a);
     let offer = |sdp: String| Description { sdp };
-    bench.call.offer(7, &id, &offer(held(CHROMIUM))).unwrap();
+    bench.call.offer(bench.now, 7, &id, &offer(held(CHROMIUM))).unwrap();
     bench.drain();
     assert_eq!(bench.count(|told| matches!(told, Command::RemoveSink { .. })), 4);
     assert!(bench.replies.iter().all(|(request, _)| *request != 7), "not before it is applied");
@@ -213,7 +215,7 @@ fn hold_cuts_the_wires_and_resume_makes_them_again() {
     assert!(bench.call.leg_view(&id).unwrap().held);
     let Some((7, Ok(Reply::Description(answer)))) = bench.replies.last() else { panic!() };
     assert!(answer.sdp.contains("a=inactive"));
-    bench.call.offer(8, &id, &offer(CHROMIUM.into())).unwrap();
+    bench.call.offer(bench.now, 8, &id, &offer(CHROMIUM.into())).unwrap();
     bench.drain();
     assert_eq!(bench.count(|told| matches!(told, Command::AddSink { .. })), 4);
     assert!(!bench.call.leg_view(&id).unwrap().held);

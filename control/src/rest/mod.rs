@@ -37,7 +37,7 @@ use actix_web::web::Data;
 use actix_web::{App, Error, HttpServer};
 use utoipa_actix_web::AppExt;
 
-use crate::api::{LEGS_PER_CALL, Problem};
+use crate::api::Problem;
 use crate::auth::{ApiTokens, JoinTokens};
 use crate::calls::Calls;
 use crate::config::Config;
@@ -149,7 +149,7 @@ impl State {
             calls,
             tokens: ApiTokens::new(config.auth.token.clone()),
             joins: JoinTokens::new(secret.map(|secret| secret.reveal())),
-            owners: Owners::new(limits.calls.saturating_mul(LEGS_PER_CALL)),
+            owners: Owners::new(limits.calls.saturating_mul(limits.legs_per_call)),
             pace: Pace::new(limits.join_rate, limits.join_burst),
             subscribers: Subscribers::new(limits.sse_subscribers),
             desk: config.desk().then(|| Arc::new(Desk::new(limits.calls))),
@@ -231,6 +231,7 @@ fn shared(services: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
         .service(legs::answer)
         .service(legs::offer)
         .service(legs::trickle)
+        .service(legs::receive)
         .service(openapi::show);
 }
 
