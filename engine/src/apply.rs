@@ -139,6 +139,16 @@ impl Worker {
                 };
                 (result, old.map_or(Returned::Nothing, Returned::Answerer))
             }
+            Command::EstimateBandwidth { transport, estimator } => {
+                let (result, old) = match self.transport(transport) {
+                    Some(transport) => {
+                        (Ok(()), std::mem::replace(&mut transport.bandwidth, estimator))
+                    }
+                    None => (Err(Refusal::Gone), estimator),
+                };
+                (result, old.map_or(Returned::Nothing, Returned::Bandwidth))
+            }
+            Command::SelectLayer { .. } => DONE,
             Command::PauseStream { stream, paused } => {
                 let result = self.stream(stream).ok_or(Refusal::Gone).map(|stream| {
                     stream.paused = paused;
@@ -393,6 +403,7 @@ impl Worker {
         let leg = self.tables.leg_mut(id).ok_or(Refusal::Gone)?;
         into.transports.clear();
         into.streams.clear();
+        into.layers.clear();
         into.sinks.clear();
         for (index, transport) in (0u8..).zip(&leg.transports) {
             into.transports.push((TransportId { leg: id, index }, transport.reading()));

@@ -19,6 +19,7 @@
 //! The planes share no lock and no counter: only the rings, and one [`sys::wake::Wake`] each way.
 
 mod apply;
+pub mod bandwidth;
 pub mod command;
 pub mod config;
 pub mod consent;

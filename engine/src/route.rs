@@ -18,7 +18,7 @@
 
 use arrayvec::ArrayVec;
 
-use crate::command::Mid;
+use crate::command::{Codec, Mid};
 use crate::config::{EXTENSIONS_PER_ROUTE, PAYLOADS_PER_ROUTE, SEGMENTS_PER_ROUTE};
 use crate::error::DropReason;
 use crate::packet::Nanos;
@@ -45,6 +45,8 @@ pub struct PayloadMap {
     pub clock_rate: u32,
     /// Whether it retransmits another (RFC 4588).
     pub retransmits: bool,
+    /// Its codec, or that of what it retransmits: VP8's picture numbers are continued too.
+    pub codec: Codec,
 }
 
 /// What becomes of transport-wide sequence numbers.
@@ -61,6 +63,13 @@ pub enum TransportCc {
     /// They are taken out; the node itself gives feedback to the source ([`crate::twcc`]).
     #[default]
     Strip,
+    /// As [`TransportCc::Strip`], and the node puts in numbers of its own, counted per transport of
+    /// the sink's leg. Needs [`crate::command::Command::EstimateBandwidth`] there; without it nothing
+    /// is put in.
+    Own {
+        /// Extension id on the sink's leg.
+        to: u8,
+    },
 }
 
 /// Numbers of the source's leg to numbers of the sink's leg. The default one maps nothing.

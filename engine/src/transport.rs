@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use arrayvec::ArrayVec;
 
+use crate::bandwidth::Bandwidth;
 use crate::command::{Security, SocketId, TransportSpec};
 use crate::config::PAIRS_PER_TRANSPORT;
 use crate::consent::Consent;
@@ -38,6 +39,7 @@ pub struct Transport {
     pub(crate) security: Security,
     pub(crate) srtp: Option<Box<Srtp>>,
     pub(crate) answerer: Option<Box<Answerer>>,
+    pub(crate) bandwidth: Option<Box<Bandwidth>>,
     pub(crate) learn_remote: bool,
     pub(crate) started: bool,
     pub(crate) news: News,
@@ -56,6 +58,7 @@ impl Transport {
             security: spec.security,
             srtp: keys.map(|keys| Box::new(Srtp::new(&keys.inbound, &keys.outbound))),
             answerer: None,
+            bandwidth: None,
             // What authenticates nothing must not move what does.
             learn_remote: spec.learn_remote && spec.security == Security::Plain,
             started: false,
@@ -176,6 +179,11 @@ impl Transport {
 
     /// Its counters as control reads them.
     pub(crate) fn reading(&self) -> TransportCounters {
-        TransportCounters { remote: self.remote, keyed: self.srtp.is_some(), ..self.counters }
+        TransportCounters {
+            remote: self.remote,
+            keyed: self.srtp.is_some(),
+            bandwidth: self.bandwidth.as_ref().and_then(|bandwidth| bandwidth.estimate()),
+            ..self.counters
+        }
     }
 }

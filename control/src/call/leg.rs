@@ -1,12 +1,14 @@
 //! One leg of a call: its ICE agent, its descriptions, how far it has come.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use arrayvec::ArrayVec;
 use causeway_engine::command::{
-    Command, Credentials as EngineCredentials, IceSpec, KeysSpec, LegId, LegSpec, Mid, PayloadType,
-    Security, SinkId, SinkSpec, SocketId, StreamId, StreamSpec, TransportId, TransportSpec,
+    Codec, Command, Credentials as EngineCredentials, IceSpec, KeysSpec, LayerChoice, LegId,
+    LegSpec, Mid, PayloadType, Rid, Security, SinkId, SinkSpec, SocketId, StreamId, StreamSpec,
+    TransportId, TransportSpec,
 };
 use causeway_engine::config::PAIRS_PER_TRANSPORT;
 use causeway_engine::leg::Leg;
@@ -61,6 +63,10 @@ pub(crate) struct CallLeg {
     pub(crate) wants_said: Option<Lines>,
     /// The extension id of the transport-wide numbers that the worker answers.
     pub(crate) answers: Option<u8>,
+    /// Whether the worker estimates what its path carries.
+    pub(crate) estimates: bool,
+    /// What the worker was told to forward to each line.
+    pub(crate) chosen: BTreeMap<usize, LayerChoice>,
     /// The version of the description that a mismatch was said about.
     pub(crate) mismatch_said: Option<u64>,
     pub(crate) local: Local,
@@ -128,6 +134,8 @@ impl CallLeg {
             receives_said: None,
             wants_said: None,
             answers: None,
+            estimates: false,
+            chosen: BTreeMap::new(),
             mismatch_said: None,
             local,
             offered,
@@ -428,11 +436,16 @@ fn local(facts: &NodeFacts, credentials: &Credentials) -> Result<Local, Problem>
 fn stream_spec(media: &NegotiatedMedia) -> StreamSpec {
     let payload_types = media.codecs.iter().flat_map(|codec| {
         let clock_rate = codec.codec.clock_rate();
-        let plain = PayloadType { number: codec.payload_type, clock_rate, retransmits: None };
+        let plain = PayloadType {
+            number: codec.payload_type,
+            clock_rate,
+            retransmits: None,
+            codec: engine_codec(codec.codec),
+        };
         let rtx = codec.rtx.map(|number| PayloadType {
             number,
-            clock_rate,
             retransmits: Some(codec.payload_type),
+            ..plain
         });
         std::iter::once(plain).chain(rtx)
     });
@@ -444,6 +457,10 @@ fn stream_spec(media: &NegotiatedMedia) -> StreamSpec {
         mid_extension: media.mid_extension(),
         ssrcs: media.remote_ssrcs.clone(),
         payload_types: payload_types.collect(),
+        rids: media.rids.iter().filter_map(|rid| Rid::try_from(rid.as_bytes()).ok()).collect(),
+        rid_extension: media.extension_id(sdp::extension::RID),
+        repaired_rid_extension: media.extension_id(sdp::extension::REPAIRED_RID),
+        audio_level_extension: media.extension_id(sdp::extension::AUDIO_LEVEL),
         paused: !media.direction.receives(),
     }
 }
@@ -459,6 +476,15 @@ fn sink_spec(media: &NegotiatedMedia, cname: &str) -> SinkSpec {
         cname: cname.into(),
         mid: mid(media),
         mid_extension: media.mid_extension(),
+    }
+}
+
+/// What the engine must know of a codec.
+pub(crate) fn engine_codec(codec: sdp::Codec) -> Codec {
+    match codec {
+        sdp::Codec::Vp8 => Codec::Vp8,
+        sdp::Codec::H264 { .. } => Codec::H264,
+        _ => Codec::Other,
     }
 }
 

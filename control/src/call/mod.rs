@@ -9,6 +9,7 @@
 //! meet there is a wire if the descriptions allow it (`wire`). `Call::rewire` computes both anew and
 //! tells the workers the difference; joining, hold, resume and leaving are nothing else.
 
+mod floor;
 mod leg;
 mod media;
 mod seats;
@@ -20,7 +21,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use causeway_engine::command::{
-    Command, Event, LegId, Punt, PuntKind, Refusal, Returned, SocketId, TransportId, WorkerId,
+    Command, Event, LegId, Punt, PuntKind, Refusal, Returned, SinkId, SocketId, TransportId,
+    WorkerId,
 };
 use causeway_engine::stats::LegReading;
 
@@ -31,6 +33,7 @@ use crate::api::{
 use crate::dtls::{DtlsError, Fingerprint, Role, SrtpKeys, Version};
 
 use crate::sdp::Negotiated;
+use floor::Floor;
 use leg::{CallLeg, Remains};
 pub use media::random_id;
 use wire::Wire;
@@ -149,6 +152,7 @@ pub struct Call {
     facts: Arc<NodeFacts>,
     legs: Vec<CallLeg>,
     wires: Vec<Wire>,
+    floor: Floor,
     pending: HashMap<u64, Pending>,
     readings: HashMap<RequestId, Reading>,
     next_tag: u64,
@@ -180,6 +184,7 @@ impl Call {
             facts,
             legs: Vec::new(),
             wires: Vec::new(),
+            floor: Floor::default(),
             pending: HashMap::new(),
             readings: HashMap::new(),
             next_tag: 0,
@@ -214,7 +219,7 @@ impl Call {
             },
             created: self.created,
             legs: self.legs.iter().map(CallLeg::view).collect(),
-            speaker: None,
+            speaker: self.speaker(),
         }
     }
 
@@ -434,6 +439,13 @@ impl Call {
                     self.end_leg(now, place, EndReason::ConsentLost);
                 }
             }
+            Event::LayerChanged { sink, layer } => self.note_layer(sink, layer),
+            Event::Speaking { stream, speaking } => {
+                if self.place_of(stream.leg).is_some() {
+                    self.floor.note(now, stream, speaking);
+                    self.settle_floor(now);
+                }
+            }
             Event::RoleConflict { .. } | Event::MediaStarted { .. } | Event::Applied { .. } => {}
         }
     }
@@ -509,6 +521,7 @@ impl Call {
             self.ask_at = None;
             self.say_wants();
         }
+        self.settle_floor(now);
         for place in 0..self.legs.len() {
             if self.legs[place].ended.is_some() {
                 continue;
@@ -529,7 +542,8 @@ impl Call {
 
     fn next_timeout(&self) -> Option<Instant> {
         let legs = self.legs.iter().filter_map(CallLeg::next_timeout);
-        legs.chain(self.lonely_until).chain(self.ask_at).min()
+        let own = [self.lonely_until, self.ask_at, self.floor.next_timeout()];
+        legs.chain(own.into_iter().flatten()).min()
     }
 
     /// What the other legs have negotiated.
@@ -696,8 +710,40 @@ impl Call {
         self.tell_tagged(Pending::Remove { leg: id }, Command::RemoveLeg { leg: slot });
         let leg = self.legs[place].view();
         self.say(What::LegEnded { call: self.id.clone(), leg });
+        self.lose_speaker(slot);
         self.weigh_ending(now, reason);
         self.say_receptions();
+    }
+
+    /// The leg that has the floor.
+    fn speaker(&self) -> Option<String> {
+        let speaker = self.floor.speaker()?;
+        self.legs.iter().find(|leg| leg.slot == speaker).map(|leg| leg.id.clone())
+    }
+
+    fn settle_floor(&mut self, now: Instant) {
+        if self.floor.settle(now) {
+            let (call, leg) = (self.id.clone(), self.speaker());
+            self.say(What::ActiveSpeaker { call, leg });
+        }
+    }
+
+    /// The leg in this slot is over, and its word with it.
+    fn lose_speaker(&mut self, slot: LegId) {
+        let spoke = self.floor.speaker() == Some(slot);
+        self.floor.forget(slot);
+        if spoke && self.ended.is_none() {
+            self.say(What::ActiveSpeaker { call: self.id.clone(), leg: None });
+        }
+    }
+
+    fn note_layer(&mut self, sink: SinkId, layer: Option<u8>) {
+        let Some(place) = self.place_of(sink.leg) else { return };
+        let leg = &mut self.legs[place];
+        let line = leg.lines.get(usize::from(sink.index)).copied();
+        if line.is_some_and(|line| leg.seats.note_layer(line, layer)) {
+            self.say_receptions();
+        }
     }
 
     /// A call that was active ends with the leg that leaves a single one behind. If that leg was
@@ -794,7 +840,10 @@ impl Call {
             self.tell(command);
         }
         self.wires = wanted;
-        for command in wire::answers(&mut self.legs) {
+        let mut more = wire::answers(&mut self.legs);
+        more.extend(wire::estimates(&mut self.legs));
+        more.extend(wire::choices(&mut self.legs));
+        for command in more {
             self.tell(command);
         }
         self.say_mismatches();

@@ -6,7 +6,7 @@
 //! a new description: the line's SSRCs stay, and the API says whom it carries. Who finds no line
 //! waits at a seat beyond them, and the leg is told how many lines it needs.
 
-use causeway_engine::command::{LegId, StreamId};
+use causeway_engine::command::{LayerChoice, LegId, StreamId};
 
 use super::leg::CallLeg;
 use crate::api::{Lines, Media, Problem, Receive, Received};
@@ -98,11 +98,11 @@ impl Seats {
         self.feeds = feeds;
     }
 
-    /// Notes what is asked for on the line with this MID and tells which stream feeds it.
+    /// Notes what is asked for on the line with this MID.
     ///
     /// # Errors
     /// When nobody feeds such a line, or the leg that does has no such layer.
-    pub(crate) fn ask(&mut self, mid: &str, asked: &Receive) -> Result<&Feed, Problem> {
+    pub(crate) fn ask(&mut self, mid: &str, asked: &Receive) -> Result<(), Problem> {
         let feed = self.feeds.iter_mut().find(|feed| feed.view.mid == mid);
         let feed = feed.ok_or_else(|| {
             Problem::not_found(format!("no other leg comes on an m-line with the MID {mid}"))
@@ -119,14 +119,14 @@ impl Seats {
         }
         layer.clone_into(&mut feed.view.asked);
         feed.view.paused = asked.paused;
-        Ok(feed)
+        Ok(())
     }
 
     /// Notes the layer that is forwarded to a line, by its place among those that the source sends;
     /// whether it is another.
-    pub(crate) fn note_layer(&mut self, line: usize, layer: Option<usize>) -> bool {
+    pub(crate) fn note_layer(&mut self, line: usize, layer: Option<u8>) -> bool {
         let Some(feed) = self.feeds.iter_mut().find(|feed| feed.line == line) else { return false };
-        let layer = layer.and_then(|place| feed.view.layers.get(place).cloned());
+        let layer = layer.and_then(|place| feed.view.layers.get(usize::from(place)).cloned());
         let is_new = feed.view.layer != layer;
         feed.view.layer = layer;
         is_new
@@ -135,6 +135,19 @@ impl Seats {
     /// What is received, as the API shows it.
     pub(crate) fn view(&self) -> Vec<Received> {
         self.feeds.iter().map(|feed| feed.view.clone()).collect()
+    }
+}
+
+impl Feed {
+    /// What the worker is to forward.
+    pub(crate) fn choice(&self) -> LayerChoice {
+        let Received { layers, asked, paused, .. } = &self.view;
+        if *paused {
+            return LayerChoice::Off;
+        }
+        let place = layers.iter().position(|layer| layer == asked);
+        let place = place.and_then(|place| u8::try_from(place).ok());
+        place.map_or(LayerChoice::Auto, LayerChoice::Layer)
     }
 }
 

@@ -1,11 +1,13 @@
 //! Wires: which stream of one leg goes to which sink of another.
 
-use causeway_engine::command::{Command, SinkId, Source, StreamId};
+use causeway_engine::bandwidth::Bandwidth;
+use causeway_engine::command::{Codec, Command, LayerChoice, SinkId, Source, StreamId};
 use causeway_engine::route::{PayloadMap, RouteMap, TransportCc};
 use causeway_engine::twcc::Answerer;
 
-use super::leg::CallLeg;
+use super::leg::{CallLeg, engine_codec};
 use super::seats::{Feed, live};
+use crate::api::Media;
 use crate::sdp::{Negotiated, NegotiatedMedia, extension, map_extensions, map_payload_types};
 
 /// A stream that goes to a sink, and how its numbers change on the way.
@@ -24,11 +26,10 @@ impl Wire {
 }
 
 /// The wires that the legs' seats and descriptions ask for: one runs to each line that is fed, where
-/// one leg may send and the other may receive and wants to.
+/// one leg may send and the other may receive.
 pub(crate) fn wanted(legs: &[CallLeg]) -> Vec<Wire> {
     let end_to_end = passes_transport_cc(legs);
-    let wanted = pairs(legs).filter(|pair| !pair.feed.view.paused);
-    wanted.filter_map(|pair| wire(&pair, end_to_end)).collect()
+    pairs(legs).filter_map(|pair| wire(&pair, end_to_end)).collect()
 }
 
 /// A line that is fed, and the line that feeds it.
@@ -83,6 +84,42 @@ pub(crate) fn answers(legs: &mut [CallLeg]) -> Vec<Command> {
     commands
 }
 
+/// Commands that make the workers estimate what the paths to the legs carry, where they choose what
+/// goes there.
+pub(crate) fn estimates(legs: &mut [CallLeg]) -> Vec<Command> {
+    let end_to_end = passes_transport_cc(legs);
+    let mut commands = Vec::new();
+    for leg in legs.iter_mut().filter(|leg| leg.ended.is_none()) {
+        let Some(negotiated) = &leg.negotiated else { continue };
+        let is_seen = |media: &NegotiatedMedia| media.kind == Media::Video && media.seat.is_some();
+        let wanted = !end_to_end && negotiated.media.iter().any(is_seen);
+        if leg.estimates != wanted {
+            leg.estimates = wanted;
+            let estimator = wanted.then(|| Box::new(Bandwidth::new()));
+            commands.push(Command::EstimateBandwidth { transport: leg.transport(), estimator });
+        }
+    }
+    commands
+}
+
+/// Commands that make the workers forward the layers that the legs ask for.
+pub(crate) fn choices(legs: &mut [CallLeg]) -> Vec<Command> {
+    let mut commands = Vec::new();
+    for leg in legs.iter_mut().filter(|leg| leg.ended.is_none()) {
+        for (index, line) in (0u8..).zip(&leg.lines) {
+            let feed = leg.seats.feeds.iter().find(|feed| feed.line == *line);
+            let wanted = feed.map_or(LayerChoice::Auto, Feed::choice);
+            let told = leg.chosen.entry(*line).or_default();
+            if *told != wanted {
+                *told = wanted;
+                let sink = SinkId { leg: leg.slot, index };
+                commands.push(Command::SelectLayer { sink, layer: wanted });
+            }
+        }
+    }
+    commands
+}
+
 /// Legs whose favourite codec has nowhere to go, with words for why; each once per description.
 pub(crate) fn mismatches(legs: &mut [CallLeg]) -> Vec<(String, String)> {
     let mut said = Vec::new();
@@ -131,6 +168,7 @@ fn route_map(media: &NegotiatedMedia, other: &NegotiatedMedia, end_to_end: bool)
             to: map.to,
             clock_rate: map.clock_rate,
             retransmits: map.retransmits.is_some(),
+            codec: codec_of(media, map.from),
         })
         .collect();
     let extensions: Vec<_> = map_extensions(media, other)
@@ -141,6 +179,7 @@ fn route_map(media: &NegotiatedMedia, other: &NegotiatedMedia, end_to_end: bool)
     let numbers = (media.transport_cc(), other.transport_cc());
     let transport_cc = match numbers {
         (Some(from), Some(to)) if end_to_end => TransportCc::EndToEnd { from, to },
+        (_, Some(to)) => TransportCc::Own { to },
         _ => TransportCc::Strip,
     };
     RouteMap::new(&payloads, &extensions).with_transport_cc(transport_cc)
@@ -149,6 +188,14 @@ fn route_map(media: &NegotiatedMedia, other: &NegotiatedMedia, end_to_end: bool)
 /// Extensions that the node reads or writes itself and passes on to nobody.
 const OWN_EXTENSIONS: [&str; 4] =
     [extension::MID, extension::TRANSPORT_CC, extension::RID, extension::REPAIRED_RID];
+
+fn codec_of(media: &NegotiatedMedia, payload_type: u8) -> Codec {
+    let named = media
+        .codecs
+        .iter()
+        .find(|codec| codec.payload_type == payload_type || codec.rtx == Some(payload_type));
+    named.map_or(Codec::Other, |codec| engine_codec(codec.codec))
+}
 
 /// Whether transport-wide numbers pass from end to end: the call has two legs, and whatever one of
 /// them sends with such numbers reaches the other with them. A gap that the node made, as by

@@ -16,7 +16,13 @@ const MEDIA_PT: u8 = 96;
 const RTX_PT: u8 = 97;
 
 fn map() -> RouteMap {
-    let payload = |from, to, retransmits| PayloadMap { from, to, clock_rate: 90_000, retransmits };
+    let payload = |from, to, retransmits| PayloadMap {
+        from,
+        to,
+        clock_rate: 90_000,
+        retransmits,
+        codec: Codec::Other,
+    };
     RouteMap::new(&[payload(MEDIA_PT, 102, false), payload(RTX_PT, 103, true)], &[(3, 5), (4, 14)])
 }
 

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::command::Codec;
 use crate::config::RTCP_MAX;
 use crate::packet::Nanos;
 use crate::route::{PayloadMap, RouteMap, TransportCc};
@@ -38,7 +39,13 @@ const OWN: u32 = 55;
 /// A route whose source `ssrc` has sent 10 to 29, which the sink sent as 1000 to 1019.
 fn fed(sink: u32, ssrc: u32, cc: TransportCc) -> Route {
     let mut route = Route::new(sink, Some(sink + 1), None, None, 1000, 0, 5000);
-    let payload = PayloadMap { from: 96, to: 96, clock_rate: 90_000, retransmits: false };
+    let payload = PayloadMap {
+        from: 96,
+        to: 96,
+        clock_rate: 90_000,
+        retransmits: false,
+        codec: Codec::Other,
+    };
     route.set_source(&RouteMap::new(&[payload], &[]).with_transport_cc(cc));
     for sequence in 10..30_u8 {
         send(&mut route, ssrc, sequence);
