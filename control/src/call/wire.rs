@@ -90,9 +90,8 @@ pub(crate) fn estimates(legs: &mut [CallLeg]) -> Vec<Command> {
     let end_to_end = passes_transport_cc(legs);
     let mut commands = Vec::new();
     for leg in legs.iter_mut().filter(|leg| leg.ended.is_none()) {
-        let Some(negotiated) = &leg.negotiated else { continue };
-        let is_seen = |media: &NegotiatedMedia| media.kind == Media::Video && media.seat.is_some();
-        let wanted = !end_to_end && negotiated.media.iter().any(is_seen);
+        let sees = leg.seats.feeds.iter().any(|feed| feed.view.kind == Media::Video);
+        let wanted = sees && !end_to_end;
         if leg.estimates != wanted {
             leg.estimates = wanted;
             let estimator = wanted.then(|| Box::new(Bandwidth::new()));

@@ -135,7 +135,7 @@ async fn operations(listener: &Listener) -> Vec<(String, String, Value)> {
 }
 
 fn filled(path: &str) -> String {
-    path.replace("{call}", "c").replace("{leg}", "l")
+    path.replace("{call}", "c").replace("{leg}", "l").replace("{mid}", "1")
 }
 
 /// The routes as the handlers' attributes declare them.
@@ -148,7 +148,7 @@ fn declared() -> BTreeSet<(String, String)> {
             continue;
         }
         for line in std::fs::read_to_string(path).unwrap().lines() {
-            for method in ["get", "post", "delete"] {
+            for method in ["get", "post", "put", "delete"] {
                 let start = format!("#[{method}(\"");
                 if let Some(rest) = line.strip_prefix(start.as_str()) {
                     let path = rest.split('"').next().unwrap();
@@ -285,7 +285,7 @@ async fn what_is_wrong_with_a_body_is_said_with_its_place() {
         ("/legs", json!({"media": []}), 400, "media"),
         ("/legs", json!({"media": ["text"]}), 400, "`text`"),
         ("/legs", json!({"offer": "bad"}), 422, "line 1"),
-        ("/legs", json!({"offer": "x".repeat(70_000)}), 413, "65536"),
+        ("/legs", json!({"offer": "x".repeat(280_000)}), 413, "279168"),
         ("/legs/l/candidates", json!({"candidates": vec![""; 33]}), 400, "candidates"),
         ("/legs/l/candidates", json!({"candidates": ["", "x".repeat(1025)]}), 400, "candidates[1]"),
         ("/legs/l/answer", json!({}), 400, "`sdp`"),
