@@ -10,7 +10,9 @@ use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
-use crate::api::{AddLeg, CreateCall, CreateToken, Description, Problem, Receive, Trickle};
+use crate::api::{
+    AddLeg, ClientReport, CreateCall, CreateToken, Description, Problem, Receive, Trickle,
+};
 use crate::sdp::{LINES_MAX, TEXT_MAX};
 
 /// Bytes of a body with a session description, most: JSON writes a line's end in four bytes.
@@ -32,6 +34,7 @@ impl Bounded for CreateCall {}
 impl Bounded for CreateToken {}
 impl Bounded for Receive {}
 impl Bounded for Trickle {}
+impl Bounded for ClientReport {}
 impl Bounded for AddLeg {
     const MAX: usize = DESCRIPTION_MAX;
 }
