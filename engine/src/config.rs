@@ -116,7 +116,12 @@ pub const RTCP_MAX: usize = 1200;
 /// Arrivals that transport-wide feedback remembers per transport (a power of two).
 pub const ARRIVALS_WINDOW: usize = 1024;
 
+/// Packets that the node remembers to have sent per transport, for feedback about them (a power of
+/// two): half a second of many videos.
+pub const SENT_WINDOW: usize = 2048;
+
 const _: () = assert!(FRAME_SIZE.is_power_of_two());
+const _: () = assert!(SENT_WINDOW.is_power_of_two() && SENT_WINDOW < 1 << 15);
 const _: () = assert!(2 * LAYERS_PER_STREAM <= SSRCS_PER_STREAM);
 const _: () = assert!(HEAD_ROOM >= 128 && TAIL_ROOM >= 148);
 const _: () = assert!(PAYLOAD_MAX >= 1500 && PAYLOAD_MAX < u16::MAX as usize);

@@ -18,6 +18,7 @@
 //!
 //! The planes share no lock and no counter: only the rings, and one [`sys::wake::Wake`] each way.
 
+mod allocation;
 mod apply;
 pub mod bandwidth;
 pub mod command;
@@ -27,13 +28,16 @@ pub mod demux;
 pub mod error;
 mod feedback;
 mod hop;
+mod layers;
 pub mod leg;
 pub mod link;
 pub mod packet;
+mod pictures;
 pub mod ring;
 pub mod route;
 pub mod rtcp;
 pub mod rtp;
+mod selection;
 pub mod srtp;
 pub mod stats;
 pub mod stream;
@@ -43,6 +47,7 @@ pub mod sys;
 mod tables;
 pub mod transport;
 pub mod twcc;
+mod voice;
 pub mod worker;
 
 pub use link::{Engine, Link};
