@@ -536,6 +536,7 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("internal", 500, "A fault of the node itself."),
     ("unavailable", 503, "A limit of the node is reached, or it stops."),
     ("ice-restart", 422, "The offer restarts ICE, which this leg cannot."),
+    ("no-such-layer", 422, "The leg that comes on the m-line does not send the layer asked for."),
 ];
 
 fn is_listed(kind: &str, status: u16) -> bool {
