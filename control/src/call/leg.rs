@@ -43,6 +43,8 @@ pub(crate) struct CallLeg {
     pub(crate) negotiated: Option<Negotiated>,
     pub(crate) dtls_started: bool,
     pub(crate) dtls_path: Option<(SocketId, SocketAddr)>,
+    /// Whether the far side has begun the handshake.
+    pub(crate) dtls_heard: bool,
     /// The pairs that have passed a check, the latest last: the worker names the nominated one by
     /// its far address.
     paths: ArrayVec<(SocketId, SocketAddr), PAIRS_PER_TRANSPORT>,
@@ -124,6 +126,7 @@ impl CallLeg {
             negotiated: None,
             dtls_started: false,
             dtls_path: None,
+            dtls_heard: false,
             paths: ArrayVec::new(),
             keyed: false,
             ended: None,
@@ -325,14 +328,16 @@ impl CallLeg {
     }
 
     /// What the handshake is to be told now: to begin, as soon as the far side's first datagram or
-    /// a nominated pair makes it possible, and the fingerprints once the description has them.
+    /// a nominated pair makes it possible, and the fingerprints once the description has them. A
+    /// pair that is nominated before the answer is here does not say who begins.
     pub(crate) fn dtls_inputs(&mut self) -> Vec<DtlsInput> {
         let mut inputs = Vec::new();
         let described = self.negotiated.as_ref().map(|negotiated| &negotiated.transport);
         let expected = |transport: &sdp::RemoteTransport| -> Vec<Fingerprint> {
             transport.fingerprints.iter().filter_map(dtls_fingerprint).collect()
         };
-        if !self.dtls_started && self.dtls_path.is_some() {
+        let known = described.is_some() || self.dtls_heard;
+        if !self.dtls_started && self.dtls_path.is_some() && known {
             let role = match described.map(|transport| transport.role) {
                 Some(DtlsRole::Active) => Role::Active,
                 _ => Role::Passive,

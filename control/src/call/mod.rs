@@ -515,6 +515,7 @@ impl Call {
                 self.drain_agent(now, place);
             }
             PuntKind::Dtls => {
+                self.legs[place].dtls_heard = true;
                 self.note(place, Note::DtlsHeard);
                 self.legs[place].dtls_path = Some((punt.socket, punt.remote));
                 self.start_dtls(place);

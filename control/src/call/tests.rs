@@ -304,3 +304,28 @@ fn the_node_offers_and_takes_the_answer_once() {
     let again = bench.call.answer(bench.now, 3, &id, &Description { sdp: answer });
     assert_eq!(again.unwrap_err().status, 409);
 }
+
+/// An answer that says passive would wait for the node, and the node for it.
+#[test]
+fn a_pair_that_comes_before_the_answer_does_not_settle_who_begins_the_handshake() {
+    let mut bench = Bench::new();
+    let leg = bench.add(AddLeg::default()).unwrap();
+    bench.apply();
+    let Some((1, Ok(Reply::Added(added)))) = bench.replies.last() else { panic!() };
+    let answer = added.offer.clone().unwrap();
+    let answer = answer.replace("actpass", "passive").replace("a=ice-lite\r\n", "");
+    let transport = TransportId { leg, index: 0 };
+    let remote = "198.51.100.2:5000".parse().unwrap();
+    bench.call.event(bench.now, &Event::Nominated { transport, remote });
+    let id = bench.id(leg);
+    bench.call.legs[0].add_path((SocketId(0), remote));
+    bench.call.event(bench.now, &Event::Nominated { transport, remote });
+    bench.drain();
+    assert!(bench.shaken.is_empty(), "{:?}", bench.shaken);
+    bench.call.answer(bench.now, 2, &id, &Description { sdp: answer }).unwrap();
+    bench.drain();
+    let [(_, DtlsInput::Start { role, .. })] = &bench.shaken[..] else {
+        panic!("{:?}", bench.shaken)
+    };
+    assert_eq!(*role, Role::Active);
+}
