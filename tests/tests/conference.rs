@@ -1,7 +1,5 @@
 //! Calls of more than two peers of another stack, through a node, over REST.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 use causeway_control::api::{LEGS_PER_CALL, LegState, Lines, What};
 use causeway_tests::guest::{Guest, mids, ssrcs};
 use causeway_tests::local::{Ears, LocalNode, Setup};

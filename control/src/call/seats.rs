@@ -7,9 +7,10 @@
 //! waits at a seat beyond them, and the leg is told how many lines it needs.
 
 use causeway_engine::command::{LayerChoice, LegId, StreamId};
+use causeway_engine::config::SINKS_PER_STREAM;
 
 use super::leg::CallLeg;
-use crate::api::{Lines, Media, Problem, Receive, Received};
+use crate::api::{LEGS_PER_CALL_CEILING, Lines, Media, Problem, Receive, Received};
 use crate::sdp::{MEDIA_MAX, Negotiated, NegotiatedMedia};
 
 const KINDS: [Media; 2] = [Media::Audio, Media::Video];
@@ -252,3 +253,6 @@ fn wanted<'s>(
     });
     lacks.then_some(Lines { audio, video })
 }
+
+const _: () = assert!(2 * LEGS_PER_CALL_CEILING <= MEDIA_MAX);
+const _: () = assert!(LEGS_PER_CALL_CEILING <= SINKS_PER_STREAM);

@@ -4,7 +4,7 @@ use causeway_engine::command::{LayerChoice, SinkId, StreamId};
 use causeway_engine::route::RouteMap;
 
 use super::*;
-use crate::api::{LEGS_PER_CALL_CEILING, Lines, Receive, Received};
+use crate::api::{Lines, Receive, Received};
 
 /// What Chromium sends in three layers, with one more line of each kind to receive on.
 const SIMULCAST: &str = include_str!("../../sdp/fixtures/chromium_156_simulcast.sdp");
@@ -394,13 +394,4 @@ fn the_active_speaker_is_said_and_shown() {
     assert_eq!(said, 2);
     bench.leave(legs[2]);
     assert_eq!(bench.call.view().speaker, None);
-}
-
-/// What a leg needs at the limit fits the descriptions and the engine.
-#[test]
-fn the_largest_call_fits_every_table() {
-    use causeway_engine::config::{SINKS_PER_LEG, SINKS_PER_STREAM, SSRCS_PER_TRANSPORT};
-    let others = LEGS_PER_CALL_CEILING - 1;
-    assert!(2 * others <= SINKS_PER_LEG && 2 * others < crate::sdp::MEDIA_MAX);
-    assert!(3 * others <= SSRCS_PER_TRANSPORT && others <= SINKS_PER_STREAM);
 }
