@@ -282,8 +282,11 @@ impl Bandwidth {
             self.troubled_at = Some(now);
             return;
         }
+        if self.troubled_at.is_some_and(|at| now.since(at) < CALM.0) {
+            return;
+        }
         let ms = (since / 1_000_000).min(1000);
-        let grown = part(self.estimate, 100_000 + GROWTH_PERCENT * ms, 100_000);
+        let grown = part(self.estimate.max(delivered), 100_000 + GROWTH_PERCENT * ms, 100_000);
         let proven = part(delivered, PROVEN_PERCENT, 100);
         self.estimate = grown.min(proven).max(self.estimate);
     }

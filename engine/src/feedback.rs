@@ -216,9 +216,6 @@ impl Worker {
         let Some(leg) = self.tables.leg_mut(id.leg) else { return };
         let own_ssrc = leg.own_ssrc();
         let Some(stream) = leg.streams.get_mut(usize::from(id.index)) else { return };
-        if !stream.is_reported_here() {
-            return;
-        }
         let index = stream.rtcp_transport;
         let blocks = stream.report_blocks(now);
         let ready = leg.transports.get(usize::from(index)).is_some_and(|t| t.is_ready());

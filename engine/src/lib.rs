@@ -20,6 +20,7 @@
 
 mod allocation;
 mod apply;
+mod asked;
 pub mod bandwidth;
 pub mod command;
 pub mod config;
@@ -33,6 +34,7 @@ pub mod leg;
 pub mod link;
 pub mod packet;
 mod pictures;
+mod restart;
 pub mod ring;
 pub mod route;
 pub mod rtcp;

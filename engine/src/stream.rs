@@ -20,6 +20,10 @@ use crate::voice::Voice;
 /// than the picture gains, and its answer takes a round trip anyway.
 const KEY_FRAME_INTERVAL: Nanos = Nanos::from_millis(200);
 
+/// Time between two reports to one sender, a little less than that between two visits to a leg: the
+/// sender takes round trips and loss from them, and browsers report as often.
+const REPORT_INTERVAL: Nanos = Nanos::from_millis(900);
+
 /// An SSRC that a leg uses for a stream, which layer it is, and whether it carries retransmissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Sender {
@@ -54,6 +58,7 @@ pub struct Stream {
     repaired_rid_extension: Option<u8>,
     /// One for each name, or the only one.
     layers: ArrayVec<Layer, LAYERS_PER_STREAM>,
+    reported_at: Nanos,
     voice: Option<Voice>,
 }
 
@@ -84,6 +89,7 @@ impl Stream {
             rid_extension: spec.rid_extension,
             repaired_rid_extension: spec.repaired_rid_extension,
             layers: std::iter::repeat_n(Layer::default(), layers).collect(),
+            reported_at: Nanos(0),
             voice: spec.audio_level_extension.map(Voice::new),
         }
     }
@@ -92,6 +98,7 @@ impl Stream {
     pub(crate) fn inherit(&mut self, old: &mut Self) {
         self.sinks = std::mem::take(&mut old.sinks);
         self.counters = old.counters;
+        self.reported_at = old.reported_at;
         if let (Some(voice), Some(old)) = (&mut self.voice, &old.voice) {
             voice.inherit(old);
         }
@@ -249,8 +256,13 @@ impl Stream {
         }
     }
 
-    /// What it received since the last time that it was asked, each layer for itself.
+    /// What it received since the last report, each layer for itself; nothing where a report came
+    /// just before, or comes from the sinks.
     pub(crate) fn report_blocks(&mut self, now: Nanos) -> ArrayVec<ReportBlock, LAYERS_PER_STREAM> {
+        if !self.is_reported_here() || now.since(self.reported_at) < REPORT_INTERVAL.0 {
+            return ArrayVec::new();
+        }
+        self.reported_at = now;
         self.layers.iter_mut().filter_map(|layer| layer.reception.report(now)).collect()
     }
 
@@ -484,7 +496,10 @@ impl Sink {
         header: &RtpHeader,
         now: Nanos,
     ) -> bool {
+        // Padding that tests the way to the node says nothing to those behind it.
+        let padding = retransmission && header.payload(packet).is_ok_and(<[u8]>::is_empty);
         let verdict = match layer {
+            Some(_) if padding => Verdict::Skip,
             Some(tag) => self.selection.take(tag, retransmission, now),
             None => self.selection.take_only(),
         };

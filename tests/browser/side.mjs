@@ -78,6 +78,10 @@ export class Side {
     return this.#ask('receive', [role, wish], 10_000);
   }
 
+  watch(seconds, renew) {
+    return this.#ask('watch', [seconds, renew], (seconds + 30) * 1000);
+  }
+
   listen() {
     return this.#ask('listen', [], 10_000);
   }

@@ -85,6 +85,16 @@ impl Guest {
         self.peer.take_answer(&self.nodes);
     }
 
+    /// Restarts ICE and takes the node's answer.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.own = self.peer.offer_restart();
+        let offer = json!({ "sdp": self.own });
+        let answer = self.post("offer", &offer).ok();
+        self.nodes = text(&answer["sdp"]);
+        self.peer.take_answer(&self.nodes);
+    }
+
     /// Asks for what comes on the m-line with this MID.
     pub fn ask(&mut self, mid: &str, asked: &Value) -> Response {
         let path = format!("{}/receive/{mid}", self.path());

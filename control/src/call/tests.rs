@@ -33,6 +33,7 @@ impl Bench {
             socket: SocketId(0),
             bound: "172.31.5.10:40500".parse().unwrap(),
             announced: "203.0.113.5:40500".parse().unwrap(),
+            private: false,
         };
         let facts = NodeFacts {
             faces: vec![face],
@@ -103,7 +104,7 @@ impl Bench {
     fn connect(&mut self, leg: LegId) {
         let transport = TransportId { leg, index: 0 };
         let remote = "198.51.100.2:5000".parse().unwrap();
-        self.call.event(self.now, &Event::Nominated { transport, remote });
+        self.call.event(self.now, &Event::Nominated { transport, remote, generation: 0 });
         let place = self.call.place_of(leg).unwrap();
         self.call.legs[place].keyed = true;
         self.call.check_connected(place);
@@ -316,10 +317,9 @@ fn a_pair_that_comes_before_the_answer_does_not_settle_who_begins_the_handshake(
     let answer = answer.replace("actpass", "passive").replace("a=ice-lite\r\n", "");
     let transport = TransportId { leg, index: 0 };
     let remote = "198.51.100.2:5000".parse().unwrap();
-    bench.call.event(bench.now, &Event::Nominated { transport, remote });
     let id = bench.id(leg);
     bench.call.legs[0].add_path((SocketId(0), remote));
-    bench.call.event(bench.now, &Event::Nominated { transport, remote });
+    bench.call.event(bench.now, &Event::Nominated { transport, remote, generation: 0 });
     bench.drain();
     assert!(bench.shaken.is_empty(), "{:?}", bench.shaken);
     bench.call.answer(bench.now, 2, &id, &Description { sdp: answer }).unwrap();
