@@ -60,6 +60,8 @@ pub struct NodeFacts {
     pub join: Duration,
     /// Legs of a call, most.
     pub legs_per_call: usize,
+    /// The code point of legs that ask for none.
+    pub dscp: u8,
 }
 
 /// How long a leg's wish for more lines waits for the next: many that join at once make one offer.
