@@ -6,6 +6,7 @@ mod why;
 
 use std::collections::BTreeMap;
 
+use causeway_engine::config::{SINKS_PER_LEG, SSRCS_PER_TRANSPORT};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -55,6 +56,9 @@ pub struct CallView {
     pub created: u64,
     /// Its legs in the order of joining.
     pub legs: Vec<LegView>,
+    /// The leg that speaks, or spoke last; none before anybody has.
+    #[serde(default)]
+    pub speaker: Option<String>,
 }
 
 /// Where a leg is in its life.
@@ -110,6 +114,54 @@ pub struct LegView {
     pub security: Option<String>,
     /// The nominated far address, once connected.
     pub remote: Option<String>,
+    /// What it receives of whom, by its m-lines.
+    #[serde(default)]
+    pub receives: Vec<Received>,
+    /// The m-lines that it needs to receive every other leg, if it has fewer: it should offer again.
+    #[serde(default)]
+    pub wants: Option<Lines>,
+}
+
+/// What a leg receives on one of its m-lines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Received {
+    /// The m-line's MID.
+    pub mid: String,
+    /// Its kind.
+    pub kind: Media,
+    /// The leg that it comes from.
+    pub from: String,
+    /// That leg's role.
+    pub role: String,
+    /// The simulcast layers that leg sends, in the order that it prefers them; none without simulcast.
+    pub layers: Vec<String>,
+    /// The layer that is forwarded now, once one is.
+    pub layer: Option<String>,
+    /// The layer that was asked for: `auto` or one of `layers`.
+    pub asked: String,
+    /// Whether it was asked not to come.
+    pub paused: bool,
+}
+
+/// Numbers of m-lines on which a leg receives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Lines {
+    /// Of audio.
+    pub audio: usize,
+    /// Of video.
+    pub video: usize,
+}
+
+/// Asks for what comes on one m-line of a leg. It holds for as long as the same leg feeds the line.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Receive {
+    /// One of the layers that the leg there sends, or `auto` (default): the best that the bandwidth allows.
+    #[serde(default)]
+    pub layer: Option<String>,
+    /// Whether nothing is to come for now.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 /// Adds a leg: with an offer the node answers, without one it offers.
@@ -329,8 +381,15 @@ pub struct LifeEvent {
     pub what: What,
 }
 
-/// Legs of one call, most.
-pub const LEGS_PER_CALL: usize = 2;
+/// Legs of one call, most, unless configured otherwise.
+pub const LEGS_PER_CALL: usize = 16;
+/// What can be configured for it at most: each other leg takes two of a leg's sinks, and three of the
+/// SSRCs that its transport keeps SRTP state for (sound, picture, retransmissions).
+pub const LEGS_PER_CALL_CEILING: usize = 1 + if SINKS_PER_LEG / 2 < SSRCS_PER_TRANSPORT / 3 {
+    SINKS_PER_LEG / 2
+} else {
+    SSRCS_PER_TRANSPORT / 3
+};
 
 /// Where the node is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -375,7 +434,7 @@ pub enum What {
         /// The leg.
         leg: LegView,
     },
-    /// A leg's state, hold or address changed.
+    /// A leg's state, hold or address changed, or what it receives of whom.
     LegChanged {
         /// The call's id.
         call: String,
@@ -406,6 +465,16 @@ pub enum What {
         leg: String,
         /// Why, in words.
         because: String,
+        /// The m-lines that it needs to receive every other leg, where it has fewer.
+        #[serde(default)]
+        receive: Option<Lines>,
+    },
+    /// Another leg speaks now.
+    ActiveSpeaker {
+        /// The call's id.
+        call: String,
+        /// The leg's id; none when the one that spoke is gone.
+        leg: Option<String>,
     },
 }
 
@@ -421,7 +490,8 @@ impl What {
             | Self::LegChanged { call, .. }
             | Self::LegEnded { call, .. }
             | Self::Candidate { call, .. }
-            | Self::RenegotiationNeeded { call, .. } => Some(call),
+            | Self::RenegotiationNeeded { call, .. }
+            | Self::ActiveSpeaker { call, .. } => Some(call),
         }
     }
 
@@ -437,6 +507,7 @@ impl What {
             Self::LegEnded { .. } => "leg_ended",
             Self::Candidate { .. } => "candidate",
             Self::RenegotiationNeeded { .. } => "renegotiation_needed",
+            Self::ActiveSpeaker { .. } => "active_speaker",
         }
     }
 }
@@ -477,6 +548,7 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("unavailable", 503, "A limit of the node is reached, or it stops."),
     ("foreign-mid", 422, "A fragment names none of the session's m-lines."),
     ("ice-restart", 422, "The offer restarts ICE, which this leg cannot."),
+    ("no-such-layer", 422, "The leg that comes on the m-line does not send the layer asked for."),
 ];
 
 fn is_listed(kind: &str, status: u16) -> bool {

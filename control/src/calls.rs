@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 
 use crate::api::{
     AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, LegAdded, LegView,
-    LifeEvent, NodeStats, Problem, Trickle, Why,
+    LifeEvent, NodeStats, Problem, Receive, Trickle, Why,
 };
 use crate::call::{Eyes, Remark};
 use crate::ice::Credentials;
@@ -53,6 +53,8 @@ pub trait Calls: Send + Sync + 'static {
     ) -> Answer<Restarted>;
     /// More candidates of the far side.
     fn trickle(&self, call: String, leg: String, more: Trickle) -> Answer<()>;
+    /// What a leg wants to receive on the m-line with this MID; the leg.
+    fn receive(&self, call: String, leg: String, mid: String, asked: Receive) -> Answer<LegView>;
     /// One leg.
     fn show_leg(&self, call: String, leg: String) -> Answer<LegView>;
     /// Ends a leg.

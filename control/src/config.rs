@@ -16,6 +16,7 @@ pub use crate::cloud::Provider;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
+use crate::api::LEGS_PER_CALL;
 use crate::auth::ApiToken;
 use crate::dtls::Versions;
 
@@ -417,6 +418,8 @@ pub(crate) const REDACTED: &str = "(redacted)";
 pub struct Limits {
     /// Calls that are not over.
     pub calls: usize,
+    /// Legs of one call.
+    pub legs_per_call: usize,
     /// Legs of one worker.
     pub legs_per_worker: usize,
     /// Frames in each worker's pool, a power of two.
@@ -435,6 +438,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             calls: 2000,
+            legs_per_call: LEGS_PER_CALL,
             legs_per_worker: 4096,
             frames_per_worker: 8192,
             sse_subscribers: 256,

@@ -118,6 +118,7 @@ fn node_config(config: &Config) -> NodeConfig {
         dtls: config.dtls.versions(),
         calls: config.limits.calls,
         join: config.timeouts.join,
+        legs_per_call: config.limits.legs_per_call,
     }
 }
 

@@ -3,6 +3,7 @@
 import { launchChromium } from './chromium.mjs';
 import { launchFirefox } from './firefox.mjs';
 import { makeMedia } from './media.mjs';
+import { observeStreams, senses } from './senses.mjs';
 
 /** Milliseconds that a page may take to load. */
 const LOAD_LIMIT = 30_000;
@@ -104,8 +105,20 @@ export class Page {
   }
 
   /** Looks and listens for some seconds: the colour and the tone that arrive, frames, and packets both ways. */
-  observe(seconds, askNode = true) {
+  async observe(seconds, askNode = true) {
+    await this.#page.evaluate(senses);
     return this.#page.evaluate(observeCall, seconds, askNode);
+  }
+
+  /** The same of what comes from each other leg, by its role. */
+  async observeStreams(seconds) {
+    await this.#page.evaluate(senses);
+    return this.#page.evaluate(observeStreams, seconds);
+  }
+
+  /** Asks for a layer of the leg with that role, or for nothing of it. */
+  receive(role, wish) {
+    return this.#page.evaluate((role, wish) => causeway.call.receive(causeway.call.streams.find((one) => one.role === role)?.leg, wish), role, wish);
   }
 
   /** Counts what arrives for some seconds, and tells the longest times without; a new path is looked for after `renew` ms if given. */
@@ -157,6 +170,11 @@ const CONDITIONS = {
   connected: () => causeway.call?.state === 'connected' && causeway.call.peers.some((peer) => peer.state === 'connected') && document.querySelector('#state span')?.textContent === 'Connected',
   'held by the other side': () => causeway.call?.peers.some((peer) => peer.held) && document.getElementById('why').textContent.includes('on hold'),
   holding: () => causeway.call?.held === true && document.querySelector('#hold span').textContent === 'Resume',
+  'receiving everybody': (count) => {
+    const others = causeway.call?.streams ?? [];
+    const videos = others.map(({ leg }) => document.querySelector(`.tile[data-leg="${leg}"] video`) ?? document.getElementById('remote'));
+    return others.length === count && videos.every((video) => video.videoWidth > 0);
+  },
   receiving: () => document.getElementById('remote').videoWidth > 0,
   ringing: () => document.querySelector('.incoming .accept') !== null,
   measured: () => document.getElementById('numbers').textContent.includes('bit/s'),
@@ -169,58 +187,10 @@ const CONDITIONS = {
 
 /** Run in the page: see `observe`. */
 export async function observeCall(seconds, askNode) {
+  const { colour, record, tone, picture } = globalThis.senses;
   const call = globalThis.causeway.call;
   const video = document.getElementById('remote');
-  const canvas = Object.assign(document.createElement('canvas'), { width: 64, height: 48 });
-  const drawing = canvas.getContext('2d', { willReadFrequently: true });
-  // An AudioContext never starts in Firefox where no sound card is, so the sound is recorded and looked at afterwards.
-  const parts = [];
-  const recorder = call.remote.getAudioTracks().length ? new MediaRecorder(new MediaStream(call.remote.getAudioTracks())) : null;
-  if (recorder) recorder.ondataavailable = ({ data }) => parts.push(data);
-
-  const colour = () => {
-    drawing.drawImage(video, 0, 0, canvas.width, canvas.height);
-    const { data } = drawing.getImageData(0, 0, canvas.width, canvas.height);
-    const mean = [0, 1, 2].map((channel) => data.reduce((sum, value, index) => (index % 4 === channel ? sum + value : sum), 0) / (data.length / 4));
-    const [red, green, blue] = mean;
-    const [most, least] = [Math.max(...mean), Math.min(...mean)];
-    const span = most - least || 1;
-    const sixth = most === red ? (green - blue) / span : most === green ? 2 + (blue - red) / span : 4 + (red - green) / span;
-    return { hue: Math.round((sixth * 60 + 360) % 360), saturation: most ? +((most - least) / most).toFixed(2) : 0, brightness: Math.round(most) };
-  };
-  const recorded = async () => {
-    if (!recorder || recorder.state === 'inactive') return null;
-    const stopped = new Promise((resolve) => {
-      recorder.onstop = resolve;
-      setTimeout(resolve, 5000);
-    });
-    recorder.stop();
-    await stopped;
-    const bytes = await new Blob(parts).arrayBuffer();
-    return new OfflineAudioContext(1, 48000, 48000).decodeAudioData(bytes).catch(() => null);
-  };
-  /** The strongest frequency of the loudest stretch, by Goertzel's filter. */
-  const tone = (sound) => {
-    const samples = sound?.getChannelData(0) ?? [];
-    const length = 9600;
-    let [start, most] = [0, 0];
-    for (let at = 0; at + length <= samples.length; at += length / 4) {
-      let energy = 0;
-      for (let index = at; index < at + length; index++) energy += samples[index] ** 2;
-      if (energy > most) [start, most] = [at, energy];
-    }
-    const best = { hertz: 0 };
-    let strongest = 0;
-    for (let hertz = 100; most > 0 && hertz <= 4000; hertz += 2) {
-      const turn = 2 * Math.cos((2 * Math.PI * hertz) / sound.sampleRate);
-      let [one, two] = [0, 0];
-      for (let index = start; index < start + length; index++) [one, two] = [samples[index] + turn * one - two, one];
-      const power = one * one + two * two - turn * one * two;
-      if (power > strongest) [strongest, best.hertz] = [power, hertz];
-    }
-    const decibel = Math.round(20 * Math.log10((2 * Math.sqrt(strongest)) / length));
-    return decibel > -120 ? { ...best, decibel } : { hertz: 0, decibel: null };
-  };
+  const recording = record(call.remote.getAudioTracks());
 
   let rendered = 0;
   let counting = true;
@@ -230,32 +200,23 @@ export async function observeCall(seconds, askNode) {
   };
   video.requestVideoFrameCallback?.(count);
   const before = await call.stats({ node: askNode });
-  recorder?.start();
+  recording?.start();
   const started = performance.now();
   const pictures = [];
   while (performance.now() - started < seconds * 1000) {
-    if (video.videoWidth) pictures.push(colour());
+    if (video.videoWidth) pictures.push(colour(video));
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
   const after = await call.stats({ node: askNode });
   counting = false;
   const lasted = (performance.now() - started) / 1000;
-  const sound = tone(await recorded());
+  const sound = tone(await recording?.stop());
 
   const gained = (way, kind, what) => (after[way][kind]?.[what] ?? 0) - (before[way][kind]?.[what] ?? 0);
   const both = (way, what) => ({ audio: gained(way, 'audio', what), video: gained(way, 'video', what) });
-  const angle = (part) => pictures.reduce((sum, { hue }) => sum + part((hue * Math.PI) / 180), 0) / (pictures.length || 1);
-  const [x, y] = [angle(Math.cos), angle(Math.sin)];
   return {
     seconds: +lasted.toFixed(2),
-    picture: {
-      width: video.videoWidth,
-      height: video.videoHeight,
-      hue: pictures.length ? Math.round(((Math.atan2(y, x) * 180) / Math.PI + 360) % 360) : null,
-      steady: +Math.hypot(x, y).toFixed(3),
-      saturation: pictures.length ? +(pictures.reduce((sum, one) => sum + one.saturation, 0) / pictures.length).toFixed(2) : null,
-      hues: pictures.map(({ hue }) => hue),
-    },
+    picture: picture(video, pictures),
     sound,
     frames: { decoded: gained('received', 'video', 'framesDecoded'), perSecond: +(gained('received', 'video', 'framesDecoded') / lasted).toFixed(1), rendered },
     packets: { sent: both('sent', 'packets'), received: both('received', 'packets'), lost: both('received', 'lost') },

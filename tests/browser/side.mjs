@@ -74,6 +74,14 @@ export class Side {
     return this.#ask('observe', [seconds, askNode], (seconds + 30) * 1000);
   }
 
+  observeStreams(seconds) {
+    return this.#ask('observeStreams', [seconds], (seconds + 60) * 1000);
+  }
+
+  receive(role, wish) {
+    return this.#ask('receive', [role, wish], 10_000);
+  }
+
   watch(seconds, renew) {
     return this.#ask('watch', [seconds, renew], (seconds + 30) * 1000);
   }

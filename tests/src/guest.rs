@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use crate::http::{Client, Response};
-use crate::peer::{Direction, Line, Peer, Spec};
+use crate::peer::{Direction, Line, MediaKind, Peer, Spec};
 
 /// A peer and its leg.
 pub struct Guest {
@@ -67,6 +67,24 @@ impl Guest {
         self.peer.take_answer(answer["sdp"].as_str().expect("an answer"));
     }
 
+    /// Offers further m-lines to receive on, so that it has as many of each kind, and takes the
+    /// node's answer.
+    #[track_caller]
+    pub fn receive(&mut self, audio: usize, video: usize) {
+        let has = |kind: &str| lines_of(&self.nodes, kind);
+        let more = |kind, wanted: usize, has: usize| {
+            vec![Line { kind, direction: Direction::RecvOnly }; wanted.saturating_sub(has)]
+        };
+        let lines = [
+            more(MediaKind::Audio, audio, has("audio")),
+            more(MediaKind::Video, video, has("video")),
+        ];
+        let offer = self.peer.offer(&lines.concat());
+        let answer = self.post("offer", &json!({ "sdp": offer })).ok();
+        self.nodes = text(&answer["sdp"]);
+        self.peer.take_answer(&self.nodes);
+    }
+
     /// Restarts ICE and takes the node's answer.
     #[track_caller]
     pub fn restart(&mut self) {
@@ -75,6 +93,12 @@ impl Guest {
         let answer = self.post("offer", &offer).ok();
         self.nodes = text(&answer["sdp"]);
         self.peer.take_answer(&self.nodes);
+    }
+
+    /// Asks for what comes on the m-line with this MID.
+    pub fn ask(&mut self, mid: &str, asked: &Value) -> Response {
+        let path = format!("{}/receive/{mid}", self.path());
+        self.client.put(&path, asked)
     }
 
     /// POST to something of its leg.
@@ -144,6 +168,10 @@ pub fn mids(sdp: &str) -> Vec<&str> {
 pub fn formats(sdp: &str) -> Vec<Vec<&str>> {
     let lines = sdp.lines().filter(|line| line.starts_with("m="));
     lines.map(|line| line.split(' ').skip(3).collect()).collect()
+}
+
+fn lines_of(sdp: &str, kind: &str) -> usize {
+    sdp.lines().filter(|line| line.starts_with(&format!("m={kind} "))).count()
 }
 
 fn sections(sdp: &str) -> impl Iterator<Item = &str> {

@@ -84,6 +84,11 @@ impl Client {
         self.send("POST", path, body.to_string().as_bytes(), "application/json")
     }
 
+    /// PUT of a JSON value.
+    pub fn put(&mut self, path: &str, body: &Value) -> Response {
+        self.send("PUT", path, body.to_string().as_bytes(), "application/json")
+    }
+
     /// Any request. One that the server cut short before its answer is sent once more on a new
     /// connection: a kept one may have been closed meanwhile.
     ///

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use causeway_control::actors::node::{BoundInterface, Node, NodeConfig};
-use causeway_control::api::{LifeEvent, What};
+use causeway_control::api::{LEGS_PER_CALL, LifeEvent, What};
 use causeway_control::calls::Calls;
 use causeway_control::config::Config;
 use causeway_control::dtls::Versions;
@@ -221,6 +221,7 @@ fn node_config(setup: &Setup) -> NodeConfig {
         dtls: Versions::Both,
         calls: setup.calls,
         join: setup.join,
+        legs_per_call: LEGS_PER_CALL,
     }
 }
 

@@ -94,6 +94,44 @@ fn media_flows_while_control_is_stopped() {
 }
 
 #[test]
+fn three_chromium_pages_each_see_and_hear_the_two_others() {
+    requires!(Namespaces, Chromium);
+    let scene = Scene::new(&[]);
+    let roles = ["customer", "agent", "guest"];
+    let pages: Vec<_> =
+        roles.iter().map(|role| format!("{role}={}", scene.url("/", role))).collect();
+    let (home, open) = (scene.lab.namespace("browser"), scene.lab.namespace("peer"));
+    let namespaces = [("customer", &home), ("agent", &open), ("guest", &open)];
+    let namespaces = namespaces.map(|(role, name)| format!("{role}={name}"));
+    let arguments = pages.iter().map(|page| ("page", page.as_str()));
+    let arguments = arguments.chain(namespaces.iter().map(|name| ("netns", name.as_str())));
+    let arguments: Vec<_> = arguments.chain([("pause-after", "media")]).collect();
+    let mut pages = Pages::run("many-pages.mjs", &arguments);
+
+    pages.step("media");
+    let view = scene.node.rest().get(&format!("/v1/calls/{}", scene.call));
+    for leg in view["legs"].as_array().expect("legs") {
+        let from = |kind: &str| -> Vec<&str> {
+            let received = leg["receives"].as_array().expect("what it receives").iter();
+            let roles = received.filter(|one| one["kind"] == kind).map(|one| &one["role"]);
+            roles.filter_map(Value::as_str).collect()
+        };
+        let others = roles.iter().filter(|role| leg["role"] != **role).count();
+        for kind in ["audio", "video"] {
+            assert_eq!(from(kind).len(), others, "{leg}");
+            assert!(!from(kind).iter().any(|role| leg["role"] == **role), "{leg}");
+        }
+        assert_eq!(leg["wants"], Value::Null, "{leg}");
+    }
+    assert!(view["speaker"].is_string(), "somebody beeps: {view}");
+    pages.go_on();
+    pages.step("leave");
+    pages.step("remaining");
+    pages.finish();
+    scene.node.stop();
+}
+
+#[test]
 fn media_is_back_without_rejoining_after_the_browsers_address_changed() {
     requires!(Namespaces, Chromium);
     media_comes_back("another address of the host", Lab::move_host);
@@ -180,7 +218,6 @@ struct Scene {
     // Dropped in this order.
     node: Node,
     call: String,
-    urls: [String; 2],
     lab: Lab,
 }
 
@@ -193,11 +230,12 @@ impl Scene {
         );
         let node = Node::start(Some(&lab.namespace("server")), &config);
         let call = node.rest().create_call();
-        let url = |path: &str, role: &str| {
-            format!("https://{PUBLIC}{path}#token={}", node.rest().token(&call, role))
-        };
-        let urls = [url("/", "customer"), url("/agent", "agent")];
-        Self { node, call, urls, lab }
+        Self { node, call, lab }
+    }
+
+    /// The page that joins with this role by itself.
+    fn url(&self, path: &str, role: &str) -> String {
+        format!("https://{PUBLIC}{path}#token={}", self.node.rest().token(&self.call, role))
     }
 
     /// The customer's leg as the node sees it.
@@ -208,8 +246,8 @@ impl Scene {
     /// The customer at home, the agent on the open internet; of what is said twice, the last counts.
     fn pages(&self, arguments: &[(&str, &str)]) -> Pages {
         let (home, open) = (self.lab.namespace("browser"), self.lab.namespace("peer"));
-        let [a, b] = &self.urls;
-        let sides = [("a", a.as_str()), ("b", b), ("a-netns", &home), ("b-netns", &open)];
+        let (a, b) = (self.url("/", "customer"), self.url("/agent", "agent"));
+        let sides = [("a", a.as_str()), ("b", &b), ("a-netns", &home), ("b-netns", &open)];
         let media = [("size", "320x240"), ("fps", "30")];
         let all: Vec<_> = sides.iter().chain(&media).chain(arguments).copied().collect();
         Pages::open(&all)

@@ -25,7 +25,8 @@ fn bad_requests_are_problems() {
     let legs = format!("/v1/calls/{call}/legs");
     let leg = format!("{legs}/{}", guest.leg);
     let candidates = format!("{leg}/candidates");
-    let long = json!({ "offer": "x".repeat(70_000) }).to_string();
+    let nobody = format!("{leg}/receive/0");
+    let long = json!({ "offer": "x".repeat(300_000) }).to_string();
     let deep = format!("{{\"offer\": {}", "[".repeat(10_000));
     let many = json!({ "candidates": vec!["candidate:1 1 udp 1 127.0.0.1 9 typ host"; 33] });
     let lengthy = json!({ "candidates": [format!("candidate:{}", "x".repeat(2000))] });
@@ -43,6 +44,10 @@ fn bad_requests_are_problems() {
         ("POST", &legs, long.as_bytes(), JSON, 413),
         ("POST", &legs, deep.as_bytes(), JSON, 400),
         ("PUT", &legs, b"{}", JSON, 405),
+        ("PUT", &nobody, b"{\"layer\": \"h\"}", JSON, 404),
+        ("PUT", &nobody, b"{\"layer\": 1}", JSON, 400),
+        ("PUT", &nobody, b"{\"layers\": []}", JSON, 400),
+        ("POST", &nobody, b"{}", JSON, 405),
         ("POST", "/v1/calls/nobody/legs", b"{}", JSON, 404),
         ("POST", "/v1/calls/%00%ff/legs", b"{}", JSON, 404),
         ("DELETE", "/v1/calls/nobody", b"", JSON, 404),
@@ -336,12 +341,12 @@ fn a_full_node_refuses_calls_and_has_room_again() {
 fn takes_as_many_as_ever(node: &LocalNode) {
     let mut client = node.client();
     let offer = Peer::new(&Spec::default()).offer(&Line::CALL);
-    let calls: Vec<String> = (0..=FEW / LEGS_PER_CALL)
+    let calls: Vec<String> = (0..=FEW / 2)
         .map(|_| until_taken(|| client.post("/v1/calls", &json!({}))))
         .map(|call| call["id"].as_str().unwrap().to_owned())
         .collect();
     let (late, full) = calls.split_last().unwrap();
-    for call in full.iter().flat_map(|call| [call; LEGS_PER_CALL]) {
+    for call in full.iter().flat_map(|call| [call; 2]) {
         until_taken(|| add_leg(&mut client, call, json!({ "offer": offer })));
     }
     let refused = add_leg(&mut client, late, json!({ "offer": offer }));

@@ -13,7 +13,7 @@ use crate::actors::events::Events;
 use crate::actors::registry::{Gone, Registry};
 use crate::actors::worker_link::{Own, Tell, WorkerDesk, WorkerLink, lock};
 use crate::api::{
-    AddLeg, CallView, ClientReport, Description, EndReason, LegView, Problem, Trickle,
+    AddLeg, CallView, ClientReport, Description, EndReason, LegView, Problem, Receive, Trickle,
 };
 use crate::call::{Call, DtlsInput, Eyes, Output, Remark, Reply, RequestId};
 use crate::dtls::{DtlsError, Fingerprint, SrtpKeys, Version};
@@ -35,6 +35,8 @@ pub enum Ask {
     Restart(String, Credentials, Vec<String>),
     /// Take candidates of a leg.
     Trickle(String, Trickle),
+    /// Take a leg's wish for one of its m-lines.
+    Receive(String, String, Receive),
     /// Remove a leg.
     RemoveLeg(String),
     /// Read counters.
@@ -171,6 +173,7 @@ impl CallActor {
                 self.reply(request, Ok(Reply::Done));
                 Ok(())
             }
+            Ask::Receive(leg, mid, asked) => self.call.receive(now, request, &leg, &mid, &asked),
             Ask::RemoveLeg(leg) => self.call.remove_leg(now, request, &leg),
             Ask::Stats => {
                 self.call.stats(request);

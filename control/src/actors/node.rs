@@ -29,7 +29,8 @@ use crate::actors::worker_link::{GiveBack, Lend, WorkerDesk, WorkerLink, lock};
 use crate::address;
 use crate::api::{
     AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, EndReason, Latency,
-    LegAdded, LegView, LifeEvent, NodeState, NodeStats, Problem, Trickle, What, Why, WorkerStats,
+    LegAdded, LegView, LifeEvent, NodeState, NodeStats, Problem, Receive, Trickle, What, Why,
+    WorkerStats,
 };
 use crate::call::{Eyes, Face, NodeFacts, Remark, Reply};
 use crate::calls::{Answer, Calls, Restarted};
@@ -75,6 +76,8 @@ pub struct NodeConfig {
     pub calls: usize,
     /// For a leg to connect, and for a call to get its first.
     pub join: Duration,
+    /// Legs of a call, most.
+    pub legs_per_call: usize,
 }
 
 /// Why a node did not start.
@@ -143,8 +146,13 @@ impl Node {
         let mut seats = Vec::new();
         for (link, faces) in links.into_iter().zip(faces) {
             let desk = WorkerDesk::new(link.worker(), config.engine.legs_per_worker);
-            let (fingerprint, join, dscp) = (fingerprint.clone(), config.join, config.dscp);
-            let facts = NodeFacts { faces, fingerprint, join, dscp };
+            let facts = NodeFacts {
+                faces,
+                fingerprint: fingerprint.clone(),
+                join: config.join,
+                legs_per_call: config.legs_per_call,
+                dscp: config.dscp,
+            };
             let actor_desk = desk.clone();
             let link = WorkerLink::start_in_arbiter(&calls_arbiter.handle(), move |_| {
                 WorkerLink::new(link, actor_desk)
@@ -410,6 +418,13 @@ impl Calls for NodeCalls {
 
     fn trickle(&self, call: String, leg: String, more: Trickle) -> Answer<()> {
         self.ask(call, Ask::Trickle(leg, more), done)
+    }
+
+    fn receive(&self, call: String, leg: String, mid: String, asked: Receive) -> Answer<LegView> {
+        self.ask(call, Ask::Receive(leg, mid, asked), |reply| match reply {
+            Reply::Leg(leg) => Some(*leg),
+            _ => None,
+        })
     }
 
     fn show_leg(&self, call: String, leg: String) -> Answer<LegView> {

@@ -1,12 +1,14 @@
 //! One leg of a call: its ICE agent, its descriptions, how far it has come.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use arrayvec::ArrayVec;
 use causeway_engine::command::{
-    Codec, Command, Credentials as EngineCredentials, KeysSpec, LegId, LegSpec, Mid, PayloadType,
-    Security, SinkId, SinkSpec, SocketId, StreamId, StreamSpec, TransportId, TransportSpec,
+    Codec, Command, Credentials as EngineCredentials, KeysSpec, LayerChoice, LegId, LegSpec, Mid,
+    PayloadType, Rid, Security, SinkId, SinkSpec, SocketId, StreamId, StreamSpec, TransportId,
+    TransportSpec,
 };
 use causeway_engine::config::PAIRS_PER_TRANSPORT;
 use causeway_engine::consent::Consent;
@@ -16,8 +18,9 @@ use causeway_engine::stream::{FirstNumbers, Sink, Stream};
 
 use super::generation::{Generation, candidates};
 use super::media::{engine_kind, random, random_id};
+use super::seats::Seats;
 use super::{DtlsInput, NodeFacts};
-use crate::api::{AddLeg, EndReason, LegState, LegView, Media, Problem, Trickle};
+use crate::api::{AddLeg, EndReason, LegState, LegView, Lines, Media, Problem, Received, Trickle};
 use crate::dtls::{self, Fingerprint, Role, SrtpKeys, Version};
 use crate::ice::{Credentials, Remote};
 use crate::sdp::{
@@ -52,10 +55,23 @@ pub(crate) struct CallLeg {
     pub(crate) ended: Option<EndReason>,
     /// What an ended leg still waits for.
     pub(crate) remains: Remains,
-    /// The m-line of each stream and sink, by their place in the engine's leg. Only ever grows.
+    /// The m-line of each sink, by their place in the engine's leg. Only ever grows.
     pub(crate) lines: Vec<usize>,
+    /// The m-line of each stream, by their place in the engine's leg: those on which it has ever
+    /// sent. Only ever grows.
+    pub(crate) sending: Vec<usize>,
+    /// Where it receives the other legs.
+    pub(crate) seats: Seats,
+    /// What it was last said to receive; nothing before it was said to have joined.
+    pub(crate) receives_said: Option<Vec<Received>>,
+    /// The lines that it was last told to need.
+    pub(crate) wants_said: Option<Lines>,
     /// The extension id of the transport-wide numbers that the worker answers.
     pub(crate) answers: Option<u8>,
+    /// Whether the worker estimates what its path carries.
+    pub(crate) estimates: bool,
+    /// What the worker was told to forward to each line.
+    pub(crate) chosen: BTreeMap<usize, LayerChoice>,
     /// The version of the description that a mismatch was said about.
     pub(crate) mismatch_said: Option<u64>,
     pub(crate) local: Local,
@@ -120,7 +136,13 @@ impl CallLeg {
             ended: None,
             remains: Remains::default(),
             lines: Vec::new(),
+            sending: Vec::new(),
+            seats: Seats::default(),
+            receives_said: None,
+            wants_said: None,
             answers: None,
+            estimates: false,
+            chosen: BTreeMap::new(),
             mismatch_said: None,
             local,
             offered,
@@ -148,6 +170,8 @@ impl CallLeg {
             ended: self.ended,
             security: self.security.clone().filter(|_| self.connected),
             remote: self.remote.filter(|_| self.connected).map(|remote| remote.to_string()),
+            receives: self.seats.view(),
+            wants: self.seats.wants,
         }
     }
 
@@ -251,15 +275,22 @@ impl CallLeg {
             if !self.lines.contains(&media.index) {
                 self.lines.push(media.index);
             }
+            if media.direction.receives() && !self.sending.contains(&media.index) {
+                self.sending.push(media.index);
+            }
+        }
+        for (index, line) in (0u8..).zip(&self.sending) {
+            let stream = StreamId { leg: self.slot, index };
+            commands.push(match negotiated.at(*line) {
+                Some(media) => {
+                    let state = Box::new(Stream::new(&stream_spec(media)));
+                    Command::SetStream { stream, state }
+                }
+                None => Command::PauseStream { stream, paused: true },
+            });
         }
         for (place, line) in (0u8..).zip(&self.lines) {
-            let stream = StreamId { leg: self.slot, index: place };
-            let Some(media) = negotiated.at(*line) else {
-                commands.push(Command::PauseStream { stream, paused: true });
-                continue;
-            };
-            let state = Box::new(Stream::new(&stream_spec(media)));
-            commands.push(Command::SetStream { stream, state });
+            let Some(media) = negotiated.at(*line) else { continue };
             if usize::from(place) == self.sinks_made {
                 self.sinks_made += 1;
                 let sink = SinkId { leg: self.slot, index: place };
@@ -272,9 +303,28 @@ impl CallLeg {
         commands
     }
 
-    /// The place in the engine's leg of an m-line.
-    pub(crate) fn place_of_line(&self, line: usize) -> Option<u8> {
-        self.lines.iter().position(|held| *held == line).and_then(|p| u8::try_from(p).ok())
+    /// The sink of an m-line.
+    pub(crate) fn sink_of(&self, line: usize) -> Option<SinkId> {
+        let place = self.lines.iter().position(|held| *held == line)?;
+        Some(SinkId { leg: self.slot, index: u8::try_from(place).ok()? })
+    }
+
+    /// The m-line of a stream, if it is still in use.
+    pub(crate) fn line_of(&self, stream: StreamId) -> Option<&NegotiatedMedia> {
+        let line = self.sending.get(usize::from(stream.index))?;
+        self.negotiated.as_ref()?.at(*line).filter(|_| stream.leg == self.slot)
+    }
+
+    /// Its streams of a kind that are still in use, with their m-lines.
+    pub(crate) fn streams_of(
+        &self,
+        kind: Media,
+    ) -> impl Iterator<Item = (StreamId, &NegotiatedMedia)> {
+        let streams = (0u8..).take(self.sending.len());
+        let streams = streams.map(|index| StreamId { leg: self.slot, index });
+        streams
+            .filter_map(|stream| Some((stream, self.line_of(stream)?)))
+            .filter(move |(_, media)| media.kind == kind)
     }
 
     /// What the handshake is to be told now: to begin, as soon as the far side's first datagram or
@@ -362,6 +412,12 @@ impl CallLeg {
         !self.connected && self.deadline <= now
     }
 
+    /// Whether it needs other lines than it was told of.
+    pub(crate) fn is_to_be_asked(&self) -> bool {
+        let knows = self.seats.wants.is_none() || self.seats.wants == self.wants_said;
+        !knows && self.ended.is_none() && self.receives_said.is_some()
+    }
+
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         if self.ended.is_some() {
             return None;
@@ -425,10 +481,10 @@ fn stream_spec(media: &NegotiatedMedia) -> StreamSpec {
         mid_extension: media.mid_extension(),
         ssrcs: media.remote_ssrcs.clone(),
         payload_types: payload_types.collect(),
-        rids: Vec::new(),
-        rid_extension: None,
-        repaired_rid_extension: None,
-        audio_level_extension: None,
+        rids: media.rids.iter().filter_map(|rid| Rid::try_from(rid.as_bytes()).ok()).collect(),
+        rid_extension: media.extension_id(sdp::extension::RID),
+        repaired_rid_extension: media.extension_id(sdp::extension::REPAIRED_RID),
+        audio_level_extension: media.extension_id(sdp::extension::AUDIO_LEVEL),
         paused: !media.direction.receives(),
     }
 }

@@ -53,16 +53,18 @@ pub(crate) fn call_stats(
 }
 
 pub(crate) fn leg_stats(leg: &CallLeg, reading: &LegReading) -> LegStats {
-    let kind = |place: u8| {
-        let line = leg.lines.get(usize::from(place)).copied();
+    let kind = |lines: &[usize], place: u8| {
+        let line = lines.get(usize::from(place)).copied();
         let negotiated = leg.negotiated.as_ref();
         line.and_then(|line| negotiated?.at(line)).map_or("audio", |media| match media.kind {
             Media::Audio => "audio",
             Media::Video => "video",
         })
     };
-    let received = reading.streams.iter().map(|(id, counters)| media(kind(id.index), counters));
-    let sent = reading.sinks.iter().map(|(id, counters)| media(kind(id.index), counters));
+    let received = reading.streams.iter();
+    let received = received.map(|(id, counters)| media(kind(&leg.sending, id.index), counters));
+    let sent = reading.sinks.iter();
+    let sent = sent.map(|(id, counters)| media(kind(&leg.lines, id.index), counters));
     let drops = DropReason::ALL.iter().filter(|reason| reading.drops.of(**reason) > 0);
     LegStats {
         leg: leg.id.clone(),

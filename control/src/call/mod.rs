@@ -4,17 +4,19 @@
 //! [`Call::poll_output`]. A request is answered when the worker has applied what it needs
 //! ([`Output::Reply`]), so that a reply of 201 means that media can flow.
 //!
-//! Each leg is one engine leg with one transport (bundled, rtcp-mux, ICE). Each m-line that both
-//! sides of the call have is a wire in each direction that the descriptions allow: from a stream of
-//! one leg to the sink of the other. `Call::rewire` computes the wires from the descriptions and
+//! Each leg is one engine leg with one transport (bundled, rtcp-mux, ICE). It receives every other
+//! leg at a seat of its own (`seats`), and where a line of the seat and a stream of the other leg
+//! meet there is a wire if the descriptions allow it (`wire`). `Call::rewire` computes both anew and
 //! tells the workers the difference; joining, hold, resume and leaving are nothing else.
 
+mod floor;
 mod generation;
 mod journal;
 mod leg;
 mod media;
 mod note;
 mod noting;
+mod seats;
 mod why;
 mod wire;
 mod words;
@@ -25,18 +27,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use causeway_engine::command::{
-    Command, Event, LegId, Punt, PuntKind, Refusal, Returned, SocketId, TransportId, WorkerId,
+    Command, Event, LegId, Punt, PuntKind, Refusal, Returned, SinkId, SocketId, TransportId,
+    WorkerId,
 };
 use causeway_engine::stats::LegReading;
 
 use crate::api::{
-    AddLeg, CallState, CallStats, CallView, CreateCall, Description, EndReason, LEGS_PER_CALL,
-    LegAdded, LegState, LegView, Problem, Trickle, What, Why,
+    AddLeg, CallState, CallStats, CallView, CreateCall, Description, EndReason, LegAdded, LegState,
+    LegView, Problem, Receive, Trickle, What, Why,
 };
 use crate::calls::Restarted;
 use crate::dtls::{DtlsError, Fingerprint, Role, SrtpKeys, Version};
 
 use crate::sdp::Negotiated;
+use floor::Floor;
 pub use journal::Journal;
 use leg::{CallLeg, Remains};
 pub use media::random_id;
@@ -54,6 +58,8 @@ pub struct NodeFacts {
     pub fingerprint: crate::sdp::Fingerprint,
     /// For a leg to connect, and for a call to get its first.
     pub join: Duration,
+    /// Legs of a call, most.
+    pub legs_per_call: usize,
     /// The code point of legs that ask for none.
     pub dscp: u8,
 }
@@ -66,6 +72,8 @@ impl NodeFacts {
             .filter_map(move |ports| ports.get(usize::from(leg.slot).checked_rem(ports.len())?))
     }
 }
+/// How long a leg's wish for more lines waits for the next: many that join at once make one offer.
+const SETTLE: Duration = Duration::from_millis(100);
 
 /// A shared socket as both sides of the 1-to-1 NAT see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +187,7 @@ pub struct Call {
     facts: Arc<NodeFacts>,
     legs: Vec<CallLeg>,
     wires: Vec<Wire>,
+    floor: Floor,
     pending: HashMap<u64, Pending>,
     readings: HashMap<RequestId, Reading>,
     next_tag: u64,
@@ -186,6 +195,7 @@ pub struct Call {
     ended: Option<EndReason>,
     over_said: bool,
     lonely_until: Option<Instant>,
+    ask_at: Option<Instant>,
     outputs: VecDeque<Output>,
     journal: Journal,
 }
@@ -211,6 +221,7 @@ impl Call {
             facts,
             legs: Vec::new(),
             wires: Vec::new(),
+            floor: Floor::default(),
             pending: HashMap::new(),
             readings: HashMap::new(),
             next_tag: 0,
@@ -218,6 +229,7 @@ impl Call {
             ended: None,
             over_said: false,
             lonely_until,
+            ask_at: None,
             outputs: VecDeque::new(),
             journal,
         };
@@ -245,6 +257,7 @@ impl Call {
             },
             created: self.created,
             legs: self.legs.iter().map(CallLeg::view).collect(),
+            speaker: self.speaker(),
         }
     }
 
@@ -258,8 +271,10 @@ impl Call {
         if self.ended.is_some() {
             return Err(Problem::conflict("the call is over"));
         }
-        if self.legs.iter().filter(|leg| leg.ended.is_none()).count() >= LEGS_PER_CALL {
-            return Err(Problem::conflict("the call has as many legs as it can take"));
+        let most = self.facts.legs_per_call;
+        if self.legs.iter().filter(|leg| leg.ended.is_none()).count() >= most {
+            let detail = format!("the call has as many legs as it can take, which is {most}");
+            return Err(Problem::conflict(detail));
         }
         Ok(())
     }
@@ -298,7 +313,7 @@ impl Call {
         self.install_media(place);
         self.start_dtls(place);
         self.drain_agent(now, place);
-        self.rewire();
+        self.rewire(now);
         Ok(())
     }
 
@@ -330,10 +345,11 @@ impl Call {
         self.install_media(place);
         self.start_dtls(place);
         self.drain_agent(now, place);
-        self.rewire();
+        self.rewire(now);
         let reply = Reply::Leg(Box::new(self.legs[place].view()));
         self.reply_when_applied(request, reply, place);
         self.say_changed(place);
+        self.say_receptions();
         Ok(())
     }
 
@@ -358,7 +374,7 @@ impl Call {
         };
         self.note_renegotiated(place, heard);
         self.install_media(place);
-        self.rewire();
+        self.rewire(now);
         let reply = Reply::Description(Description { sdp });
         match next {
             Some(next) => self.begin_restart(place, request, reply, next),
@@ -366,6 +382,25 @@ impl Call {
         }
         self.drain_agent(now, place);
         self.say_changed(place);
+        self.say_receptions();
+        Ok(())
+    }
+
+    /// Takes a leg's wish for what comes on the m-line with the MID `mid`.
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        leg: &str,
+        mid: &str,
+        asked: &Receive,
+    ) -> Result<(), Problem> {
+        let place = self.place(leg)?;
+        self.legs[place].seats.ask(mid, asked)?;
+        self.rewire(now);
+        let reply = Reply::Leg(Box::new(self.legs[place].view()));
+        self.reply_when_applied(request, reply, place);
+        self.say_receptions();
         Ok(())
     }
 
@@ -488,7 +523,14 @@ impl Call {
             Event::MediaStarted { transport, remote } => {
                 self.note_of(transport.leg, Note::FirstMedia(remote));
             }
-            Event::LayerChanged { .. } | Event::Speaking { .. } | Event::Applied { .. } => {}
+            Event::LayerChanged { sink, layer } => self.note_layer(sink, layer),
+            Event::Speaking { stream, speaking } => {
+                if self.place_of(stream.leg).is_some() {
+                    self.floor.note(now, stream, speaking);
+                    self.settle_floor(now);
+                }
+            }
+            Event::Applied { .. } => {}
         }
     }
 
@@ -505,8 +547,8 @@ impl Call {
                 self.drain_agent(now, place);
             }
             PuntKind::Dtls => {
-                self.note(place, Note::DtlsHeard);
                 self.legs[place].dtls_heard = true;
+                self.note(place, Note::DtlsHeard);
                 self.legs[place].dtls_path = Some((punt.socket, punt.remote));
                 self.start_dtls(place);
                 let bytes = punt.bytes.as_slice().into();
@@ -570,6 +612,11 @@ impl Call {
             self.end(now, EndReason::JoinTimeout);
             return;
         }
+        if self.ask_at.is_some_and(|at| at <= now) {
+            self.ask_at = None;
+            self.say_wants();
+        }
+        self.settle_floor(now);
         for place in 0..self.legs.len() {
             if self.legs[place].ended.is_some() {
                 continue;
@@ -590,7 +637,8 @@ impl Call {
 
     fn next_timeout(&self) -> Option<Instant> {
         let legs = self.legs.iter().filter_map(CallLeg::next_timeout);
-        legs.chain(self.lonely_until).min()
+        let own = [self.lonely_until, self.ask_at, self.floor.next_timeout()];
+        legs.chain(own.into_iter().flatten()).min()
     }
 
     /// What the other legs have negotiated.
@@ -650,6 +698,9 @@ impl Call {
 
     fn say_changed(&mut self, place: usize) {
         let leg = self.legs[place].view();
+        if let Some(said) = &mut self.legs[place].receives_said {
+            said.clone_from(&leg.receives);
+        }
         self.note_held(place, leg.held);
         self.say(What::LegChanged { call: self.id.clone(), leg });
     }
@@ -691,8 +742,11 @@ impl Call {
             self.end_leg(now, place, EndReason::EngineRefused);
         } else {
             let leg = self.legs[place].view();
+            self.legs[place].receives_said = Some(leg.receives.clone());
             self.say(What::LegJoined { call: self.id.clone(), leg });
             self.say_candidates(place);
+            self.say_receptions();
+            self.note_wants(now);
         }
     }
 
@@ -753,13 +807,46 @@ impl Call {
         if leg.dtls_started {
             self.outputs.push_back(Output::Dtls(slot, DtlsInput::Close));
         }
-        self.rewire();
+        self.rewire(now);
         self.note(place, Note::LegOver(reason));
         self.read_last(&id, slot);
         self.tell_tagged(Pending::Remove { leg: id }, Command::RemoveLeg { leg: slot });
         let (leg, stays) = (self.legs[place].view(), self.legs[place].stays);
         self.say(What::LegEnded { call: self.id.clone(), leg });
+        self.lose_speaker(slot);
         self.weigh_ending(now, reason, stays);
+        self.say_receptions();
+    }
+
+    /// The leg that has the floor.
+    fn speaker(&self) -> Option<String> {
+        let speaker = self.floor.speaker()?;
+        self.legs.iter().find(|leg| leg.slot == speaker).map(|leg| leg.id.clone())
+    }
+
+    fn settle_floor(&mut self, now: Instant) {
+        if self.floor.settle(now) {
+            let (call, leg) = (self.id.clone(), self.speaker());
+            self.say(What::ActiveSpeaker { call, leg });
+        }
+    }
+
+    /// The leg in this slot is over, and its word with it.
+    fn lose_speaker(&mut self, slot: LegId) {
+        let spoke = self.floor.speaker() == Some(slot);
+        self.floor.forget(slot);
+        if spoke && self.ended.is_none() {
+            self.say(What::ActiveSpeaker { call: self.id.clone(), leg: None });
+        }
+    }
+
+    fn note_layer(&mut self, sink: SinkId, layer: Option<u8>) {
+        let Some(place) = self.place_of(sink.leg) else { return };
+        let leg = &mut self.legs[place];
+        let line = leg.lines.get(usize::from(sink.index)).copied();
+        if line.is_some_and(|line| leg.seats.note_layer(line, layer)) {
+            self.say_receptions();
+        }
     }
 
     /// A call that was active ends with the leg that leaves a single one behind. If that leg was
@@ -871,16 +958,63 @@ impl Call {
 
     /// Tells the worker the difference between the wires that there are and those that the
     /// descriptions ask for.
-    fn rewire(&mut self) {
+    fn rewire(&mut self, now: Instant) {
+        seats::allot(&mut self.legs);
         let wanted = wire::wanted(&self.legs);
         for command in wire::difference(&self.wires, &wanted) {
             self.tell(command);
         }
         self.wires = wanted;
-        for command in wire::answers(&mut self.legs) {
+        let mut more = wire::answers(&mut self.legs);
+        more.extend(wire::estimates(&mut self.legs));
+        more.extend(wire::choices(&mut self.legs));
+        for command in more {
             self.tell(command);
         }
         self.say_mismatches();
+        self.note_wants(now);
+    }
+
+    /// Says which legs receive others than they were last said to.
+    fn say_receptions(&mut self) {
+        for place in 0..self.legs.len() {
+            let leg = &self.legs[place];
+            let is_new = leg.receives_said.as_ref().is_some_and(|said| *said != leg.seats.view());
+            if self.ended.is_none() && leg.ended.is_none() && is_new {
+                self.say_changed(place);
+            }
+        }
+    }
+
+    /// Lets legs that need more lines than they were told of wait a moment: the next change may
+    /// need more.
+    fn note_wants(&mut self, now: Instant) {
+        let mut due = false;
+        for leg in &mut self.legs {
+            if leg.seats.wants.is_none() {
+                leg.wants_said = None;
+            }
+            due |= leg.is_to_be_asked();
+        }
+        if !due {
+            self.ask_at = None;
+        } else if self.ask_at.is_none() {
+            self.ask_at = Some(now + SETTLE);
+        }
+    }
+
+    fn say_wants(&mut self) {
+        for place in 0..self.legs.len() {
+            let leg = &mut self.legs[place];
+            if leg.is_to_be_asked() {
+                let receive = leg.seats.wants;
+                leg.wants_said = receive;
+                let (call, leg) = (self.id.clone(), leg.id.clone());
+                let because = String::from("it needs more m-lines to receive every other leg");
+                self.journal.leg(&leg, Note::OfferWanted(because.clone()));
+                self.say(What::RenegotiationNeeded { call, leg, because, receive });
+            }
+        }
     }
 
     /// A leg whose first choice of codec the other cannot take has to offer again.
@@ -888,7 +1022,8 @@ impl Call {
         let call = self.id.clone();
         for (leg, because) in wire::mismatches(&mut self.legs) {
             self.journal.leg(&leg, Note::OfferWanted(because.clone()));
-            self.say(What::RenegotiationNeeded { call: call.clone(), leg, because });
+            let call = call.clone();
+            self.say(What::RenegotiationNeeded { call, leg, because, receive: None });
         }
     }
 

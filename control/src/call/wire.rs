@@ -1,10 +1,13 @@
 //! Wires: which stream of one leg goes to which sink of another.
 
-use causeway_engine::command::{Codec, Command, SinkId, Source, StreamId};
+use causeway_engine::bandwidth::Bandwidth;
+use causeway_engine::command::{Codec, Command, LayerChoice, SinkId, Source, StreamId};
 use causeway_engine::route::{PayloadMap, RouteMap, TransportCc};
 use causeway_engine::twcc::Answerer;
 
 use super::leg::{CallLeg, engine_codec};
+use super::seats::{Feed, live};
+use crate::api::Media;
 use crate::sdp::{Negotiated, NegotiatedMedia, extension, map_extensions, map_payload_types};
 
 /// A stream that goes to a sink, and how its numbers change on the way.
@@ -22,20 +25,30 @@ impl Wire {
     }
 }
 
-/// The wires that the legs' descriptions ask for: m-lines of two legs belong together if they are
-/// the n-th of their kind, and a wire runs where one leg may send and the other may receive.
+/// The wires that the legs' seats and descriptions ask for: one runs to each line that is fed, where
+/// one leg may send and the other may receive.
 pub(crate) fn wanted(legs: &[CallLeg]) -> Vec<Wire> {
     let end_to_end = passes_transport_cc(legs);
-    let mut wires = Vec::new();
-    for (from, a) in described(legs) {
-        for (to, b) in described(legs).filter(|(to, _)| to.slot != from.slot) {
-            let pairs = a.media.iter().filter_map(|media| Some((media, partner(a, b, media)?)));
-            wires.extend(
-                pairs.filter_map(|(media, other)| wire(from, to, media, other, end_to_end)),
-            );
-        }
-    }
-    wires
+    pairs(legs).filter_map(|pair| wire(&pair, end_to_end)).collect()
+}
+
+/// A line that is fed, and the line that feeds it.
+struct Pair<'a> {
+    from: &'a CallLeg,
+    to: &'a CallLeg,
+    media: &'a NegotiatedMedia,
+    other: &'a NegotiatedMedia,
+    feed: &'a Feed,
+}
+
+fn pairs(legs: &[CallLeg]) -> impl Iterator<Item = Pair<'_>> {
+    live(legs).flat_map(move |(to, negotiated)| {
+        to.seats.feeds.iter().filter_map(move |feed| {
+            let (from, _) = live(legs).find(|(from, _)| from.slot == feed.stream.leg)?;
+            let (media, other) = (from.line_of(feed.stream)?, negotiated.at(feed.line)?);
+            Some(Pair { from, to, media, other, feed })
+        })
+    })
 }
 
 /// Commands that make the wires of `old` those of `new`.
@@ -71,6 +84,41 @@ pub(crate) fn answers(legs: &mut [CallLeg]) -> Vec<Command> {
     commands
 }
 
+/// Commands that make the workers estimate what the paths to the legs carry, where they choose what
+/// goes there.
+pub(crate) fn estimates(legs: &mut [CallLeg]) -> Vec<Command> {
+    let end_to_end = passes_transport_cc(legs);
+    let mut commands = Vec::new();
+    for leg in legs.iter_mut().filter(|leg| leg.ended.is_none()) {
+        let sees = leg.seats.feeds.iter().any(|feed| feed.view.kind == Media::Video);
+        let wanted = sees && !end_to_end;
+        if leg.estimates != wanted {
+            leg.estimates = wanted;
+            let estimator = wanted.then(|| Box::new(Bandwidth::new()));
+            commands.push(Command::EstimateBandwidth { transport: leg.transport(), estimator });
+        }
+    }
+    commands
+}
+
+/// Commands that make the workers forward the layers that the legs ask for.
+pub(crate) fn choices(legs: &mut [CallLeg]) -> Vec<Command> {
+    let mut commands = Vec::new();
+    for leg in legs.iter_mut().filter(|leg| leg.ended.is_none()) {
+        for (index, line) in (0u8..).zip(&leg.lines) {
+            let feed = leg.seats.feeds.iter().find(|feed| feed.line == *line);
+            let wanted = feed.map_or(LayerChoice::Auto, Feed::choice);
+            let told = leg.chosen.entry(*line).or_default();
+            if *told != wanted {
+                *told = wanted;
+                let sink = SinkId { leg: leg.slot, index };
+                commands.push(Command::SelectLayer { sink, layer: wanted });
+            }
+        }
+    }
+    commands
+}
+
 /// Legs whose favourite codec has nowhere to go, with words for why; each once per description.
 pub(crate) fn mismatches(legs: &mut [CallLeg]) -> Vec<(String, String)> {
     let mut said = Vec::new();
@@ -87,49 +135,21 @@ pub(crate) fn mismatches(legs: &mut [CallLeg]) -> Vec<(String, String)> {
 }
 
 fn mismatch(legs: &[CallLeg], place: usize) -> Option<String> {
-    let (from, a) = described(legs).find(|(leg, _)| leg.slot == legs[place].slot)?;
-    for (_, b) in described(legs).filter(|(to, _)| to.slot != from.slot) {
-        for media in &a.media {
-            let Some(other) = partner(a, b, media) else { continue };
-            let first = media.codecs.iter().find(|codec| codec.codec.is_media())?;
-            let maps = map_payload_types(media, other);
-            if !maps.iter().any(|map| map.from == first.payload_type) {
-                let name = first.codec.name();
-                return Some(format!("the call's other leg does not take {name}"));
-            }
-        }
-    }
-    None
+    pairs(legs).filter(|pair| pair.from.slot == legs[place].slot).find_map(|pair| {
+        let first = pair.media.codecs.iter().find(|codec| codec.codec.is_media())?;
+        let maps = map_payload_types(pair.media, pair.other);
+        let is_taken = maps.iter().any(|map| map.from == first.payload_type);
+        let name = first.codec.name();
+        (!is_taken).then(|| format!("the call's other leg does not take {name}"))
+    })
 }
 
-fn described(legs: &[CallLeg]) -> impl Iterator<Item = (&CallLeg, &Negotiated)> {
-    let live = legs.iter().filter(|leg| leg.ended.is_none());
-    live.filter_map(|leg| Some((leg, leg.negotiated.as_ref()?)))
-}
-
-/// The m-line of `b` that belongs to `media` of `a`.
-fn partner<'n>(
-    a: &Negotiated,
-    b: &'n Negotiated,
-    media: &NegotiatedMedia,
-) -> Option<&'n NegotiatedMedia> {
-    let same_kind = a.media.iter().filter(|other| other.kind == media.kind);
-    let nth = same_kind.take_while(|other| other.index != media.index).count();
-    b.nth(media.kind, nth)
-}
-
-fn wire(
-    from: &CallLeg,
-    to: &CallLeg,
-    media: &NegotiatedMedia,
-    other: &NegotiatedMedia,
-    end_to_end: bool,
-) -> Option<Wire> {
+fn wire(pair: &Pair<'_>, end_to_end: bool) -> Option<Wire> {
+    let &Pair { from, to, media, other, feed } = pair;
     if !media.direction.receives() || !other.direction.sends() {
         return None;
     }
-    let stream = StreamId { leg: from.slot, index: from.place_of_line(media.index)? };
-    let sink = SinkId { leg: to.slot, index: to.place_of_line(other.index)? };
+    let (stream, sink) = (feed.stream, to.sink_of(other.index)?);
     let source = Source {
         stream,
         own_ssrc: media.local_ssrcs.media,
@@ -152,16 +172,21 @@ fn route_map(media: &NegotiatedMedia, other: &NegotiatedMedia, end_to_end: bool)
         .collect();
     let extensions: Vec<_> = map_extensions(media, other)
         .iter()
-        .filter(|map| map.uri != extension::MID && map.uri != extension::TRANSPORT_CC)
+        .filter(|map| !OWN_EXTENSIONS.contains(&map.uri))
         .map(|map| (map.from, map.to))
         .collect();
     let numbers = (media.transport_cc(), other.transport_cc());
     let transport_cc = match numbers {
         (Some(from), Some(to)) if end_to_end => TransportCc::EndToEnd { from, to },
+        (_, Some(to)) => TransportCc::Own { to },
         _ => TransportCc::Strip,
     };
     RouteMap::new(&payloads, &extensions).with_transport_cc(transport_cc)
 }
+
+/// Extensions that the node reads or writes itself and passes on to nobody.
+const OWN_EXTENSIONS: [&str; 4] =
+    [extension::MID, extension::TRANSPORT_CC, extension::RID, extension::REPAIRED_RID];
 
 fn codec_of(media: &NegotiatedMedia, payload_type: u8) -> Codec {
     let named = media
@@ -172,17 +197,21 @@ fn codec_of(media: &NegotiatedMedia, payload_type: u8) -> Codec {
 }
 
 /// Whether transport-wide numbers pass from end to end: the call has two legs, and whatever one of
-/// them sends with such numbers reaches the other with them. A gap that the node made would look
-/// like loss.
+/// them sends with such numbers reaches the other with them. A gap that the node made, as by
+/// choosing a layer, would look like loss.
 fn passes_transport_cc(legs: &[CallLeg]) -> bool {
-    let described: Vec<_> = described(legs).map(|(_, negotiated)| negotiated).collect();
-    let [a, b] = described[..] else { return false };
-    let passes = |a: &Negotiated, b: &Negotiated| {
-        let numbered = a.media.iter().filter(|media| media.transport_cc().is_some());
+    let passes = |(from, negotiated): (&CallLeg, &Negotiated)| {
+        let numbered = negotiated.media.iter().filter(|media| media.transport_cc().is_some());
         numbered.filter(|media| media.direction.receives()).all(|media| {
-            partner(a, b, media)
-                .is_some_and(|other| other.direction.sends() && other.transport_cc().is_some())
+            let mut pairs = pairs(legs).filter(|pair| pair.from.slot == from.slot);
+            media.rids.is_empty()
+                && pairs.any(|Pair { media: fed, other, feed, .. }| {
+                    fed.index == media.index
+                        && other.direction.sends()
+                        && other.transport_cc().is_some()
+                        && !feed.view.paused
+                })
         })
     };
-    passes(a, b) && passes(b, a)
+    live(legs).count() == 2 && live(legs).all(passes)
 }

@@ -12,7 +12,7 @@ use super::{
     Announce, Config, EVERY_ORIGIN, HTTP_WORKERS_MAX, Host, ICE_SERVERS_MAX, INTERFACES_MAX,
     IceServer, Interface, MUX_PORTS_MAX, ORIGINS_MAX, Ports,
 };
-use crate::api::LEGS_PER_CALL;
+use crate::api::LEGS_PER_CALL_CEILING;
 use crate::auth::{API_TOKENS_MAX, JOIN_SECRET_MIN};
 
 /// Descriptors that are none of sockets and connections: rings, timers, log, files.
@@ -260,6 +260,7 @@ fn auth(config: &Config, draft: &mut Draft) {
 fn limits(config: &Config, draft: &mut Draft) {
     let limits = &config.limits;
     within(draft, "limits.calls", limits.calls, 1, 1_000_000);
+    within(draft, "limits.legs_per_call", limits.legs_per_call, 2, LEGS_PER_CALL_CEILING);
     within(draft, "limits.legs_per_worker", limits.legs_per_worker, 1, LEGS_PER_WORKER_CEILING);
     let frames = limits.frames_per_worker;
     within(draft, "limits.frames_per_worker", frames, FRAMES_FLOOR, FRAMES_CEILING);
@@ -301,7 +302,7 @@ fn timeouts(config: &Config, draft: &mut Draft) {
 fn descriptors(config: &Config, host: &Host, draft: &mut Draft) {
     let workers = config.node.workers.len() as u64;
     let legs = (config.limits.calls as u64)
-        .saturating_mul(LEGS_PER_CALL as u64)
+        .saturating_mul(config.limits.legs_per_call as u64)
         .min(workers * config.limits.legs_per_worker as u64);
     let ports: u64 = config.interface.iter().filter_map(|one| one.ports).map(Ports::count).sum();
     let media = ports.min(legs * SOCKETS_PER_LEG) + workers * config.interface.len() as u64;

@@ -11,10 +11,13 @@ use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
-use crate::api::{AddLeg, ClientReport, CreateCall, CreateToken, Description, Problem, Trickle};
+use crate::api::{
+    AddLeg, ClientReport, CreateCall, CreateToken, Description, Problem, Receive, Trickle,
+};
+use crate::sdp::{LINES_MAX, TEXT_MAX};
 
-/// Bytes of a body with a session description, most.
-const DESCRIPTION_MAX: usize = 64 * 1024;
+/// Bytes of a body with a session description, most: JSON writes a line's end in four bytes.
+const DESCRIPTION_MAX: usize = TEXT_MAX + 2 * LINES_MAX + 1024;
 /// Bytes of any other body, most.
 const PLAIN_MAX: usize = 16 * 1024;
 
@@ -30,6 +33,7 @@ pub(super) trait Bounded: DeserializeOwned + 'static {
 
 impl Bounded for CreateCall {}
 impl Bounded for CreateToken {}
+impl Bounded for Receive {}
 impl Bounded for Trickle {}
 impl Bounded for ClientReport {}
 impl Bounded for AddLeg {

@@ -2,14 +2,14 @@
 
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Json, Path};
-use actix_web::{HttpRequest, HttpResponse, delete, get, post};
+use actix_web::{HttpRequest, HttpResponse, delete, get, post, put};
 
 use super::State;
 use super::access::{Drive, Join, May, SeeLeg};
 use super::body::Body;
 use super::pace::Paced;
 use super::why;
-use crate::api::{AddLeg, Description, LegAdded, LegView, Problem, Trickle};
+use crate::api::{AddLeg, Description, LegAdded, LegView, Problem, Receive, Trickle};
 use crate::auth::ROLE_MAX;
 use causeway_engine::config::DSCP_MAX;
 
@@ -148,6 +148,24 @@ pub(super) async fn trickle(
     let (call, leg) = path.into_inner();
     state.ask(state.calls.trickle(call, leg, more)).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// Ask for what comes on one of the leg's m-lines: a simulcast layer, or nothing for now.
+#[utoipa::path(
+    tag = "legs",
+    request_body = Receive,
+    responses((status = 200, description = "The leg", body = LegView)),
+    security((), ("api" = ["call"]), ("join" = []))
+)]
+#[put("/v1/calls/{call}/legs/{leg}/receive/{mid}")]
+pub(super) async fn receive(
+    _: May<Drive>,
+    state: Data<State>,
+    path: Path<(String, String, String)>,
+    Body(asked): Body<Receive>,
+) -> Result<Json<LegView>, Problem> {
+    let (call, leg, mid) = path.into_inner();
+    state.ask(state.calls.receive(call, leg, mid, asked)).await.map(Json)
 }
 
 fn sound(asked: &AddLeg) -> Result<(), Problem> {

@@ -45,7 +45,7 @@ use actix_web::web::Data;
 use actix_web::{App, Error, HttpServer};
 use utoipa_actix_web::AppExt;
 
-use crate::api::{LEGS_PER_CALL, Problem};
+use crate::api::Problem;
 use crate::auth::{ApiTokens, JoinTokens};
 use crate::calls::Calls;
 use crate::config::Config;
@@ -163,9 +163,9 @@ impl State {
             calls,
             tokens: ApiTokens::new(config.auth.token.clone()),
             joins: JoinTokens::new(secret.map(|secret| secret.reveal())),
-            owners: Owners::new(limits.calls.saturating_mul(LEGS_PER_CALL)),
+            owners: Owners::new(limits.calls.saturating_mul(limits.legs_per_call)),
             pace: Pace::new(limits.join_rate, limits.join_burst),
-            sessions: Sessions::new(limits.calls.saturating_mul(LEGS_PER_CALL)),
+            sessions: Sessions::new(limits.calls.saturating_mul(limits.legs_per_call)),
             origins: Origins::new(&config.whip.origins),
             ice_servers: IceServers::new(&config.whip.ice_server),
             subscribers: Subscribers::new(limits.sse_subscribers),
@@ -258,6 +258,7 @@ fn shared(services: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
         .service(whep::view_in)
         .service(whep::patch)
         .service(whep::delete)
+        .service(legs::receive)
         .service(openapi::show);
 }
 

@@ -138,7 +138,7 @@ async fn operations(listener: &Listener) -> Vec<(String, String, Value)> {
 }
 
 fn filled(path: &str) -> String {
-    path.replace("{call}", "c").replace("{leg}", "l")
+    path.replace("{call}", "c").replace("{leg}", "l").replace("{mid}", "1")
 }
 
 /// The routes as the handlers' attributes declare them.
@@ -290,7 +290,7 @@ async fn what_is_wrong_with_a_body_is_said_with_its_place() {
         ("/legs", json!({"dscp": 64}), 400, "dscp"),
         ("/legs", json!({"dscp": -1}), 400, "line 1"),
         ("/legs", json!({"offer": "bad"}), 422, "line 1"),
-        ("/legs", json!({"offer": "x".repeat(70_000)}), 413, "65536"),
+        ("/legs", json!({"offer": "x".repeat(280_000)}), 413, "279168"),
         ("/legs/l/candidates", json!({"candidates": vec![""; 33]}), 400, "candidates"),
         ("/legs/l/candidates", json!({"candidates": ["", "x".repeat(1025)]}), 400, "candidates[1]"),
         ("/legs/l/answer", json!({}), 400, "`sdp`"),

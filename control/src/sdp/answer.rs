@@ -6,6 +6,7 @@ use super::error::{SdpError, SdpErrorKind};
 use super::local::{Local, LocalSsrcs};
 use super::model::{MediaSection, Sdp};
 use super::negotiated::{Extension, Negotiated, NegotiatedMedia, Profile};
+use super::simulcast;
 use super::transport::transport_of;
 use super::value::{Direction, DtlsRole, Setup};
 use super::write::{self, Section};
@@ -40,12 +41,15 @@ pub fn answer(
         let nth = media.iter().filter(|media| media.kind == taken.kind).count();
         let allowed = |codec| allows(limits, taken.kind, nth, codec);
         let direction = taken.section.direction().reversed();
-        media.push(taken.negotiate(direction, local.ssrc_base, allowed)?);
+        let mut negotiated = taken.negotiate(direction, local.ssrc_base, allowed)?;
+        keep_layers(&mut negotiated, previous);
+        media.push(negotiated);
     }
     check_streams(offer, &media)?;
     let version = previous.map_or(1, |previous| previous.version + 1);
     let lines = offer.media_count();
-    let negotiated = Negotiated { version, lines, bundle, transport, media };
+    let mut negotiated = Negotiated { version, lines, bundle, transport, media };
+    negotiated.take_seats(previous);
     let sections: Vec<_> = offer
         .media()
         .map(|section| match negotiated.at(section.index()) {
@@ -108,7 +112,7 @@ impl Taken<'_> {
         }
         let mut extensions = extensions_of(section, self.kind);
         settle_transport_cc(&mut codecs, &mut extensions);
-        Ok(NegotiatedMedia {
+        let mut media = NegotiatedMedia {
             index: section.index(),
             kind: self.kind,
             mid: self.mid.map(Into::into),
@@ -120,7 +124,22 @@ impl Taken<'_> {
             reduced_size: section.has("rtcp-rsize"),
             local_ssrcs: LocalSsrcs::of(ssrc_base, section.index()),
             remote_ssrcs: remote_ssrcs(section),
-        })
+            rids: Vec::new(),
+            seat: None,
+        };
+        simulcast::settle(&mut media, section);
+        Ok(media)
+    }
+}
+
+/// A far side that sends nothing for now names no layers, and may stop to tag them once it has been
+/// heard: those from before stay.
+fn keep_layers(media: &mut NegotiatedMedia, previous: Option<&Negotiated>) {
+    let before = previous.and_then(|previous| previous.at(media.index));
+    if let Some(before) = before.filter(|_| !media.direction.receives() && media.rids.is_empty()) {
+        media.rids.clone_from(&before.rids);
+        let layers = before.extensions.iter().filter(|held| simulcast::is_of_layers(held.uri));
+        media.extensions.extend(layers);
     }
 }
 
@@ -198,11 +217,12 @@ pub(super) fn check_one_port(sdp: &Sdp, taken: &[MediaSection<'_>]) -> Result<bo
     Ok(!group.is_empty())
 }
 
-/// Whether the m-lines of the other legs that this one is matched with all have a codec.
+/// Whether the m-lines of the other legs that this one is matched with all have a codec: those at
+/// the same place among their kind, or the first where a leg has fewer.
 pub(super) fn allows(limits: &[&Negotiated], kind: Media, nth: usize, codec: Codec) -> bool {
     limits
         .iter()
-        .filter_map(|limit| limit.nth(kind, nth))
+        .filter_map(|limit| limit.nth(kind, nth).or_else(|| limit.nth(kind, 0)))
         .all(|counterpart| counterpart.codecs.iter().any(|negotiated| negotiated.codec == codec))
 }
 

@@ -83,6 +83,10 @@ pub struct PtMap {
 pub mod extension {
     /// The MID (RFC 8843 §15.2).
     pub const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+    /// The simulcast layer (RFC 8852 §4.1).
+    pub const RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+    /// The simulcast layer that a retransmission repeats (RFC 8852 §4.2).
+    pub const REPAIRED_RID: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
     /// How loud the packet's audio is (RFC 6464).
     pub const AUDIO_LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
     /// When it was sent, in 1/2^18 s.
@@ -104,9 +108,11 @@ pub mod extension {
 
     /// All for audio, in the order that the node offers.
     pub(crate) const AUDIO: [&str; 4] = [MID, AUDIO_LEVEL, ABS_SEND_TIME, TRANSPORT_CC];
-    /// All for video, in the order that the node offers.
-    pub(crate) const VIDEO: [&str; 8] = [
+    /// All for video; the node offers those without the layers'.
+    pub(crate) const VIDEO: [&str; 10] = [
         MID,
+        RID,
+        REPAIRED_RID,
         ABS_SEND_TIME,
         TRANSPORT_CC,
         TIME_OFFSET,

@@ -22,6 +22,7 @@ mod model;
 mod negotiated;
 mod offer;
 mod one_way;
+mod simulcast;
 mod transport;
 mod trickle;
 mod value;
@@ -49,14 +50,15 @@ pub use value::{
     SsrcGroup,
 };
 
-/// Bytes of a description, longest. Browsers send 3 to 10 kB.
-pub const TEXT_MAX: usize = 64 * 1024;
+/// Bytes of a description, longest. Browsers send 3 to 10 kB, and 7 kB more for each further leg
+/// whose sound and picture they receive.
+pub const TEXT_MAX: usize = 256 * 1024;
 /// Lines of a description, most.
-pub const LINES_MAX: usize = 2000;
+pub const LINES_MAX: usize = 8000;
 /// Bytes of one line, longest; `a=identity` is the longest that is seen.
 pub const LINE_MAX: usize = 8192;
 /// m-lines of a description, most, rejected ones included.
-pub const MEDIA_MAX: usize = 32;
+pub const MEDIA_MAX: usize = 64;
 /// m-lines on which a far side may send, most: the engine's streams per leg.
 pub const STREAMS_MAX: usize = 8;
 /// Bytes of a MID, longest: a one-byte header extension carries no more (RFC 8285 §4.2).
@@ -65,5 +67,9 @@ pub const MID_MAX: usize = 16;
 pub const CANDIDATES_MAX: usize = 32;
 /// Certificate fingerprints that are taken from one description, most.
 pub const FINGERPRINTS_MAX: usize = 8;
+/// Simulcast layers that are taken of one m-line, most; an offer of more is answered without any.
+pub const RIDS_MAX: usize = 4;
+/// Bytes of an RTP stream id, longest: a one-byte header extension carries no more (RFC 8285 §4.2).
+pub const RID_MAX: usize = 16;
 /// SSRCs that are taken from one m-line, most.
 pub const SSRCS_MAX: usize = 16;

@@ -65,6 +65,12 @@ pub struct NegotiatedMedia {
     pub local_ssrcs: LocalSsrcs,
     /// What the far side says that it sends with: each SSRC with that of its retransmissions.
     pub remote_ssrcs: Vec<(u32, Option<u32>)>,
+    /// The RTP stream ids of the simulcast layers that the far side sends, in the order that it
+    /// prefers them; empty without simulcast.
+    pub rids: Vec<String>,
+    /// Which seat of the far side this is a line of, from 0: one line of each kind makes a seat, at
+    /// which it receives one other leg. `None` where the node has never been asked to send.
+    pub seat: Option<usize>,
 }
 
 /// A header extension as one leg has it.
@@ -133,9 +139,36 @@ impl Negotiated {
             || self.transport.role != previous.transport.role
     }
 
-    /// Whether the far side takes no media at all: it has put the call on hold.
+    /// Whether the far side takes no media for now: it has put the call on hold. One that never
+    /// took any, and sends, only sends.
     pub fn held(&self) -> bool {
-        !self.media.iter().any(|media| media.direction.sends())
+        let takes = self.media.iter().any(|media| media.direction.sends());
+        let took = self.media.iter().any(|media| media.seat.is_some());
+        let sends = self.media.iter().any(|media| media.direction.receives());
+        !takes && (took || !sends)
+    }
+
+    /// The line of a kind at a seat.
+    pub fn at_seat(&self, kind: Media, seat: usize) -> Option<&NegotiatedMedia> {
+        self.media.iter().find(|media| media.kind == kind && media.seat == Some(seat))
+    }
+
+    /// Gives the lines that the node is to send on their seats: the one from before, else the first
+    /// of the kind that is free.
+    pub(super) fn take_seats(&mut self, previous: Option<&Self>) {
+        for place in 0..self.media.len() {
+            let media = &self.media[place];
+            let before = previous.and_then(|previous| previous.at(media.index));
+            let before = before.filter(|before| before.kind == media.kind);
+            self.media[place].seat = before.and_then(|before| before.seat);
+        }
+        for place in 0..self.media.len() {
+            let media = &self.media[place];
+            if media.seat.is_none() && media.direction.sends() {
+                let free = (0..).find(|&seat| self.at_seat(media.kind, seat).is_none());
+                self.media[place].seat = free;
+            }
+        }
     }
 
     /// The m-line of a kind by its place among those of that kind: what m-lines of two legs are

@@ -48,7 +48,7 @@ pub fn offer(
         if !codecs.iter().any(|own| own.codec.is_media()) {
             return Err(SdpError::whole(SdpErrorKind::NoCommonCodec));
         }
-        media.push(own_media(kind, index, codecs, local));
+        media.push(own_media(kind, index, nth, codecs, local));
     }
     let version = 1;
     let sections: Vec<_> = media.iter().map(Section::InUse).collect();
@@ -97,6 +97,7 @@ impl Offered {
         let direction = taken.section.direction().reversed();
         let mut media = taken.negotiate(direction, self.ssrc_base, is_offered)?;
         media.mid.clone_from(&offered.mid);
+        media.seat = offered.seat.filter(|_| direction.sends());
         media.reduced_size &= offered.reduced_size;
         media.codecs.retain_mut(|codec| {
             let Some(own) = own_of(offered, codec) else { return false };
@@ -147,6 +148,7 @@ fn own_of<'a>(
 fn own_media(
     kind: Media,
     index: usize,
+    nth: usize,
     codecs: Vec<NegotiatedCodec>,
     local: &Local,
 ) -> NegotiatedMedia {
@@ -162,6 +164,8 @@ fn own_media(
         reduced_size: true,
         local_ssrcs: LocalSsrcs::of(local.ssrc_base, index),
         remote_ssrcs: Vec::new(),
+        rids: Vec::new(),
+        seat: Some(nth),
     }
 }
 

@@ -82,7 +82,7 @@ fn in_use(text: &mut Text, local: &Local, setup: Setup, media: &NegotiatedMedia)
     extensions(text, media);
     text.line(format_args!("a={}", media.direction.name()));
     if media.direction.sends() {
-        text.line(format_args!("a=msid:{} {}", local.stream, track(media)));
+        text.line(format_args!("a=msid:{} {}", stream(local, media), track(media)));
     }
     text.line(format_args!("a=rtcp-mux"));
     if media.mux_only {
@@ -94,8 +94,21 @@ fn in_use(text: &mut Text, local: &Local, setup: Setup, media: &NegotiatedMedia)
     for negotiated in &media.codecs {
         codec(text, negotiated);
     }
+    if media.direction.receives() {
+        layers(text, media);
+    }
     if media.direction.sends() {
         ssrcs(text, local, media);
+    }
+}
+
+/// The layers that the node takes of a simulcast (RFC 8853 §5.3.2).
+fn layers(text: &mut Text, media: &NegotiatedMedia) {
+    for rid in &media.rids {
+        text.line(format_args!("a=rid:{rid} recv"));
+    }
+    if !media.rids.is_empty() {
+        text.line(format_args!("a=simulcast:recv {}", media.rids.join(";")));
     }
 }
 
@@ -147,7 +160,7 @@ fn ssrcs(text: &mut Text, local: &Local, media: &NegotiatedMedia) {
     }
     for ssrc in [Some(ssrc), has_rtx.then_some(rtx)].into_iter().flatten() {
         text.line(format_args!("a=ssrc:{ssrc} cname:{}", local.cname));
-        text.line(format_args!("a=ssrc:{ssrc} msid:{} {}", local.stream, track(media)));
+        text.line(format_args!("a=ssrc:{ssrc} msid:{} {}", stream(local, media), track(media)));
     }
 }
 
@@ -166,6 +179,14 @@ fn kind_name(kind: Media) -> &'static str {
     match kind {
         Media::Audio => "audio",
         Media::Video => "video",
+    }
+}
+
+/// The stream of the line's seat: what one other leg sends belongs together, and to nothing else.
+fn stream(local: &Local, media: &NegotiatedMedia) -> String {
+    match media.seat {
+        None | Some(0) => local.stream.clone(),
+        Some(seat) => format!("{}-{seat}", local.stream),
     }
 }
 

@@ -28,6 +28,8 @@ export interface JoinOptions extends CallListeners {
   audio?: MediaWish;
   /** Default true. */
   video?: MediaWish;
+  /** Sends the camera in three sizes, of which each receiver gets the one that fits it; not with `nodeOffers`. Default false. */
+  simulcast?: boolean;
   /** Sends these tracks and asks for no device. The caller keeps and stops them. */
   stream?: MediaStream;
   /** Default none: the node itself is reachable without them. */
@@ -51,11 +53,39 @@ export interface Peer {
   remote: string | null;
 }
 
+/** What comes from another leg. */
+export interface RemoteStream {
+  leg: string;
+  role: string;
+  stream: MediaStream;
+  /** Its picture, null without one. */
+  video: RemoteVideo | null;
+}
+
+export interface RemoteVideo {
+  /** The simulcast layers that the leg sends, in its order; empty without simulcast. */
+  layers: string[];
+  /** The layer that comes now, once one does. */
+  layer?: string | null;
+  /** What was asked for: `auto` or one of `layers`. */
+  asked?: string;
+  paused?: boolean;
+}
+
 export interface CallEventDetails {
   state: { state: CallState; before: CallState };
   /** What is sent has changed; `track` is null where nothing is sent of the kind any more. */
   localtrack: { kind: Kind; track: MediaStreamTrack | null; stream: MediaStream };
+  /** The first of its kind to be received: all there is in a call of two. */
   remotetrack: { kind: Kind; track: MediaStreamTrack; stream: MediaStream };
+  /** Another leg's stream is there, or has other tracks. */
+  stream: RemoteStream;
+  /** Nothing comes from another leg any more. */
+  streamended: { leg: string; role: string };
+  /** Another simulcast layer comes from a leg, or was asked for. */
+  layer: { leg: string; kind: Kind; layers: string[]; layer: string | null; asked: string; paused: boolean };
+  /** Another leg speaks; null when the one that spoke has left. */
+  speaker: { leg: string | null; role: string | null };
   peer: { change: 'joined' | 'connected' | 'held' | 'resumed' | 'left'; peer: Peer };
   /** This side has held or resumed the call. */
   hold: { held: boolean };
@@ -132,8 +162,14 @@ export interface CallStats {
   /** Bits per second that the browser thinks it could send. */
   available: number | null;
   path: { local: Endpoint | null; remote: Endpoint | null; dtls: string | null; srtp: string | null } | null;
+  /** Of several layers the largest one's numbers, with the packets and bytes of all. */
   sent: { audio?: SentStats; video?: SentVideoStats };
+  /** Of several lines the first of each kind. */
   received: { audio?: ReceivedStats; video?: ReceivedVideoStats };
+  /** All lines that are received, with the leg that each comes from. */
+  lines: ((ReceivedStats | ReceivedVideoStats) & { mid: string | null; kind: Kind; leg: string | null })[];
+  /** The simulcast layers that are sent. */
+  layers: (SentVideoStats & { rid: string; active: boolean | null })[];
 }
 
 export interface NodeMediaStats {
@@ -246,13 +282,20 @@ export class Call extends EventTarget {
   readonly held: boolean;
   readonly local: MediaStream;
   readonly remote: MediaStream;
+  /** The device; who speaks is `activeSpeaker`. */
   readonly speaker: string;
+  /** The id of the leg that speaks or spoke last; may be the own. */
+  readonly activeSpeaker: string | null;
   readonly peers: Peer[];
+  /** What is received of each other leg. Lines for all of them are negotiated by themselves. */
+  readonly streams: RemoteStream[];
   /** For what this class does not do; null before joining. */
   readonly connection: RTCPeerConnection | null;
   /** Resolves when the node has answered; rejects with a `CausewayError`. */
   readonly joined: Promise<void>;
 
+  /** Asks for a simulcast layer of another leg (`auto` by default), or for nothing of it for now. It holds until that leg leaves. */
+  receive(leg: string, wish?: { kind?: Kind; layer?: string; paused?: boolean }): Promise<void>;
   isMuted(kind: Kind): boolean;
   mute(kind: Kind): void;
   /** Asks for the device if there is none yet. */
@@ -271,8 +314,9 @@ export class Call extends EventTarget {
   listDevices(): Promise<Devices>;
   device(kind: DeviceKind): string;
   selectDevice(kind: DeviceKind, id: string): Promise<void>;
-  /** Plays what is received. */
-  attach(element: HTMLMediaElement): void;
+  /** Plays what is received: in a call of two, or of one leg. */
+  attach(element: HTMLMediaElement, leg?: string | null): void;
+  detach(element: HTMLMediaElement): void;
   /** Starts elements that the browser kept silent; call it from a click. */
   play(): void;
   stats(options?: { node?: true }): Promise<CallStats & { node: NodeStats | null }>;

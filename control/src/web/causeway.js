@@ -46,7 +46,15 @@ const EVENT_LIMIT = 1 << 20;
 const RATE_SPAN = 900;
 
 const KINDS = ['audio', 'video'];
-const CALL_EVENTS = ['state', 'localtrack', 'remotetrack', 'peer', 'hold', 'mute', 'stats', 'dtmf', 'devices', 'error', 'ended'];
+/** What a camera is sent in where simulcast is asked for: full, half and quarter size. */
+const LAYERS = [
+  { rid: 'f', maxBitrate: 1_700_000 },
+  { rid: 'h', maxBitrate: 600_000, scaleResolutionDownBy: 2 },
+  { rid: 'q', maxBitrate: 200_000, scaleResolutionDownBy: 4 },
+];
+/** Codecs that the node forwards: lines to receive on name no others, which keeps their descriptions short. */
+const FORWARDED = ['audio/opus', 'audio/pcmu', 'audio/pcma', 'audio/telephone-event', 'video/vp8', 'video/h264', 'video/rtx'];
+const CALL_EVENTS = ['state', 'localtrack', 'remotetrack', 'stream', 'streamended', 'layer', 'speaker', 'peer', 'hold', 'mute', 'stats', 'dtmf', 'devices', 'error', 'ended'];
 const DESK_EVENTS = ['state', 'incoming', 'gone', 'error'];
 
 const REASONS = {
@@ -108,6 +116,8 @@ export class Call extends EventTarget {
   local = new MediaStream();
   /** What is received. */
   remote = new MediaStream();
+  /** The id of the leg that speaks or spoke last, null before anybody has. */
+  activeSpeaker = null;
   /** The speaker in use, '' for the system's. */
   speaker = '';
   /** Resolves when the node has answered; rejects with a `CausewayError` if it never does. */
@@ -118,6 +128,8 @@ export class Call extends EventTarget {
   #stream = null;
   #peer = null;
   #peers = new Map();
+  #streams = new Map();
+  #receives = [];
   #heard = 0;
   #muted = { audio: false, video: false };
   #own = new Set();
@@ -155,6 +167,21 @@ export class Call extends EventTarget {
   /** The other legs of the call. */
   get peers() {
     return [...this.#peers.values()];
+  }
+
+  /** What is received of each other leg: `leg`, `role`, its `stream`, and `video` with its simulcast layers. */
+  get streams() {
+    return [...this.#streams.values()];
+  }
+
+  /**
+   * Asks for what comes from another leg: `layer` is `auto` or one of the layers that it sends, `paused` stops the kind for now. It holds until that
+   * leg leaves.
+   */
+  async receive(leg, { kind = 'video', layer = 'auto', paused = false } = {}) {
+    const lines = this.#receives.filter((line) => line.from === leg && line.kind === kind);
+    if (!lines.length) throw new CausewayError('no-media', `No ${kind} comes from there.`);
+    for (const { mid } of lines) this.#ownLeg(await this.#api.send('PUT', this.#path(`/receive/${encodeURIComponent(mid)}`), { layer, paused }));
   }
 
   /** The underlying connection, for what this class does not do; null before joining. */
@@ -258,12 +285,18 @@ export class Call extends EventTarget {
     }
   }
 
-  /** Plays what is received in a media element. */
-  attach(element) {
+  /** Plays in a media element what is received: in a call of two, or of one leg. */
+  attach(element, leg = null) {
     this.#elements.add(element);
-    element.srcObject = this.remote;
+    element.srcObject = leg === null ? this.remote : (this.#streams.get(leg)?.stream ?? null);
     if (this.speaker) element.setSinkId?.(this.speaker).catch(() => {});
     this.#play(element);
+  }
+
+  /** Plays nothing there any more. */
+  detach(element) {
+    this.#elements.delete(element);
+    element.srcObject = null;
   }
 
   /** Starts elements that the browser kept silent; call it from a click. */
@@ -274,7 +307,7 @@ export class Call extends EventTarget {
   /** Numbers of both directions as the browser measures them, and the node's own (`node`, null if it cannot be asked). */
   async stats({ node = true } = {}) {
     const asked = node ? this.#nodeStats() : null;
-    const report = this.#peer ? digest(await this.#peer.getStats()) : digest(new Map());
+    const report = digest(this.#peer ? await this.#peer.getStats() : new Map(), this.#receives);
     this.#measureRates(report);
     return { ...report, node: await asked };
   }
@@ -346,14 +379,18 @@ export class Call extends EventTarget {
     peer.onicecandidate = ({ candidate }) => this.#gatheredOne(candidate);
     peer.onconnectionstatechange = () => this.#connectionChanged();
     peer.oniceconnectionstatechange = () => this.#connectionChanged();
-    peer.ontrack = ({ track }) => this.#receive(track);
+    peer.ontrack = ({ track, transceiver }) => this.#receive(track, transceiver);
   }
 
   async #offerNode() {
     for (const kind of KINDS) {
       if (this.#options[kind] === false && !this.#track(kind)) continue;
       const track = this.#track(kind);
-      const transceiver = this.#peer.addTransceiver(track ?? kind, { direction: track ? 'sendrecv' : 'recvonly', streams: track ? [this.local] : [] });
+      const transceiver = this.#peer.addTransceiver(track ?? kind, {
+        direction: track ? 'sendrecv' : 'recvonly',
+        streams: track ? [this.local] : [],
+        ...(kind === 'video' && this.#options.simulcast && { sendEncodings: LAYERS }),
+      });
       transceiver.sender.setStreams?.(this.local);
     }
     await this.#peer.setLocalDescription(await this.#peer.createOffer());
@@ -379,6 +416,7 @@ export class Call extends EventTarget {
   /** The node has a leg for us, which has to be given back if nobody wants it any more. */
   #becomes(leg) {
     this.leg = leg.id;
+    this.#receives = leg.receives ?? [];
     if (this.state === 'ended') this.#forget();
     this.#stillWanted();
     this.#flushCandidates();
@@ -417,12 +455,68 @@ export class Call extends EventTarget {
         this.#candidatesIn.push(data.candidate);
         return this.#applyCandidates();
       case 'renegotiation_needed':
-        if (data.leg === this.leg) this.#negotiate().catch((error) => this.#emit('error', { error, fatal: false }));
+        return data.leg === this.leg && this.#asked(data.receive);
+      case 'active_speaker':
+        return this.#speaks(data.leg);
     }
   }
 
   #ownLeg(leg) {
-    if (leg.state === 'ended') this.#finish(leg.ended === 'left' ? 'call_ended' : leg.ended);
+    if (leg.state === 'ended') return this.#finish(leg.ended === 'left' ? 'call_ended' : leg.ended);
+    const before = this.#receives;
+    this.#receives = leg.receives ?? before;
+    this.#place();
+    for (const line of this.#receives) this.#tellLayer(line, before.find(({ mid, from }) => mid === line.mid && from === line.from));
+    if (leg.wants) this.#asked(leg.wants);
+  }
+
+  /** The node wants another offer, with so many lines to receive on if it says how many. */
+  #asked(lines) {
+    this.#negotiate(lines ? { lines } : undefined).catch((error) => this.#emit('error', { error, fatal: false }));
+  }
+
+  #speaks(leg) {
+    if (this.activeSpeaker === (leg ?? null)) return;
+    this.activeSpeaker = leg ?? null;
+    this.#emit('speaker', { leg: this.activeSpeaker, role: this.#peers.get(leg)?.role ?? (leg === this.leg ? this.role : null) });
+  }
+
+  /** Puts each track into the stream of the leg that it comes from now: lines are given to whoever needs one, without a new description. */
+  #place() {
+    const lines = new Map((this.#peer ? this.#transceivers() : []).map((transceiver) => [transceiver.mid, transceiver.receiver.track]));
+    const wanted = new Map();
+    for (const { mid, kind, from, role, layers } of this.#receives) {
+      if (!lines.has(mid)) continue;
+      const entry = wanted.get(from) ?? { role, tracks: [], video: null };
+      entry.tracks.push(lines.get(mid));
+      if (kind === 'video') entry.video ??= { layers };
+      wanted.set(from, entry);
+    }
+    for (const leg of this.#streams.keys()) if (!wanted.has(leg)) this.#streamGone(leg);
+    for (const [leg, { role, tracks, video }] of wanted) {
+      const entry = this.#streams.get(leg) ?? { leg, role, stream: new MediaStream(), video };
+      entry.video = video && { ...entry.video, ...video };
+      const old = entry.stream.getTracks().filter((track) => !tracks.includes(track));
+      const added = tracks.filter((track) => !entry.stream.getTracks().includes(track));
+      old.forEach((track) => entry.stream.removeTrack(track));
+      added.forEach((track) => entry.stream.addTrack(track));
+      this.#streams.set(leg, entry);
+      if (old.length || added.length) this.#emit('stream', { ...entry });
+    }
+  }
+
+  #streamGone(leg) {
+    const { stream, role } = this.#streams.get(leg);
+    this.#streams.delete(leg);
+    stream.getTracks().forEach((track) => stream.removeTrack(track));
+    this.#emit('streamended', { leg, role });
+  }
+
+  #tellLayer({ kind, from, layers, layer, asked, paused }, before) {
+    const entry = this.#streams.get(from);
+    if (kind === 'video' && entry) entry.video = { layers, layer, asked, paused };
+    const same = before && before.layer === layer && before.asked === asked && before.paused === paused;
+    if (!same && (before || layers.length)) this.#emit('layer', { leg: from, kind, layers, layer, asked, paused });
   }
 
   /** Notes another leg as it is now and tells what is new about it. */
@@ -452,6 +546,7 @@ export class Call extends EventTarget {
       if (this.state === 'ended' || !Array.isArray(call.legs)) return;
       this.name = call.name ?? this.name;
       for (const leg of call.legs) leg.id === this.leg ? this.#ownLeg(leg) : this.#meet(leg);
+      this.#speaks(call.speaker);
       const there = new Set(call.legs.map((leg) => leg.id));
       for (const peer of this.peers) if (!there.has(peer.id)) this.#meet({ ...peer, state: 'ended' });
       if (call.state === 'ended') this.#finish('call_ended');
@@ -546,7 +641,9 @@ export class Call extends EventTarget {
     return new CausewayError('no-path', 'No way through the network was found. A firewall may be blocking calls; try another network.');
   }
 
-  #receive(track) {
+  #receive(track, transceiver) {
+    this.#place();
+    if (transceiver && transceiver !== this.#transceiver(track.kind)) return;
     if (this.remote.getTrackById(track.id)) return;
     for (const old of this.remote.getTracks()) if (old.kind === track.kind) this.remote.removeTrack(old);
     this.remote.addTrack(track);
@@ -558,16 +655,30 @@ export class Call extends EventTarget {
   #negotiate(options, limit) {
     return this.#enqueue(async () => {
       if (this.state === 'ended') return;
+      if (options?.lines && !this.#widen(options.lines)) return;
       const peer = this.#peer;
       await peer.setLocalDescription(await peer.createOffer(options));
       try {
         const { sdp } = await this.#api.post(this.#path('/offer'), { sdp: peer.localDescription.sdp }, limit);
         if (this.state !== 'ended') await peer.setRemoteDescription({ type: 'answer', sdp });
+        this.#place();
       } catch (error) {
         if (peer.signalingState === 'have-local-offer') await peer.setLocalDescription({ type: 'rollback' });
         throw asError(error, 'negotiation-failed');
       }
     });
+  }
+
+  /** Adds the lines that are missing to receive on so many; whether there were any. What is held takes nothing, and is asked again later. */
+  #widen(lines) {
+    let added = 0;
+    for (const kind of KINDS) {
+      const open = this.#transceivers().filter(({ receiver, direction }) => receiver.track.kind === kind && /recv/.test(direction));
+      for (let count = open.length; !this.held && count < (lines[kind] ?? 0); count += 1, added += 1) {
+        narrow(this.#peer.addTransceiver(kind, { direction: 'recvonly' }), kind);
+      }
+    }
+    return added > 0;
   }
 
   #enqueue(work) {
@@ -782,6 +893,7 @@ export class Call extends EventTarget {
     else this.#peer?.close();
     for (const track of this.#own) track.stop();
     for (const element of this.#elements) element.srcObject = null;
+    for (const leg of this.#streams.keys()) this.#streamGone(leg);
     globalThis.removeEventListener?.('pagehide', this.#onpagehide);
     globalThis.removeEventListener?.('online', this.#onnetwork);
     navigator.connection?.removeEventListener?.('change', this.#onnetwork);
@@ -1067,6 +1179,13 @@ function deviceError(kind, error) {
   }
 }
 
+/** Leaves of a line's codecs those that can come. A browser that cannot choose offers all. */
+function narrow(transceiver, kind) {
+  const codecs = globalThis.RTCRtpReceiver?.getCapabilities?.(kind)?.codecs ?? [];
+  const wanted = codecs.filter(({ mimeType }) => FORWARDED.includes(mimeType.toLowerCase()));
+  if (wanted.length) transceiver.setCodecPreferences?.(wanted);
+}
+
 function deviceName(kind) {
   return kind === 'audio' ? 'microphone' : 'camera';
 }
@@ -1129,14 +1248,25 @@ function announcedElsewhere(sdp, host) {
 }
 
 /** One `getStats` report as the few numbers that a person or a test asks for. */
-function digest(report) {
+function digest(report, receives = []) {
   const all = [...report.values()];
   const codec = (id) => report.get(id)?.mimeType?.split('/')[1] ?? null;
-  const out = { at: Date.now(), rtt: null, available: null, path: null, sent: {}, received: {} };
+  const out = { at: Date.now(), rtt: null, available: null, path: null, sent: {}, received: {}, lines: [], layers: [] };
   for (const stats of all) {
-    if (stats.type === 'inbound-rtp') out.received[stats.kind] = inbound(stats, codec(stats.codecId));
-    if (stats.type === 'outbound-rtp' && !stats.rid) out.sent[stats.kind] = outbound(stats, report.get(stats.remoteId), codec(stats.codecId));
+    if (stats.type === 'inbound-rtp') {
+      const { mid = null, kind } = stats;
+      out.lines.push({ mid, kind, leg: receives.find((line) => line.mid === mid)?.from ?? null, ...inbound(stats, codec(stats.codecId)) });
+    }
+    if (stats.type === 'outbound-rtp') {
+      const sent = outbound(stats, report.get(stats.remoteId), codec(stats.codecId));
+      if (stats.rid) out.layers.push({ rid: stats.rid, active: stats.active ?? null, ...sent });
+      out.sent[stats.kind] = out.sent[stats.kind] && stats.rid ? together(out.sent[stats.kind], sent) : sent;
+    }
   }
+  // Of several lines the first of a kind stands for what a call of two receives.
+  const place = ({ mid }) => (receives.findIndex((line) => line.mid === mid) + 1 || receives.length + 1);
+  out.lines.sort((a, b) => place(a) - place(b));
+  for (const { mid, kind, leg, ...line } of out.lines) out.received[kind] ??= line;
   const transport = all.find((stats) => stats.type === 'transport' && stats.selectedCandidatePairId);
   const pair = report.get(transport?.selectedCandidatePairId) ?? all.find((stats) => stats.type === 'candidate-pair' && stats.nominated && stats.state === 'succeeded');
   if (pair) {
@@ -1214,6 +1344,13 @@ function outbound(stats, far, codec) {
   };
 }
 
+/** Two layers of one picture as one: the larger one's, with the packets and bytes of both. */
+function together(one, other) {
+  const large = (other.width ?? 0) > (one.width ?? 0) ? other : one;
+  const sum = (what) => (one[what] ?? 0) + (other[what] ?? 0);
+  return { ...large, packets: sum('packets'), bytes: sum('bytes'), lost: sum('lost'), plis: sum('plis'), nacks: sum('nacks'), keyFrames: sum('keyFrames') };
+}
+
 function endpoint(candidate) {
   if (!candidate) return null;
   const { candidateType, protocol, address, port, relayProtocol } = candidate;
@@ -1223,6 +1360,12 @@ function endpoint(candidate) {
 function addRates(old, now) {
   const seconds = (now.at - old.at) / 1000;
   if (seconds <= 0) return;
+  for (const [list, key] of [['lines', 'mid'], ['layers', 'rid']]) {
+    for (const after of now[list]) {
+      const before = old[list].find((one) => one[key] === after[key] && one.kind === after.kind);
+      if (before && after.bytes >= before.bytes) after.bitrate = Math.round(((after.bytes - before.bytes) * 8) / seconds);
+    }
+  }
   for (const way of ['sent', 'received']) {
     for (const kind of KINDS) {
       const [before, after] = [old[way][kind], now[way][kind]];

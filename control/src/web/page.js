@@ -70,7 +70,8 @@ function startAgent() {
 }
 
 function startLink(token) {
-  const join = () => enter(Causeway.join({ token }), 'link');
+  const simulcast = secret('simulcast') !== null;
+  const join = () => enter(Causeway.join({ token, simulcast }), 'link');
   $('again').addEventListener('click', join);
   join();
 }
@@ -149,6 +150,7 @@ function enter(call, from, callerName = null) {
   const on = (type, listener) => call.addEventListener(type, ({ detail }) => page.call === call && listener(detail));
   on('state', describe);
   on('peer', peerChanged);
+  for (const type of ['stream', 'streamended', 'speaker', 'layer']) on(type, showOthers);
   on('hold', describe);
   on('mute', describe);
   on('localtrack', describe);
@@ -157,6 +159,7 @@ function enter(call, from, callerName = null) {
   on('dtmf', ({ tone }) => ($('dialled').textContent += tone));
   on('error', callError);
   on('ended', (detail) => leaveStage(from, detail));
+  showOthers();
   describe();
   $('leave').focus({ preventScroll: true });
 }
@@ -189,20 +192,64 @@ function leaveStage(from, { reason, message, error }) {
 function describe() {
   const { call } = page;
   if (!call || call.state === 'ended') return;
-  const peer = call.peers[0];
+  const there = call.peers.filter((peer) => peer.state === 'connected');
+  const peer = there.find((one) => !one.held) ?? there[0] ?? call.peers[0];
   const name = peerName(call, peer);
   const [words, why] = situation(call, peer, name);
   if (peer?.state === 'connected' && call.state === 'connected' && !shown.since) shown.since = Date.now();
   const time = shown.since ? ` · ${clock(Date.now() - shown.since)}` : '';
   say(words, time);
   const covered = Boolean(why) || !shown.picture;
-  $('stage').classList.toggle('covered', covered);
+  $('stage').classList.toggle('covered', covered && $('grid').hidden);
   set($('who'), name);
   set($('why'), why || (peer?.state === 'connected' ? 'No picture' : ''));
   set($('face'), peer ? initials(name) : '…');
-  $('cover').hidden = !covered && $('hear').hidden;
-  set($('plate'), covered ? '' : name);
+  $('cover').hidden = (!covered || !$('grid').hidden) && $('hear').hidden;
+  set($('plate'), covered || !$('grid').hidden ? '' : name);
   describeControls(call);
+}
+
+/** One other has the stage; as soon as there are more, all have a tile. */
+function showOthers() {
+  const { call } = page;
+  const many = call.streams.length > 1;
+  const tiles = new Map([...$('grid').children].map((tile) => [tile.dataset.leg, tile]));
+  for (const other of many ? call.streams : []) {
+    showTile(call, other, tiles.get(other.leg) ?? addTile(call, other));
+    tiles.delete(other.leg);
+  }
+  for (const tile of tiles.values()) {
+    call.detach(tile.querySelector('video'));
+    tile.remove();
+  }
+  $('grid').hidden = !many;
+  $('remote').muted = many; // the tiles are heard instead
+  $('stage').classList.toggle('many', many);
+  describe();
+}
+
+function addTile(call, { leg, role }) {
+  const video = make('video', { autoplay: true, playsInline: true, ariaLabel: `Picture of ${role}` });
+  const layers = make('select', { className: 'layers', ariaLabel: `Size of the picture of ${role}`, hidden: true });
+  layers.addEventListener('change', () => call.receive(leg, { layer: layers.value }).catch((error) => notify(error.message)));
+  const tile = make('figure', { className: 'tile' }, video, make('figcaption'), layers);
+  tile.dataset.leg = leg;
+  $('grid').append(tile);
+  call.attach(video, leg);
+  return tile;
+}
+
+/** Who it is, whether they speak, and which of their layers comes where there are several. */
+function showTile(call, { leg, role, video }, tile) {
+  set(tile.querySelector('figcaption'), role.charAt(0).toUpperCase() + role.slice(1));
+  tile.classList.toggle('speaking', call.activeSpeaker === leg);
+  const select = tile.querySelector('select');
+  const layers = video?.layers ?? [];
+  select.hidden = layers.length === 0;
+  const wanted = ['auto', ...layers];
+  if (wanted.join() !== [...select.options].map(({ value }) => value).join()) select.replaceChildren(...wanted.map((value) => make('option', { value, textContent: value })));
+  set(select.options[0], video?.asked === 'auto' && video?.layer ? `auto: ${video.layer}` : 'auto');
+  if (video?.asked) select.value = video.asked;
 }
 
 /** The state in words: for the bar, and over the picture where there is none to see. */

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use causeway_control::actors::node::{BoundInterface, Node, NodeConfig};
 use causeway_control::config::Config;
+use causeway_control::dtls::Versions;
 use causeway_control::rest;
 use causeway_engine::Engine;
 use causeway_engine::config::{BackendChoice, EngineConfig};
@@ -55,8 +56,13 @@ fn run(path: &str, bind: &str, announce: &str) -> Result<(), Box<dyn Error>> {
             bind: SocketAddr::new(bind, 40_500),
             announce: announce.parse()?,
             mux_ports: 2,
+            private_candidate: false,
+            dont_fragment: false,
         }],
+        dscp: 0,
+        dtls: Versions::Both,
         calls: 16,
+        legs_per_call: config.limits.legs_per_call,
         join: JOIN,
     };
     let listener = Arc::new(UnixListener::bind(path)?);

@@ -130,6 +130,7 @@ impl Calls for Double {
             state: CallState::Waiting,
             created: 1,
             legs: Vec::new(),
+            speaker: None,
         };
         self.calls.lock().unwrap().insert(call.id.clone(), call.clone());
         self.tell(What::CallCreated { call: call.clone() });
@@ -166,6 +167,8 @@ impl Calls for Double {
             ended: None,
             security: None,
             remote: Some(format!("192.0.2.1:{number}")),
+            receives: Vec::new(),
+            wants: None,
         };
         let answer = match asked.offer.as_deref().map(|offer| answered(offer, number)) {
             Some(Err(problem)) => return self.reply(Err(problem)),
@@ -219,6 +222,23 @@ impl Calls for Double {
     fn trickle(&self, call: String, leg: String, more: Trickle) -> Answer<()> {
         self.trickled.lock().unwrap().push(more);
         self.reply(self.leg(&call, &leg, |_| ()))
+    }
+
+    fn receive(&self, call: String, leg: String, mid: String, asked: Receive) -> Answer<LegView> {
+        let leg = self.leg(&call, &leg, |leg| {
+            leg.receives = vec![Received {
+                mid,
+                kind: Media::Video,
+                from: "other".into(),
+                role: "guest".into(),
+                layers: Vec::new(),
+                layer: None,
+                asked: asked.layer.unwrap_or_default(),
+                paused: asked.paused,
+            }];
+            leg.clone()
+        });
+        self.reply(leg)
     }
 
     fn show_leg(&self, call: String, leg: String) -> Answer<LegView> {

@@ -58,6 +58,8 @@ fn leg(role: &str) -> LegView {
         ended: None,
         security: None,
         remote: Some("192.0.2.1:9".into()),
+        receives: Vec::new(),
+        wants: None,
     }
 }
 

@@ -200,7 +200,7 @@ async fn a_node_with_as_many_sessions_as_it_may_have_says_when_to_try_again() {
     let (call, token) = call_and_token(&state, "a").await;
     let post = || public.send(sends("POST", "/whep", &token, SDP, &offer("/whep")));
     let mut locations = Vec::new();
-    for _ in 0..LEGS_PER_CALL {
+    for _ in 0..config.limits.legs_per_call {
         locations.push(post().await.header("location").to_owned());
     }
     let reply = post().await;

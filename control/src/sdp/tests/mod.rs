@@ -3,6 +3,7 @@
 mod answering;
 mod fragments;
 mod hostile;
+mod layers;
 mod mapping;
 mod offering;
 mod one_way;
@@ -17,11 +18,14 @@ const CHROMIUM_RECVONLY: &str = include_str!("../fixtures/chromium_recvonly.sdp"
 const FIREFOX: &str = include_str!("../fixtures/firefox.sdp");
 /// Captured from Chromium 156: audio, video and a data channel.
 const CHROMIUM_156: &str = include_str!("../fixtures/chromium_156.sdp");
+/// Captured from Chromium 156: audio, video in three layers, and one more of each to receive.
+const CHROMIUM_156_SIMULCAST: &str = include_str!("../fixtures/chromium_156_simulcast.sdp");
 /// Captured from Firefox 153 without its H.264 plug-in: audio, video and a data channel.
 const FIREFOX_153: &str = include_str!("../fixtures/firefox_153.sdp");
 const SIP_PHONE: &str = include_str!("../fixtures/sip_phone.sdp");
-const FIXTURES: [&str; 7] = [
+const FIXTURES: [&str; 8] = [
     CHROMIUM,
+    CHROMIUM_156_SIMULCAST,
     CHROMIUM_DATACHANNEL,
     CHROMIUM_RECVONLY,
     FIREFOX,
