@@ -124,9 +124,7 @@ impl Tables {
         let local = username.split(|&byte| byte == b':').next()?;
         let first = self.names.get(local).copied()?;
         let leg = self.leg(first.leg)?;
-        let is_named = |transport: &Transport| {
-            transport.consent.as_ref().is_some_and(|c| c.local_ufrag().as_bytes() == local)
-        };
+        let is_named = |transport: &Transport| transport.has_name(local);
         let by_pair = self.transport_at(socket, remote).filter(|id| {
             let transport = leg.transports.get(usize::from(id.index));
             id.leg == first.leg && transport.is_some_and(|t| is_named(t))
@@ -151,11 +149,10 @@ impl Tables {
         }
         for (index, transport) in (0u8..).zip(&leg.transports) {
             let transport_id = TransportId { leg: id, index };
-            if let Some(consent) = &transport.consent {
-                let name = consent.local_ufrag().bytes().collect();
-                self.names.entry(name).or_insert(transport_id);
+            for name in transport.names() {
+                self.names.entry(name.bytes().collect()).or_insert(transport_id);
             }
-            for pair in transport.pairs() {
+            for pair in transport.own_pairs() {
                 self.pairs.insert(pair, transport_id);
             }
             if transport.learn_remote {
@@ -174,8 +171,9 @@ impl Tables {
         if slot.leg.is_some() {
             return Err(Refusal::Taken);
         }
-        let pairs = leg.transports.iter().map(|transport| transport.pairs().count()).sum::<usize>();
-        let room = self.names.len() + leg.transports.len() <= self.names_max
+        let pairs = leg.transports.iter().map(|t| t.own_pairs().count()).sum::<usize>();
+        let names = leg.transports.iter().map(|t| t.names().count()).sum::<usize>();
+        let room = self.names.len() + names <= self.names_max
             && self.pairs.len() + pairs <= self.pairs_max;
         if !room {
             return Err(Refusal::Full);
@@ -184,13 +182,13 @@ impl Tables {
             if usize::from(transport.socket.0) >= SOCKETS_PER_WORKER {
                 return Err(Refusal::Misuse);
             }
-            let Some(consent) = &transport.consent else { continue };
-            let name = consent.local_ufrag();
-            if name.is_empty() || name.len() > LOCAL_UFRAG_MAX {
-                return Err(Refusal::Misuse);
-            }
-            if self.names.contains_key(name.as_bytes()) {
-                return Err(Refusal::Taken);
+            for name in transport.names() {
+                if name.is_empty() || name.len() > LOCAL_UFRAG_MAX {
+                    return Err(Refusal::Misuse);
+                }
+                if self.names.contains_key(name.as_bytes()) {
+                    return Err(Refusal::Taken);
+                }
             }
         }
         Ok(())
@@ -205,14 +203,41 @@ impl Tables {
             for (socket, remote) in transport.pairs() {
                 self.unbind(socket, remote, TransportId { leg: id, index });
             }
-            if let Some(consent) = &transport.consent {
-                self.names.remove(consent.local_ufrag().as_bytes());
+            for name in transport.names() {
+                self.names.remove(name.as_bytes());
             }
             if let Some(learner) = self.learners.get_mut(usize::from(transport.socket.0)) {
                 learner.take_if(|learner| learner.leg == id);
             }
         }
         Some(leg)
+    }
+
+    /// Lets the checks of another ICE generation find `transport`. Components of one leg may share
+    /// a ufrag.
+    pub(crate) fn add_name(&mut self, transport: TransportId, ufrag: &str) -> Result<(), Refusal> {
+        let leg = self.leg(transport.leg).ok_or(Refusal::Gone)?;
+        let state = leg.transports.get(usize::from(transport.index)).ok_or(Refusal::Gone)?;
+        if ufrag.is_empty() || ufrag.len() > LOCAL_UFRAG_MAX {
+            return Err(Refusal::Misuse);
+        }
+        let known = self.names.get(ufrag.as_bytes());
+        if state.has_name(ufrag.as_bytes()) || known.is_some_and(|t| t.leg != transport.leg) {
+            return Err(Refusal::Taken);
+        }
+        if known.is_none() && self.names.len() >= self.names_max {
+            return Err(Refusal::Full);
+        }
+        self.names.entry(ufrag.bytes().collect()).or_insert(transport);
+        Ok(())
+    }
+
+    /// Forgets a ufrag that no transport of the leg goes by any more.
+    pub(crate) fn forget_name(&mut self, id: LegId, ufrag: &[u8]) {
+        let Some(leg) = self.leg(id) else { return };
+        if !leg.transports.iter().any(|transport| transport.has_name(ufrag)) {
+            self.names.remove(ufrag);
+        }
     }
 
     /// Lets packets from `remote` find `transport`. A pair that another leg had goes to the newer
@@ -233,6 +258,20 @@ impl Tables {
     /// Whether [`Self::bind`] has room for this pair.
     pub(crate) fn may_bind(&self, socket: SocketId, remote: SocketAddr) -> bool {
         self.pairs.len() < self.pairs_max || self.pairs.contains_key(&(socket, remote))
+    }
+
+    /// Forgets in each transport what other legs have taken over from it ([`Self::bind`]), so that its
+    /// pairs can be bound again in any order.
+    pub(crate) fn settle(&mut self) {
+        let Self { worker, legs, pairs, .. } = self;
+        for (slot, entry) in (0u16..).zip(legs) {
+            let id = LegId { worker: *worker, slot, generation: entry.generation };
+            let transports = entry.leg.iter_mut().flat_map(|leg| &mut leg.transports);
+            for (index, transport) in (0u8..).zip(transports) {
+                let own = Some(TransportId { leg: id, index });
+                transport.paths.retain(|path| pairs.get(path).copied() == own);
+            }
+        }
     }
 
     /// Forgets a pair of `transport`.

@@ -66,8 +66,16 @@ export class Side {
     return this.#ask('stats', [], 20_000);
   }
 
+  explanation() {
+    return this.#ask('explanation', [], 10_000);
+  }
+
   observe(seconds, askNode = true) {
     return this.#ask('observe', [seconds, askNode], (seconds + 30) * 1000);
+  }
+
+  watch(seconds, renew) {
+    return this.#ask('watch', [seconds, renew], (seconds + 30) * 1000);
   }
 
   listen() {

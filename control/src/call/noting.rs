@@ -85,7 +85,7 @@ impl Call {
         let offers = leg.negotiated.is_some();
         self.journal.join(&leg.id, &leg.role);
         self.note(place, Note::Joined { offers });
-        for face in self.facts.clone().faces_of(slot) {
+        for face in self.facts.of_leg(slot).faces {
             let face = Face { announced: face.announced, bound: face.bound };
             self.note(place, Note::ListensAt(face));
         }
@@ -117,7 +117,7 @@ impl Call {
     }
 
     pub(super) fn note_sights(&mut self, place: usize) {
-        while let Some(sight) = self.legs[place].agent.poll_sight() {
+        while let Some(sight) = self.legs[place].ice_sight() {
             let faces = self.facts.faces.iter();
             let bound = faces.into_iter().find(|face| face.announced == sight.announced);
             let bound = bound.map_or(sight.announced, |face| face.bound);

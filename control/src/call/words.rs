@@ -98,7 +98,8 @@ impl<'a> Teller<'a> {
     fn candidate(&self, candidate: &FarCandidate) -> String {
         let kind = candidate_word(candidate.kind);
         match candidate.address {
-            Ok(address) => format!("Candidate: {kind} {}.", self.at(address)),
+            Ok(address) if self.far => format!("Candidate: {kind} {address}."),
+            Ok(_) => format!("Candidate: {kind}."),
             Err(why) => format!("Candidate not used: {kind}: {why}."),
         }
     }

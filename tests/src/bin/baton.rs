@@ -55,6 +55,7 @@ fn run(path: &str, bind: &str, announce: &str) -> Result<(), Box<dyn Error>> {
             bind: SocketAddr::new(bind, 40_500),
             announce: announce.parse()?,
             mux_ports: 2,
+            private_candidate: false,
         }],
         calls: 16,
         join: JOIN,
