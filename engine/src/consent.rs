@@ -559,7 +559,8 @@ fn u64_of(bytes: &[u8]) -> u64 {
 plain! {
     struct Consent {
         local_ufrag, local_key, remote, full, controlling, component, generation, tie_breaker, pairs,
-        nominated, highest_nomination, checks, lost,
+        nominated,
+        highest_nomination, checks, lost,
     } if |it| it.nominated.is_none_or(|index| index < it.pairs.len());
     struct Remote { ufrag, key }
     struct Pair { remote, heard, alive }

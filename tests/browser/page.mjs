@@ -168,7 +168,7 @@ const CONDITIONS = {
 };
 
 /** Run in the page: see `observe`. */
-async function observeCall(seconds, askNode) {
+export async function observeCall(seconds, askNode) {
   const call = globalThis.causeway.call;
   const video = document.getElementById('remote');
   const canvas = Object.assign(document.createElement('canvas'), { width: 64, height: 48 });

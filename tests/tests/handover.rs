@@ -382,8 +382,8 @@ fn join(links: &mut [Link], ends: &[End; 2], legs: [LegId; 2]) {
         if end.far.ufrag.is_some() {
             let transport = TransportId { leg, index: 0 };
             let Far { socket, remote, .. } = end.far;
-            let (nominated, generation) = (true, 0);
-            let pair = Command::InstallPair { transport, socket, remote, nominated, generation };
+            let pair =
+                Command::InstallPair { transport, socket, remote, nominated: true, generation: 0 };
             tell(leg.worker, pair);
         }
     }

@@ -118,7 +118,7 @@ fn a_wrong_announced_address_is_named_with_the_right_one() {
 #[test]
 fn chromium_tells_its_side_and_shows_what_the_node_says() {
     requires!(Chromium);
-    let node = LocalNode::start(&Setup { announce: ELSEWHERE, ..Setup::default() });
+    let node = LocalNode::start(&Setup { announce: Some(ELSEWHERE.into()), ..Setup::default() });
     let (call, mut client) = (node.call(), node.client());
     let token = client.post(&format!("/v1/calls/{call}/tokens"), &json!({ "role": "agent" })).ok();
     let page = format!("https://{}/#token={}", node.public, token["token"].as_str().unwrap());

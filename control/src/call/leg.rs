@@ -34,6 +34,8 @@ pub(crate) struct CallLeg {
     pub(crate) id: String,
     pub(crate) role: String,
     pub(crate) slot: LegId,
+    /// Whether it has no say in the call's end.
+    pub(crate) stays: bool,
     /// The ICE generation that carries media.
     pub(crate) ice: Generation,
     /// The one that a restart has begun, until it nominates.
@@ -64,6 +66,7 @@ pub(crate) struct CallLeg {
     connected: bool,
     security: Option<String>,
     deadline: Instant,
+    dscp: u8,
 }
 
 /// Where an ended leg is still known.
@@ -85,8 +88,7 @@ impl CallLeg {
         limits: &[&Negotiated],
     ) -> Result<(Self, String), Problem> {
         let credentials = Credentials::random();
-        let facts = &facts.of_leg(slot);
-        let mut local = local(facts, &credentials)?;
+        let mut local = local(facts, slot, &credentials)?;
         let (description, negotiated, offered) = match &asked.offer {
             Some(offer) => {
                 let offer = Sdp::parse(offer)?;
@@ -101,11 +103,12 @@ impl CallLeg {
                 (text, None, Some(offered))
             }
         };
-        let ice = Generation::new(0, facts, credentials)?;
+        let ice = Generation::new(0, facts, slot, credentials)?;
         let mut leg = Self {
             id: random_id(),
             role: asked.role.unwrap_or_else(|| DEFAULT_ROLE.into()),
             slot,
+            stays: asked.stays,
             ice,
             next: None,
             negotiated: None,
@@ -127,6 +130,7 @@ impl CallLeg {
             connected: false,
             security: None,
             deadline: now + facts.join,
+            dscp: asked.dscp.unwrap_or(facts.dscp),
         };
         if let Some(negotiated) = negotiated {
             leg.take(now, negotiated);
@@ -175,6 +179,7 @@ impl CallLeg {
             security: Security::Srtp,
             keys: None,
             learn_remote: false,
+            dscp: self.dscp,
         };
         let spec = LegSpec { transports: vec![transport], streams: Vec::new(), sinks: Vec::new() };
         Leg::new(&spec, random).map_err(|refusal| Problem::internal(refusal.to_string()))
@@ -376,12 +381,12 @@ fn remote(negotiated: &Negotiated) -> Remote {
     Remote { credentials, lite: transport.lite }
 }
 
-fn local(facts: &NodeFacts, credentials: &Credentials) -> Result<Local, Problem> {
-    let first = facts.faces.first().ok_or_else(|| Problem::internal("no interface"))?;
+fn local(facts: &NodeFacts, slot: LegId, credentials: &Credentials) -> Result<Local, Problem> {
+    let first = facts.faces_of(slot).next().ok_or_else(|| Problem::internal("no interface"))?;
     Ok(Local {
         session_id: random() >> 1,
         address: first.announced,
-        candidates: candidates(facts),
+        candidates: candidates(facts, slot),
         end_of_candidates: true,
         credentials: IceCredentials {
             ufrag: credentials.ufrag.clone(),

@@ -85,7 +85,7 @@ impl Call {
         let offers = leg.negotiated.is_some();
         self.journal.join(&leg.id, &leg.role);
         self.note(place, Note::Joined { offers });
-        for face in self.facts.of_leg(slot).faces {
+        for face in self.facts.clone().faces_of(slot) {
             let face = Face { announced: face.announced, bound: face.bound };
             self.note(place, Note::ListensAt(face));
         }

@@ -242,7 +242,7 @@ pub(super) fn dtls_words(error: &DtlsError) -> String {
             " The far side did not like the node's certificate: does it have the node's description unchanged?"
         }
         DtlsError::Alert(70) => " protocol_version: no DTLS version in common.",
-        DtlsError::Alert(_) | DtlsError::Protocol(_) => "",
+        DtlsError::Alert(_) | DtlsError::Version(_) | DtlsError::Protocol(_) => "",
     };
     format!("{error}.{meaning}")
 }

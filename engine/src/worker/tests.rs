@@ -2,6 +2,7 @@
 
 mod admission;
 mod commands;
+mod egress;
 #[cfg(not(feature = "libsrtp"))]
 mod export;
 mod feedback;
