@@ -90,6 +90,11 @@ pub const EARLY_DTLS_PER_TUPLE: usize = 4;
 pub const EARLY_DTLS_MAX: usize = 64;
 /// Bytes of a MID on the wire, longest (RFC 8843 §15 gives no bound; one-byte extensions carry 16).
 pub const MID_MAX: usize = 16;
+/// Bytes of an RTP stream id on the wire, longest (RFC 8852 §3.1 gives no bound; one-byte extensions
+/// carry 16).
+pub const RID_MAX: usize = 16;
+/// Simulcast layers of one stream.
+pub const LAYERS_PER_STREAM: usize = 4;
 /// Bytes of a ufrag of the node's own, longest: it is a key of the worker's table.
 pub const LOCAL_UFRAG_MAX: usize = 32;
 /// Checks of control's agents whose answers a worker knows at a time (a power of two).
@@ -124,7 +129,13 @@ pub const HAND_OVER_MS: u64 = 2_000;
 /// Arrivals that transport-wide feedback remembers per transport (a power of two).
 pub const ARRIVALS_WINDOW: usize = 1024;
 
+/// Packets that the node remembers to have sent per transport, for feedback about them (a power of
+/// two): half a second of many videos.
+pub const SENT_WINDOW: usize = 2048;
+
 const _: () = assert!(FRAME_SIZE.is_power_of_two());
+const _: () = assert!(SENT_WINDOW.is_power_of_two() && SENT_WINDOW < 1 << 15);
+const _: () = assert!(2 * LAYERS_PER_STREAM <= SSRCS_PER_STREAM);
 const _: () = assert!(HEAD_ROOM >= 128 && TAIL_ROOM >= 148);
 const _: () = assert!(PAYLOAD_MAX >= 1500 && PAYLOAD_MAX < u16::MAX as usize);
 const _: () = assert!(COMMAND_RING + LEGS_PER_WORKER_CEILING <= u16::MAX as usize);

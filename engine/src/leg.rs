@@ -8,7 +8,7 @@ use crate::error::DropReason;
 use crate::export::plain::plain;
 use crate::rtp::RtpHeader;
 use crate::stats::{Drops, LatencyBuckets};
-use crate::stream::{FirstNumbers, Sink, Stream};
+use crate::stream::{FirstNumbers, Part, Sink, Stream};
 use crate::transport::Transport;
 
 /// A leg's state on its worker. Made by control, travels in a box, goes home when removed.
@@ -66,21 +66,21 @@ impl Leg {
         if there { Ok(()) } else { Err(Refusal::Misuse) }
     }
 
-    /// The stream of an authenticated packet and whether it is a retransmission: by SSRC, else by
-    /// MID, else by payload type (RFC 8843 §9.2).
+    /// The stream of an authenticated packet and what it is there: by SSRC, else by MID, else by
+    /// payload type (RFC 8843 §9.2).
     pub(crate) fn stream_of(
         &mut self,
         transport: u8,
         packet: &[u8],
         header: &RtpHeader,
-    ) -> Result<(u8, bool), DropReason> {
+    ) -> Result<(u8, Part), DropReason> {
         let known = self.find_stream(transport, |stream| stream.owns(header.ssrc).is_some());
         let index = known
             .or_else(|| self.find_stream(transport, |s| s.claims(packet, header, true)))
             .or_else(|| self.find_stream(transport, |s| s.claims(packet, header, false)))
             .ok_or(DropReason::StreamUnknown)?;
-        let retransmits = self.streams[usize::from(index)].owns(header.ssrc).unwrap_or(false);
-        Ok((index, retransmits))
+        let part = self.streams[usize::from(index)].owns(header.ssrc);
+        Ok((index, part.ok_or(DropReason::StreamUnknown)?))
     }
 
     /// The SSRC that the node reports under to this leg: that of its first sink.

@@ -178,6 +178,26 @@ pub struct MediaCounters {
     pub nacks: u64,
     /// Key frame requests: received (sinks) or passed on (streams).
     pub plis: u64,
+    /// The layer that goes out, by its place in [`crate::command::StreamSpec::rids`] (sinks only).
+    pub layer: Option<u8>,
+    /// Packets of layers that were not selected, or of a sink that is off (sinks only). They are no
+    /// drops: nobody misses them.
+    pub skipped: u64,
+}
+
+/// One simulcast layer's counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LayerCounters {
+    /// Its place in [`crate::command::StreamSpec::rids`].
+    pub layer: u8,
+    /// SSRC of its media, 0 while unknown.
+    pub ssrc: u32,
+    /// Media packets, retransmissions aside.
+    pub packets: u64,
+    /// Payload bytes of them.
+    pub bytes: u64,
+    /// Bits per second of late; 0 if nothing comes.
+    pub bitrate: u32,
 }
 
 /// One transport's counters.
@@ -197,6 +217,8 @@ pub struct TransportCounters {
     pub checks: u64,
     /// Whether keys are installed.
     pub keyed: bool,
+    /// What its path is held to carry, in bits per second; none where nothing estimates it.
+    pub bandwidth: Option<u32>,
 }
 
 /// What [`crate::command::Command::ReadLeg`] fills in.
@@ -206,6 +228,8 @@ pub struct LegReading {
     pub transports: Vec<(TransportId, TransportCounters)>,
     /// What the leg sends.
     pub streams: Vec<(StreamId, MediaCounters)>,
+    /// Layers of the simulcast streams among them.
+    pub layers: Vec<(StreamId, LayerCounters)>,
     /// What the leg gets.
     pub sinks: Vec<(SinkId, MediaCounters)>,
     /// Packets from this leg that were dropped.
@@ -217,10 +241,13 @@ pub struct LegReading {
 impl LegReading {
     /// One with room for the largest leg, so that filling it in does not allocate.
     pub fn new() -> Self {
-        use crate::config::{SINKS_PER_LEG, STREAMS_PER_LEG, TRANSPORTS_PER_LEG};
+        use crate::config::{
+            LAYERS_PER_STREAM, SINKS_PER_LEG, STREAMS_PER_LEG, TRANSPORTS_PER_LEG,
+        };
         Self {
             transports: Vec::with_capacity(TRANSPORTS_PER_LEG),
             streams: Vec::with_capacity(STREAMS_PER_LEG),
+            layers: Vec::with_capacity(STREAMS_PER_LEG * LAYERS_PER_STREAM),
             sinks: Vec::with_capacity(SINKS_PER_LEG),
             ..Self::default()
         }
@@ -257,9 +284,9 @@ impl Plain for Drops {
 plain! {
     tuple LatencyBuckets;
     struct MediaCounters {
-        ssrc, packets, bytes, rtx_packets, lost, jitter, clock_rate, nacks, plis,
+        ssrc, packets, bytes, rtx_packets, lost, jitter, clock_rate, nacks, plis, layer, skipped,
     }
     struct TransportCounters {
-        packets_in, bytes_in, packets_out, bytes_out, remote, checks, keyed,
+        packets_in, bytes_in, packets_out, bytes_out, remote, checks, keyed, bandwidth,
     }
 }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use arrayvec::ArrayVec;
 
+use crate::bandwidth::Bandwidth;
 use crate::command::{Security, SocketId, TransportSpec};
 use crate::config::{DSCP_MAX, PAIRS_PER_TRANSPORT};
 use crate::consent::Consent;
@@ -53,6 +54,7 @@ pub struct Transport {
     pub(crate) traffic_class: u8,
     pub(crate) srtp: Option<Box<Srtp>>,
     pub(crate) answerer: Option<Box<Answerer>>,
+    pub(crate) bandwidth: Option<Box<Bandwidth>>,
     pub(crate) learn_remote: bool,
     pub(crate) started: bool,
     pub(crate) news: News,
@@ -75,6 +77,7 @@ impl Transport {
             traffic_class: (spec.dscp & DSCP_MAX) << 2,
             srtp: keys.map(|keys| Box::new(Srtp::new(&keys.inbound, &keys.outbound))),
             answerer: None,
+            bandwidth: None,
             // What authenticates nothing must not move what does.
             learn_remote: spec.learn_remote && spec.security == Security::Plain,
             started: false,
@@ -207,7 +210,12 @@ impl Transport {
 
     /// Its counters as control reads them.
     pub(crate) fn reading(&self) -> TransportCounters {
-        TransportCounters { remote: self.remote, keyed: self.srtp.is_some(), ..self.counters }
+        TransportCounters {
+            remote: self.remote,
+            keyed: self.srtp.is_some(),
+            bandwidth: self.bandwidth.as_ref().and_then(|bandwidth| bandwidth.estimate()),
+            ..self.counters
+        }
     }
 }
 
@@ -215,6 +223,6 @@ plain! {
     struct News { nominated, consent_lost, role_conflict, media_started }
     struct Transport {
         socket, consent, next, retired, stale_from, remote, paths, security, traffic_class, srtp,
-        answerer, learn_remote, started, news, counters,
+        answerer, bandwidth, learn_remote, started, news, counters,
     }
 }

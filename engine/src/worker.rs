@@ -29,8 +29,11 @@ use crate::config::{
 use crate::demux::{self, Class};
 use crate::error::DropReason;
 use crate::hop::{Hop, HopKind, Hops};
+use crate::layers::LayerTag;
+use crate::leg::Leg;
 use crate::packet::{Nanos, Packet};
 use crate::ring::{Receiver, Sender};
+use crate::route::Passage;
 use crate::rtp::RtpHeader;
 use crate::stats::{WorkerCounters, WorkerReading};
 use crate::stun;
@@ -89,6 +92,18 @@ pub(crate) struct Media {
     pub(crate) start: usize,
     pub(crate) len: usize,
     pub(crate) retransmission: bool,
+    /// What it is among the layers of its stream, if there are any.
+    pub(crate) layer: Option<LayerTag>,
+}
+
+/// What a leg's own state says of a packet.
+struct Heard {
+    stream: u8,
+    retransmission: bool,
+    layer: Option<LayerTag>,
+    paused: bool,
+    sinks: usize,
+    wants_key_frame: bool,
 }
 
 /// A DTLS datagram whose 5-tuple has not passed a check yet.
@@ -250,32 +265,27 @@ impl Worker {
         let first = transport.hear(remote, now);
         let plain = packet.payload(&self.frames);
         let transport_wide = note_arrival(transport, plain, &header, now);
-        let found = leg.stream_of(id.index, plain, &header);
-        let stream = found.map(|(index, retransmission)| {
-            let stream = &mut leg.streams[usize::from(index)];
-            stream.receive(&header, len - usize::from(header.len), now);
-            let wanted = stream.wants_key_frame();
-            (index, retransmission, stream.paused, stream.sinks.len(), wanted)
-        });
-        if first {
+        let (heard, news) = hear(leg, id.index, plain, &header, now);
+        if first || news {
             self.mark_news(id.leg);
         }
         if transport_wide {
             self.answer_transport_cc(id, header.ssrc, now);
         }
-        let (index, retransmission, paused, sinks, wanted) = stream?;
-        let stream = StreamId { leg: id.leg, index };
-        if paused {
+        let heard = heard?;
+        let stream = StreamId { leg: id.leg, index: heard.stream };
+        if heard.paused {
             return Err(DropReason::StreamPaused);
         }
-        if wanted {
+        if heard.wants_key_frame {
             self.ask_key_frame(stream, now);
         }
-        let media = Media { start: usize::from(packet.start), len, retransmission };
-        self.fan_out(stream, sinks, packet, media, &header, now)
+        let Heard { retransmission, layer, .. } = heard;
+        let media = Media { start: usize::from(packet.start), len, retransmission, layer };
+        self.fan_out(stream, heard.sinks, packet, media, &header, now)
     }
 
-    /// Each sink but the last gets a copy, the last one the frame itself.
+    /// Each sink that takes the packet gets a copy, but the last one the frame itself.
     fn fan_out(
         &mut self,
         stream: StreamId,
@@ -285,21 +295,53 @@ impl Worker {
         header: &RtpHeader,
         now: Nanos,
     ) -> Result<Fate, DropReason> {
+        let mut taker = None;
         for place in 0..sinks {
             let sink = self.tables.sink_of(stream, place).ok_or(DropReason::NoSink)?;
-            let last = place + 1 == sinks;
             let outcome = if sink.leg.worker != self.id {
-                self.hop(HopKind::Media { sink, retransmission: media.retransmission }, packet)
-            } else if last {
-                return self.forward(sink, &packet.frame, media, header, now).map(Fate::Send);
+                let Media { retransmission, layer, .. } = media;
+                self.hop(HopKind::Media { sink, retransmission, layer }, packet)
+            } else if !self.takes(sink, &packet.frame, media, header, now) {
+                Ok(())
+            } else if let Some(earlier) = taker.replace(sink) {
+                self.forward_copy(earlier, packet, media, header, now)
             } else {
-                self.forward_copy(sink, packet, media, header, now)
+                Ok(())
             };
             if let Err(reason) = outcome {
                 self.drop_for(reason);
             }
         }
-        if sinks == 0 { Err(DropReason::NoSink) } else { Ok(Fate::Done) }
+        match taker {
+            Some(last) => self.forward(last, &packet.frame, media, header, now).map(Fate::Send),
+            None if sinks == 0 => Err(DropReason::NoSink),
+            None => Ok(Fate::Done),
+        }
+    }
+
+    /// Whether a sink of this worker takes the packet: one of the layer that it has, or of any if
+    /// there are none. A sink that is gone takes it, so that the drop is counted.
+    pub(crate) fn takes(
+        &mut self,
+        id: SinkId,
+        frame: &Frame,
+        media: Media,
+        header: &RtpHeader,
+        now: Nanos,
+    ) -> bool {
+        let Some(leg) = self.tables.leg_mut(id.leg) else { return true };
+        let Some(sink) = leg.sinks.get_mut(usize::from(id.index)) else { return true };
+        let plain = &self.frames.bytes(frame)[media.start..media.start + media.len];
+        let taken = sink.takes(plain, media.retransmission, media.layer, header, now);
+        let due = if taken { None } else { sink.selection.key_frame_due(now) };
+        let source = sink.source.as_ref().map(|source| source.stream);
+        if sink.selection.may_tell(now) {
+            self.mark_news(id.leg);
+        }
+        if let Some((layer, stream)) = due.zip(source) {
+            self.want_key_frame(stream, Some(layer));
+        }
+        taken
     }
 
     fn forward_copy(
@@ -340,10 +382,16 @@ impl Worker {
             return Err(DropReason::SinkNotReady);
         }
         let bytes = self.frames.bytes_mut(frame);
-        let Media { start, len, retransmission } = media;
-        let (start, len) = sink.route.forward(bytes, start, len, header, retransmission, now)?;
+        let Media { start, len, retransmission, .. } = media;
+        let transport_sequence = transport.bandwidth.as_ref().map(|b| b.next_number());
+        let passage = Passage { retransmission, transport_sequence, now };
+        let (start, len) = sink.route.forward(bytes, start, len, header, passage)?;
         sink.count(media.len - usize::from(header.len), retransmission);
         let (remote, len) = transport.protect_rtp(&mut bytes[start..], len)?;
+        sink.rate.count(len, now);
+        if let Some(bandwidth) = &mut transport.bandwidth {
+            bandwidth.sent(len, sink.route.is_numbered_here(), now);
+        }
         let (socket, traffic_class) = (transport.socket, transport.traffic_class);
         Ok(Outgoing { socket, remote, start, len, traffic_class })
     }
@@ -636,6 +684,33 @@ impl Worker {
 pub(crate) fn plain_len(len: usize) -> u16 {
     debug_assert!(len <= crate::config::FRAME_SIZE);
     len as u16
+}
+
+/// What stream an accepted packet is of and what that says of it, and whether control is to be told
+/// something.
+fn hear(
+    leg: &mut Leg,
+    transport: u8,
+    plain: &[u8],
+    header: &RtpHeader,
+    now: Nanos,
+) -> (Result<Heard, DropReason>, bool) {
+    let (index, part) = match leg.stream_of(transport, plain, header) {
+        Ok(found) => found,
+        Err(reason) => return (Err(reason), false),
+    };
+    let stream = &mut leg.streams[usize::from(index)];
+    let layer = stream.receive(header, plain, part, now);
+    let news = stream.listen(header, plain, now);
+    let heard = Heard {
+        stream: index,
+        retransmission: part.retransmits,
+        layer,
+        paused: stream.paused,
+        sinks: stream.sinks.len(),
+        wants_key_frame: stream.wants_key_frame(),
+    };
+    (Ok(heard), news)
 }
 
 /// Notes the transport-wide sequence number of an accepted packet; true if an answer is due.

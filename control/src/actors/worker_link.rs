@@ -161,6 +161,8 @@ impl WorkerLink {
             | Event::ConsentLost { transport }
             | Event::RoleConflict { transport }
             | Event::MediaStarted { transport, .. } => transport.leg,
+            Event::LayerChanged { sink, .. } => sink.leg,
+            Event::Speaking { stream, .. } => stream.leg,
         };
         if let Some((owner, call)) = self.owners.get(&leg.slot)
             && *owner == leg

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use arrayvec::ArrayVec;
 use causeway_engine::command::{
-    Command, Credentials as EngineCredentials, KeysSpec, LegId, LegSpec, Mid, PayloadType,
+    Codec, Command, Credentials as EngineCredentials, KeysSpec, LegId, LegSpec, Mid, PayloadType,
     Security, SinkId, SinkSpec, SocketId, StreamId, StreamSpec, TransportId, TransportSpec,
 };
 use causeway_engine::config::PAIRS_PER_TRANSPORT;
@@ -404,11 +404,16 @@ fn local(facts: &NodeFacts, slot: LegId, credentials: &Credentials) -> Result<Lo
 fn stream_spec(media: &NegotiatedMedia) -> StreamSpec {
     let payload_types = media.codecs.iter().flat_map(|codec| {
         let clock_rate = codec.codec.clock_rate();
-        let plain = PayloadType { number: codec.payload_type, clock_rate, retransmits: None };
+        let plain = PayloadType {
+            number: codec.payload_type,
+            clock_rate,
+            retransmits: None,
+            codec: engine_codec(codec.codec),
+        };
         let rtx = codec.rtx.map(|number| PayloadType {
             number,
-            clock_rate,
             retransmits: Some(codec.payload_type),
+            ..plain
         });
         std::iter::once(plain).chain(rtx)
     });
@@ -420,6 +425,10 @@ fn stream_spec(media: &NegotiatedMedia) -> StreamSpec {
         mid_extension: media.mid_extension(),
         ssrcs: media.remote_ssrcs.clone(),
         payload_types: payload_types.collect(),
+        rids: Vec::new(),
+        rid_extension: None,
+        repaired_rid_extension: None,
+        audio_level_extension: None,
         paused: !media.direction.receives(),
     }
 }
@@ -435,6 +444,15 @@ fn sink_spec(media: &NegotiatedMedia, cname: &str) -> SinkSpec {
         cname: cname.into(),
         mid: mid(media),
         mid_extension: media.mid_extension(),
+    }
+}
+
+/// What the engine must know of a codec.
+pub(crate) fn engine_codec(codec: sdp::Codec) -> Codec {
+    match codec {
+        sdp::Codec::Vp8 => Codec::Vp8,
+        sdp::Codec::H264 { .. } => Codec::H264,
+        _ => Codec::Other,
     }
 }
 

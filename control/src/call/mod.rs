@@ -488,7 +488,7 @@ impl Call {
             Event::MediaStarted { transport, remote } => {
                 self.note_of(transport.leg, Note::FirstMedia(remote));
             }
-            Event::Applied { .. } => {}
+            Event::LayerChanged { .. } | Event::Speaking { .. } | Event::Applied { .. } => {}
         }
     }
 

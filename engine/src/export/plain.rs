@@ -269,7 +269,7 @@ macro_rules! numbers {
     )*};
 }
 
-numbers!(u8, u16, u32, u64, i64);
+numbers!(u8, u16, u32, u64, i32, i64);
 
 impl Plain for bool {
     fn write(&self, to: &mut Writer) {

@@ -2,6 +2,7 @@
 //! benches and fuzzers drive by hand. Compiled with the feature `bare` alone.
 
 pub mod bridge;
+pub mod simulcast;
 
 use std::io;
 use std::net::SocketAddr;
@@ -300,7 +301,11 @@ pub struct Rtp {
     pub timestamp: u32,
     /// A transport-wide sequence number and the extension id that it goes under.
     pub transport_cc: Option<(u8, u16)>,
-    /// Bytes of payload, which count up from 0.
+    /// A header extension of one byte: its id and the byte.
+    pub element: Option<(u8, u8)>,
+    /// What the payload begins with.
+    pub payload_head: &'static [u8],
+    /// Bytes of payload, the head included; behind it they count up.
     pub payload_len: usize,
 }
 
@@ -308,22 +313,30 @@ impl Rtp {
     /// Writes it to `out`; its length.
     ///
     /// # Panics
-    /// If `out` is shorter than 20 bytes and the payload.
+    /// If `out` is shorter than 24 bytes and the payload.
     #[allow(clippy::cast_possible_truncation)] // the payload counts in bytes
     pub fn write(&self, out: &mut [u8]) -> usize {
-        let extended = if self.transport_cc.is_some() { 0x10 } else { 0 };
+        let is_extended = self.transport_cc.is_some() || self.element.is_some();
+        let extended = if is_extended { 0x10 } else { 0 };
         out[..2].copy_from_slice(&[0x80 | extended, self.payload_type]);
         out[2..4].copy_from_slice(&self.sequence.to_be_bytes());
         out[4..8].copy_from_slice(&self.timestamp.to_be_bytes());
         out[8..12].copy_from_slice(&self.ssrc.to_be_bytes());
         let mut len = 12;
-        if let Some((id, number)) = self.transport_cc {
-            let [high, low] = number.to_be_bytes();
-            out[12..20].copy_from_slice(&[0xbe, 0xde, 0, 1, id << 4 | 1, high, low, 0]);
-            len = 20;
+        if is_extended {
+            let [high, low] = self.transport_cc.map_or(0, |(_, number)| number).to_be_bytes();
+            // An element without an id is padding (RFC 8285 §4.2).
+            let number = self.transport_cc.map_or([0; 3], |(id, _)| [id << 4 | 1, high, low]);
+            let element = self.element.map_or([0; 2], |(id, byte)| [id << 4, byte]);
+            out[12..16].copy_from_slice(&[0xbe, 0xde, 0, 2]);
+            out[16..19].copy_from_slice(&number);
+            out[19..21].copy_from_slice(&element);
+            out[21..24].fill(0);
+            len = 24;
         }
-        for (place, byte) in out[len..len + self.payload_len].iter_mut().enumerate() {
-            *byte = place as u8;
+        let payload = &mut out[len..len + self.payload_len];
+        for (place, byte) in payload.iter_mut().enumerate() {
+            *byte = self.payload_head.get(place).copied().unwrap_or(place as u8);
         }
         len + self.payload_len
     }

@@ -9,6 +9,7 @@ mod feedback;
 mod hops;
 mod hostile;
 mod ice;
+mod layers;
 mod unbundled;
 
 use std::net::SocketAddr;

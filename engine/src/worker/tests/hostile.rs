@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::command::Codec;
 use crate::leg::Leg;
 use crate::route::{PayloadMap, RouteMap};
 
@@ -117,7 +118,13 @@ const REACHED: &[(DropReason, Drive)] = &[
         }
     }),
     (DropReason::RewriteRoom, |call| {
-        let payload = PayloadMap { from: 111, to: 109, clock_rate: 48_000, retransmits: false };
+        let payload = PayloadMap {
+            from: 111,
+            to: 109,
+            clock_rate: 48_000,
+            retransmits: false,
+            codec: Codec::Other,
+        };
         set_map(call, &RouteMap::new(&[payload], &[(1, 1)]));
         let mut buffer = [0; 400];
         audio(0, 0).write(&mut buffer);
