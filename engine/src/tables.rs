@@ -152,7 +152,7 @@ impl Tables {
             for name in transport.names() {
                 self.names.entry(name.bytes().collect()).or_insert(transport_id);
             }
-            for pair in transport.pairs() {
+            for pair in transport.own_pairs() {
                 self.pairs.insert(pair, transport_id);
             }
             if transport.learn_remote {
@@ -171,8 +171,8 @@ impl Tables {
         if slot.leg.is_some() {
             return Err(Refusal::Taken);
         }
-        let pairs = leg.transports.iter().map(|transport| transport.pairs().count()).sum::<usize>();
-        let names = leg.transports.iter().map(|transport| transport.names().count()).sum::<usize>();
+        let pairs = leg.transports.iter().map(|t| t.own_pairs().count()).sum::<usize>();
+        let names = leg.transports.iter().map(|t| t.names().count()).sum::<usize>();
         let room = self.names.len() + names <= self.names_max
             && self.pairs.len() + pairs <= self.pairs_max;
         if !room {
@@ -258,6 +258,20 @@ impl Tables {
     /// Whether [`Self::bind`] has room for this pair.
     pub(crate) fn may_bind(&self, socket: SocketId, remote: SocketAddr) -> bool {
         self.pairs.len() < self.pairs_max || self.pairs.contains_key(&(socket, remote))
+    }
+
+    /// Forgets in each transport what other legs have taken over from it ([`Self::bind`]), so that its
+    /// pairs can be bound again in any order.
+    pub(crate) fn settle(&mut self) {
+        let Self { worker, legs, pairs, .. } = self;
+        for (slot, entry) in (0u16..).zip(legs) {
+            let id = LegId { worker: *worker, slot, generation: entry.generation };
+            let transports = entry.leg.iter_mut().flat_map(|leg| &mut leg.transports);
+            for (index, transport) in (0u8..).zip(transports) {
+                let own = Some(TransportId { leg: id, index });
+                transport.paths.retain(|path| pairs.get(path).copied() == own);
+            }
+        }
     }
 
     /// Forgets a pair of `transport`.

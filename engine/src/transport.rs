@@ -152,6 +152,12 @@ impl Transport {
         Ok((remote, len))
     }
 
+    /// The pairs that lead to it alone: with ICE its paths, else its fixed address.
+    pub(crate) fn own_pairs(&self) -> impl Iterator<Item = (SocketId, SocketAddr)> + '_ {
+        let fixed = self.remote.filter(|_| self.consent.is_none());
+        fixed.map(|remote| (self.socket, remote)).into_iter().chain(self.paths.iter().copied())
+    }
+
     /// The pairs that lead to it.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (SocketId, SocketAddr)> + '_ {
         let fixed = self.remote.map(|remote| (self.socket, remote));

@@ -188,8 +188,9 @@ impl Worker {
     }
 
     /// Copies all but the sockets.
-    pub(crate) fn copy_state(&self, into: &mut Exported) {
+    pub(crate) fn copy_state(&mut self, into: &mut Exported) {
         into.clear();
+        self.tables.settle();
         let mut writer = Writer::new(self.now);
         let slots = u16::try_from(self.tables.slots()).unwrap_or(u16::MAX);
         for (id, leg) in (0..slots).filter_map(|slot| self.tables.held(slot)) {

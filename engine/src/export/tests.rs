@@ -30,7 +30,9 @@ fn read<T: Plain>(bytes: &[u8], now: Nanos) -> Result<T, Unreadable> {
 
 #[derive(Debug, Clone, PartialEq)]
 struct Sample {
-    numbers: (u8, (u16, (u32, (u64, i64)))),
+    small: (u8, u16),
+    large: (u32, u64),
+    signed: i64,
     flag: bool,
     text: String,
     list: ArrayVec<Option<u16>, 5>,
@@ -38,7 +40,7 @@ struct Sample {
     stream: StreamId,
 }
 
-plain! { struct Sample { numbers, flag, text, list, address, stream } }
+plain! { struct Sample { small, large, signed, flag, text, list, address, stream } }
 
 fn address() -> impl Strategy<Value = SocketAddr> {
     prop_oneof![
@@ -63,7 +65,9 @@ prop_compose! {
     ) -> Sample {
         let leg = LegId { worker: WorkerId(worker), slot, generation };
         Sample {
-            numbers: (a, (b, (c, (d, e)))),
+            small: (a, b),
+            large: (c, d),
+            signed: e,
             flag,
             text,
             list: list.into_iter().collect(),
@@ -181,7 +185,8 @@ fn messages_and_sockets_arrive_in_order_and_none_is_left_over() {
             }
         }
         assert!(!channel.has_unnamed());
-        channel.hear(|message, _| Ok(assert!(matches!(message, Message::Installed {})))).unwrap();
+        let last = channel.hear(|message, _| Ok(matches!(message, Message::Installed {})));
+        assert!(last.unwrap());
     });
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use super::*;
-use crate::command::LegSpec;
+use crate::command::{IceSpec, LegSpec};
 use crate::consent::CONSENT_NS;
 use crate::leg::Leg;
 use crate::rtcp::{Compound, Rtcp, Writer};
@@ -305,4 +305,42 @@ fn an_empty_leg_is_a_leg() {
     call.apply(Command::AddLeg { leg: leg(0), state }).unwrap();
     let bytes = leg_bytes(&mut call, 0);
     assert_eq!(read_and_write(&bytes, call.now), Some(bytes));
+}
+
+#[test]
+fn a_pair_that_another_leg_has_taken_over_stays_with_it() {
+    let mut call = Call::new();
+    let (socket, remote) = (call.fars[1].socket, call.fars[1].remote);
+    let (transport, nominated, generation) = (transport(0), false, 0);
+    let taken = Command::InstallPair { transport, socket, remote, nominated, generation };
+    call.apply(taken).unwrap();
+    move_on(&mut call);
+    let found = call.bare.worker.tables.transport_at(socket, remote);
+    assert_eq!(found, Some(transport));
+}
+
+#[test]
+fn an_ice_restart_that_is_under_way_goes_along() {
+    let mut call = Call::new();
+    let credentials = |ufrag: &str| crate::command::Credentials {
+        ufrag: ufrag.into(),
+        password: String::from("a password of the node").into(),
+    };
+    let spec = IceSpec {
+        local: credentials("again"),
+        remote: None,
+        send_checks: false,
+        controlling: false,
+        component: 1,
+        generation: 1,
+    };
+    let next = Box::new(crate::consent::Consent::new(&spec, 7));
+    call.apply(Command::RestartIce { transport: transport(0), next }).unwrap();
+    move_on(&mut call);
+    call.fars[0].ufrag = Some("again");
+    let mut buffer = [0; 500];
+    let len = call.fars[0].check(&mut buffer, 1, false).unwrap();
+    call.receive(0, &buffer[..len]);
+    assert_eq!(call.bare.punt().unwrap().transport, transport(0), "its agent is to judge it");
+    assert_eq!(exchange(&mut call, 0).len(), 4, "the current generation carries media");
 }
