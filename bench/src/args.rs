@@ -18,7 +18,12 @@ use crate::rest::Api;
 #[command(name = "causeway-load", version, verbatim_doc_comment)]
 pub struct Args {
     /// The node's admin API.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", conflicts_with = "spawn")]
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8080",
+        conflicts_with = "spawn"
+    )]
     pub api: Api,
     /// An API token with the scopes read and call.
     #[arg(long, env = "CAUSEWAY_TOKEN", hide_env_values = true)]
@@ -116,7 +121,9 @@ fn duration(text: &str) -> Result<Duration, String> {
     };
     let seconds = number.parse::<f64>().ok().map(|number| number * unit);
     let seconds = seconds.filter(|seconds| (0.1..=7.0 * 86_400.0).contains(seconds));
-    seconds.map(Duration::from_secs_f64).ok_or_else(|| "0.1 seconds to a week: 60, 90s, 5m, 2h".into())
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "0.1 seconds to a week: 60, 90s, 5m, 2h".into())
 }
 
 #[cfg(test)]
@@ -129,10 +136,14 @@ mod tests {
 
     #[test]
     fn a_plan_is_what_the_line_says() {
-        let line = "--calls 200 --ramp 20 --duration 2m --mix audio=3,video=1 --pin 0,2 --churn 0.5";
+        let line =
+            "--calls 200 --ramp 20 --duration 2m --mix audio=3,video=1 --pin 0,2 --churn 0.5";
         let plan = parse(line).unwrap().plan();
         assert_eq!((plan.calls, plan.duration), (200, Duration::from_secs(120)));
-        assert_eq!((plan.mix.to_string().as_str(), &plan.pin[..]), ("audio=3,video=1", &[0, 2][..]));
+        assert_eq!(
+            (plan.mix.to_string().as_str(), &plan.pin[..]),
+            ("audio=3,video=1", &[0, 2][..])
+        );
         assert!((plan.churn - 0.5).abs() < f64::EPSILON);
     }
 

@@ -38,9 +38,10 @@ fn load(mut args: Args) -> Result<Report, Box<dyn Error>> {
     let node = args.spawn.as_ref().map(|program| Node::spawn(program, &args.node)).transpose()?;
     let api = node.as_ref().map_or(&args.api, Node::api).clone();
     let pid = node.as_ref().map(Node::pid).or(args.server_pid);
-    let server = pid.map(Process::new).transpose().map_err(|error| {
-        format!("the node's process cannot be looked at: {error}")
-    })?;
+    let server = pid
+        .map(Process::new)
+        .transpose()
+        .map_err(|error| format!("the node's process cannot be looked at: {error}"))?;
     let report = run(&plan, &Rest::new(api, token), server.as_ref(), &stop, &mut say)?;
     if let Some(file) = &args.json {
         fs::write(file, serde_json::to_vec_pretty(&report)?)

@@ -1,5 +1,6 @@
 //! A node that the load generator starts itself.
 
+use std::env;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -16,6 +17,9 @@ use crate::rest::Api;
 const START: Duration = Duration::from_secs(20);
 /// Longest wait for the node to stop by itself.
 const STOP: Duration = Duration::from_secs(10);
+
+/// The variable that says what a node logs.
+const LOG_LEVEL: &str = "CAUSEWAY_LOG_LEVEL";
 
 /// A running node; stopped when dropped.
 pub struct Node {
@@ -36,13 +40,19 @@ pub enum SpawnError {
 
 impl Node {
     /// Starts `program` with ports that the kernel chooses for its listeners, then `arguments`, and
-    /// waits until it runs. What it logs goes to our standard error.
+    /// waits until it runs. What it logs goes to our standard error: warnings, unless the
+    /// environment says otherwise.
     ///
     /// # Errors
     /// If it does not run.
     pub fn spawn(program: &Path, arguments: &[String]) -> Result<Self, SpawnError> {
         let name = program.display().to_string();
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        if env::var_os(LOG_LEVEL).is_none() {
+            // A node under load has much to tell of calls that we know.
+            command.env(LOG_LEVEL, "warn");
+        }
+        let mut child = command
             .args(["--http", "127.0.0.1:0", "--public", "127.0.0.1:0"])
             .args(arguments)
             .stdin(Stdio::null())

@@ -128,8 +128,7 @@ impl Sample {
             cost.cpu.system += spent.system;
             cost.busiest = cost.busiest.max(spent.total() / seconds.max(f64::EPSILON));
         }
-        let mut costs: Vec<_> =
-            costs.into_values().filter(|cost| cost.cpu.total() > 0.0).collect();
+        let mut costs: Vec<_> = costs.into_values().filter(|cost| cost.cpu.total() > 0.0).collect();
         costs.sort_by(|a, b| b.cpu.total().total_cmp(&a.cpu.total()));
         costs
     }

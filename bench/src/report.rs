@@ -502,7 +502,12 @@ mod tests {
         let late = || Generator { late: 11, ..Generator::default() };
         let unsent = || Generator { unsent: 1, ..Generator::default() };
         let busy = |name: &str, busiest| Generator {
-            threads: vec![ThreadCost { name: name.into(), threads: 1, cpu: Cpu::default(), busiest }],
+            threads: vec![ThreadCost {
+                name: name.into(),
+                threads: 1,
+                cpu: Cpu::default(),
+                busiest,
+            }],
             ..Generator::default()
         };
         for generator in [late(), unsent(), busy("station-0", 0.99)] {

@@ -68,7 +68,9 @@ pub enum RestError {
         source: io::Error,
     },
     /// 401 or 403.
-    #[error("the node does not let us in ({status}): {detail}; give a token with the scopes read and call by --token")]
+    #[error(
+        "the node does not let us in ({status}): {detail}; give a token with the scopes read and call by --token"
+    )]
     Unauthorized {
         /// The status.
         status: u16,
@@ -171,9 +173,9 @@ impl Rest {
 
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, RestError> {
         let body = body.map(Value::to_string).unwrap_or_default();
-        let raw = self.exchange(method, path, &body).map_err(|source| {
-            RestError::Unreachable { api: self.api.clone(), source }
-        })?;
+        let raw = self
+            .exchange(method, path, &body)
+            .map_err(|source| RestError::Unreachable { api: self.api.clone(), source })?;
         let foreign = |what| RestError::Foreign { api: self.api.clone(), what };
         let (status, body) = split(&raw).ok_or_else(|| foreign("the answer is not HTTP"))?;
         let value: Value = serde_json::from_slice(body).unwrap_or_default();

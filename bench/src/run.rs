@@ -493,8 +493,7 @@ impl<'a> Conductor<'a> {
         let seconds = (now - self.beat.next + SECOND).as_secs_f64();
         self.beat.next = now + SECOND;
         let sum = |of: fn(&Station) -> u64| self.stations.iter().map(of).sum::<u64>();
-        let (sent, received) =
-            (sum(|s| s.board.sent.value()), sum(|s| s.board.received.value()));
+        let (sent, received) = (sum(|s| s.board.sent.value()), sum(|s| s.board.received.value()));
         self.stations.iter().for_each(|station| station.board.take(&mut self.beat.latency));
         let (own, node) = self.sample().unwrap_or_default();
         let progress = Progress {

@@ -185,9 +185,10 @@ impl Floor {
         match order {
             Order::Take(call, sockets) => self.take(*call, sockets),
             Order::End(number) => {
-                let place = self.calls.iter().position(|call| {
-                    call.as_ref().is_some_and(|call| call.number == number)
-                });
+                let place = self
+                    .calls
+                    .iter()
+                    .position(|call| call.as_ref().is_some_and(|call| call.number == number));
                 if let Some(place) = place {
                     self.end(place);
                 }
@@ -229,7 +230,9 @@ impl Floor {
     fn burst(&mut self, side: Side, flow: usize) {
         let Some(call) = living(&mut self.calls, side) else { return };
         let (counted, leg) = (call.state == State::Up, &mut call.legs[side.side]);
-        let (Some(remote), true) = (leg.transport.remote(), call.state <= State::Up) else { return };
+        let (Some(remote), true) = (leg.transport.remote(), call.state <= State::Up) else {
+            return;
+        };
         let (transport, flow_at) = (&mut leg.transport, flow);
         let flow = &mut leg.flows[flow];
         let behind = Instant::now().saturating_duration_since(flow.next);
@@ -277,9 +280,10 @@ impl Floor {
 
     /// Waits for datagrams until the next thing is due, and looks at them.
     fn receive(&mut self) -> io::Result<()> {
-        let next = self.agenda.next().map_or(REST, |next| {
-            next.saturating_duration_since(Instant::now()).clamp(TICK, REST)
-        });
+        let next = self
+            .agenda
+            .next()
+            .map_or(REST, |next| next.saturating_duration_since(Instant::now()).clamp(TICK, REST));
         let mut followed = Vec::new();
         let (calls, board, latest) = (&mut self.calls, &self.board, &mut self.latest);
         let mut news = Vec::new();

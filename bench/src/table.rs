@@ -71,7 +71,11 @@ fn quantiles(f: &mut fmt::Formatter<'_>, name: &str, q: &Quantiles) -> fmt::Resu
 
 fn cpu(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     let packets = report.server.as_ref().map_or(0, |server| server.forwarded);
-    writeln!(f, "\n{:<26}{:>10}{:>10}{:>12}{:>10}", "CPU", "user s", "system s", "us/packet", "busiest")?;
+    writeln!(
+        f,
+        "\n{:<26}{:>10}{:>10}{:>12}{:>10}",
+        "CPU", "user s", "system s", "us/packet", "busiest"
+    )?;
     if let Some(server) = &report.server {
         costs(f, "node", &server.threads, packets)?;
     }

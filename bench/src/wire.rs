@@ -33,7 +33,13 @@ impl Wire {
     pub fn new(probed: &Probed) -> io::Result<Self> {
         let mut frames = FramePool::new(FRAMES)?;
         let backend = Backend::new(probed.kind, probed.features, &mut frames, &Wake::new()?)?;
-        Ok(Self { backend, frames, counters: IoCounters::default(), no_room: 0, rx: Box::default() })
+        Ok(Self {
+            backend,
+            frames,
+            counters: IoCounters::default(),
+            no_room: 0,
+            rx: Box::default(),
+        })
     }
 
     /// Receives from a socket from now on.

@@ -222,7 +222,8 @@ mod tests {
 
     #[test]
     fn a_full_socket_counts_what_it_drops() {
-        let (udp, sender) = [(); 2].map(|()| bind("127.0.0.1:0".parse().unwrap(), false).unwrap()).into();
+        let (udp, sender) =
+            [(); 2].map(|()| bind("127.0.0.1:0".parse().unwrap(), false).unwrap()).into();
         SockRef::from(&udp).set_recv_buffer_size(4096).unwrap();
         assert_eq!(drops(&udp).unwrap(), 0);
         let to = udp.local_addr().unwrap();
