@@ -6,9 +6,10 @@ use futures_util::future::BoxFuture;
 use tokio::sync::broadcast;
 
 use crate::api::{
-    AddLeg, CallStats, CallView, CreateCall, Description, LegAdded, LegView, LifeEvent, NodeStats,
-    Problem, Trickle,
+    AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, LegAdded, LegView,
+    LifeEvent, NodeStats, Problem, Trickle, Why,
 };
+use crate::call::{Eyes, Remark};
 
 /// What comes of a request, later.
 pub type Answer<T> = BoxFuture<'static, Result<T, Problem>>;
@@ -38,6 +39,12 @@ pub trait Calls: Send + Sync + 'static {
     fn remove_leg(&self, call: String, leg: String) -> Answer<()>;
     /// What a call's media does.
     fn stats(&self, call: String) -> Answer<CallStats>;
+    /// Why a call, live or just over, works or does not.
+    fn why(&self, call: String, eyes: Eyes) -> Answer<Why>;
+    /// What a leg's browser says of its side.
+    fn report(&self, call: String, leg: String, report: ClientReport) -> Answer<()>;
+    /// Something that a door has seen of a call; may be lost.
+    fn remark(&self, call: String, remark: Remark);
     /// What the node does.
     fn node(&self) -> Answer<NodeStats>;
     /// What happens from now on, in one call or in all. A reader that falls behind loses events

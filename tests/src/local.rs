@@ -31,11 +31,22 @@ pub struct Setup {
     pub legs_per_worker: usize,
     /// For a leg to connect and for a call to get its first.
     pub join: Duration,
+    /// What the node says that it is reached at.
+    pub announce: Ipv4Addr,
+    /// What join tokens are signed with; random if absent.
+    pub join_secret: Option<&'static str>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { workers: 1, calls: 64, legs_per_worker: 256, join: Duration::from_secs(60) }
+        Self {
+            workers: 1,
+            calls: 64,
+            legs_per_worker: 256,
+            join: Duration::from_secs(60),
+            announce: Ipv4Addr::LOCALHOST,
+            join_secret: None,
+        }
     }
 }
 
@@ -43,6 +54,8 @@ impl Default for Setup {
 pub struct LocalNode {
     /// The admin listener.
     pub http: SocketAddr,
+    /// The public listener.
+    pub public: SocketAddr,
     calls: Arc<dyn Calls>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -60,15 +73,15 @@ impl LocalNode {
             actix_rt::System::new().block_on(async move {
                 let node = Node::start(&node_config(&setup)).expect("the node starts");
                 let servers = rest::serve(&rest_config(&setup), node.calls()).expect("doors");
-                report.send((servers.http, node.calls())).expect("the test waits");
+                report.send((servers.http, servers.public, node.calls())).expect("the test waits");
                 // The test's end is as good a reason to stop as its word.
                 let _ = stopped.await;
                 servers.stop().await;
                 node.stop().await;
             });
         });
-        let (http, calls) = started.recv().expect("the node starts");
-        Self { http, calls, stop: Some(stop), thread: Some(thread) }
+        let (http, public, calls) = started.recv().expect("the node starts");
+        Self { http, public, calls, stop: Some(stop), thread: Some(thread) }
     }
 
     /// A client of its admin listener.
@@ -185,7 +198,7 @@ fn node_config(setup: &Setup) -> NodeConfig {
         interfaces: vec![BoundInterface {
             name: "loopback".into(),
             bind: (loopback, 0).into(),
-            announce: loopback.into(),
+            announce: setup.announce.into(),
         }],
         calls: setup.calls,
         join: setup.join,
@@ -198,6 +211,9 @@ fn rest_config(setup: &Setup) -> Config {
     config.public.listen = (Ipv4Addr::LOCALHOST, 0).into();
     config.public.workers = 1;
     config.limits.calls = setup.calls;
+    config.auth.join_secret = setup
+        .join_secret
+        .map(|secret| serde_json::from_value(json!(secret)).expect("a secret is a text"));
     config.timeouts.drain = Duration::from_secs(1);
     config
 }

@@ -22,6 +22,7 @@
 
 mod candidate;
 mod credentials;
+mod sight;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,8 @@ use zeroize::Zeroizing;
 
 pub use candidate::Ignored;
 pub use credentials::Credentials;
+use sight::Sights;
+pub use sight::{CheckOutcome, Sight};
 
 /// How an agent is made.
 #[derive(Debug, Clone)]
@@ -140,6 +143,7 @@ pub struct Agent {
     authenticated: ArrayVec<SocketAddr, MAX_PAIRS>,
     nominated: Option<(SocketAddr, SocketAddr)>,
     outputs: VecDeque<Output>,
+    sights: Sights,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,6 +192,7 @@ impl Agent {
             authenticated: ArrayVec::new(),
             nominated: None,
             outputs: VecDeque::new(),
+            sights: Sights::default(),
         })
     }
 
@@ -320,6 +325,19 @@ impl Agent {
         self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.next_timeout()))
     }
 
+    /// A check of the far side that was not told of yet.
+    pub fn poll_sight(&mut self) -> Option<Sight> {
+        self.sights.next()
+    }
+
+    /// The address of a candidate line of the far side, if the node could use it.
+    ///
+    /// # Errors
+    /// Why the line is of no use.
+    pub fn judge(line: &str) -> Result<SocketAddr, Ignored> {
+        candidate::parse(line).map(|candidate| candidate.addr())
+    }
+
     /// RFC 8445 §7.3: a check of the far side.
     fn handle_check(
         &mut self,
@@ -331,7 +349,12 @@ impl Agent {
         if !self.described {
             self.expect_early(&message);
         }
-        if !self.inner.accepts_message(&message) || !self.has_room(from) {
+        if !self.inner.accepts_message(&message) {
+            self.sights.see(announced, from, self.why_refused(&message));
+            return;
+        }
+        if !self.has_room(from) {
+            self.sights.see(announced, from, CheckOutcome::Refused);
             return;
         }
         let nominates = message.use_candidate();
@@ -340,6 +363,12 @@ impl Agent {
         let succeeded = answers
             .iter()
             .any(|answer| answer.remote == from && answer.bytes.starts_with(&SUCCESS));
+        let outcome = match answers.first() {
+            _ if succeeded => CheckOutcome::Answered { nominates },
+            Some(_) => CheckOutcome::RoleConflict,
+            None => CheckOutcome::Refused,
+        };
+        self.sights.see(announced, from, outcome);
         if succeeded {
             self.authenticate(announced, from);
             if nominates && self.lite {
@@ -349,6 +378,14 @@ impl Agent {
         self.follow_events();
         answers.into_iter().for_each(|answer| self.transmit(answer));
         self.advance(now);
+    }
+
+    fn why_refused(&self, check: &StunMessage<'_>) -> CheckOutcome {
+        let named = check.split_username().map(|(_, far)| far);
+        match self.inner.remote_credentials() {
+            Some(known) if named != Some(known.ufrag.as_str()) => CheckOutcome::OtherUfrag,
+            _ => CheckOutcome::IntegrityWrong,
+        }
     }
 
     /// RFC 8445 §7.2.5: a response to a check of ours.

@@ -1,6 +1,7 @@
 //! Both listeners, seen from outside, over [`double::Double`].
 
 pub(super) mod double;
+mod names;
 mod servers;
 mod streams;
 
