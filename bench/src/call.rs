@@ -73,6 +73,11 @@ impl Call {
         incoming.map(|known| known.arrivals.missing()).sum()
     }
 
+    /// Packets that should not be.
+    pub fn wrong(&self) -> u64 {
+        self.legs.iter().map(|leg| leg.faults.wrong()).sum()
+    }
+
     /// What became of it.
     pub fn outcome(self) -> Outcome {
         let [one, other] = &self.legs;
@@ -89,18 +94,13 @@ impl Call {
                 longest_gap: Duration::from_nanos(known.arrivals.longest_gap()),
             })
             .collect();
-        let faults = [one.faults, other.faults];
         Outcome {
             number: self.number,
             kind: self.kind,
             set_up: self.set_up,
             failure: self.failure,
             streams,
-            faults: Faults {
-                corrupt: faults.iter().map(|leg| leg.corrupt).sum(),
-                misrouted: faults.iter().map(|leg| leg.misrouted).sum(),
-                unreadable: faults.iter().map(|leg| leg.unreadable).sum(),
-            },
+            faults: one.faults.plus(other.faults),
             socket_drops: self.legs.iter().filter_map(|leg| leg.socket_drops).sum(),
             latency: self.latency,
         }

@@ -3,8 +3,10 @@
 use std::time::Instant;
 
 use causeway_control::api::Media;
+use causeway_engine::error::DropReason;
 use causeway_engine::packet::Nanos;
 use causeway_engine::rtcp::{ReportBlock, Writer};
+use serde::Serialize;
 
 use crate::arrivals::Arrivals;
 use crate::flow::Flow;
@@ -46,7 +48,7 @@ pub struct Incoming {
 }
 
 /// What a leg should never see.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Faults {
     /// Authentic packets whose payload is not as it was sent.
     pub corrupt: u64,
@@ -54,6 +56,33 @@ pub struct Faults {
     pub misrouted: u64,
     /// Packets that did not authenticate or cannot be read.
     pub unreadable: u64,
+    /// Packets that SRTP has seen before, or cannot tell from such. Networks do that.
+    pub replayed: u64,
+}
+
+impl Faults {
+    /// Those that no network makes.
+    pub fn wrong(&self) -> u64 {
+        self.corrupt + self.misrouted + self.unreadable
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            corrupt: self.corrupt + other.corrupt,
+            misrouted: self.misrouted + other.misrouted,
+            unreadable: self.unreadable + other.unreadable,
+            replayed: self.replayed + other.replayed,
+        }
+    }
+
+    fn refuse(&mut self, reason: DropReason) {
+        match reason {
+            DropReason::SrtpReplayed | DropReason::SrtpOld => self.replayed += 1,
+            _ => self.unreadable += 1,
+        }
+    }
 }
 
 /// An RTP packet that belongs here.
@@ -103,10 +132,8 @@ impl Leg {
 
     /// Takes an RTP packet that the kernel received at `at`, of the wall clock.
     pub fn receive(&mut self, packet: &mut [u8], at: Nanos) -> Option<Heard> {
-        let Ok((header, len)) = self.transport.unprotect_rtp(packet) else {
-            self.faults.unreadable += 1;
-            return None;
-        };
+        let unprotected = self.transport.unprotect_rtp(packet);
+        let (header, len) = unprotected.map_err(|reason| self.faults.refuse(reason)).ok()?;
         let Some(stamp) = header.payload(&packet[..len]).ok().and_then(payload::read) else {
             self.faults.corrupt += 1;
             return None;
@@ -126,7 +153,9 @@ impl Leg {
 
     /// Takes an RTCP packet: whether it is authentic is all that is looked at.
     pub fn receive_reports(&mut self, packet: &mut [u8]) {
-        self.faults.unreadable += u64::from(self.transport.unprotect_rtcp(packet).is_err());
+        if let Err(reason) = self.transport.unprotect_rtcp(packet) {
+            self.faults.refuse(reason);
+        }
     }
 
     /// Writes and protects its reports: what it has sent and what it has received.

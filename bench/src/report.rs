@@ -30,7 +30,7 @@ pub struct Report {
     /// The packets, by kind of media, and all together under `total`.
     pub media: BTreeMap<&'static str, Tally>,
     /// Packets that should not be.
-    pub faults: FaultCounts,
+    pub faults: Faults,
     /// One-way latency in microseconds: from before the send to the kernel's receive time.
     pub latency_us: Quantiles,
     /// Milliseconds from asking for a call to media both ways.
@@ -47,7 +47,7 @@ pub struct Report {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Every call came up, and no more was lost than is allowed.
+    /// Calls came up and stayed, and no more was lost than is allowed.
     Clean,
     /// More was lost than is allowed.
     Lossy,
@@ -146,30 +146,6 @@ impl Tally {
     }
 }
 
-/// Packets that should not be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct FaultCounts {
-    /// Authentic packets whose payload is not as it was sent.
-    pub corrupt: u64,
-    /// Whole packets that came to a leg that they were not for.
-    pub misrouted: u64,
-    /// Packets that did not authenticate or cannot be read.
-    pub unreadable: u64,
-}
-
-impl FaultCounts {
-    fn add(&mut self, faults: Faults) {
-        self.corrupt += faults.corrupt;
-        self.misrouted += faults.misrouted;
-        self.unreadable += faults.unreadable;
-    }
-
-    /// All.
-    pub fn total(&self) -> u64 {
-        self.corrupt + self.misrouted + self.unreadable
-    }
-}
-
 /// A distribution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Quantiles {
@@ -254,7 +230,7 @@ pub struct CallReport {
     #[serde(flatten)]
     pub tally: Tally,
     /// Packets that should not be.
-    pub faults: FaultCounts,
+    pub faults: Faults,
     /// One-way latency in microseconds.
     pub latency_us: Quantiles,
 }
@@ -264,7 +240,7 @@ pub struct CallReport {
 pub struct Ledger {
     calls: Calls,
     media: BTreeMap<&'static str, Tally>,
-    faults: FaultCounts,
+    faults: Faults,
     latency: Histogram<u64>,
     set_up: Histogram<u64>,
     socket_drops: u64,
@@ -276,7 +252,7 @@ impl Default for Ledger {
         Self {
             calls: Calls::default(),
             media: BTreeMap::new(),
-            faults: FaultCounts::default(),
+            faults: Faults::default(),
             latency: histogram(),
             set_up: histogram(),
             socket_drops: 0,
@@ -299,9 +275,7 @@ impl Ledger {
             self.media.entry(name(stream.media)).or_default().add(stream);
             self.media.entry("total").or_default().add(stream);
         }
-        let mut faults = FaultCounts::default();
-        faults.add(outcome.faults);
-        self.faults.add(outcome.faults);
+        self.faults = self.faults.plus(outcome.faults);
         self.socket_drops += outcome.socket_drops;
         // All histograms here have the same bounds.
         let _ = self.latency.add(&outcome.latency);
@@ -320,7 +294,7 @@ impl Ledger {
             set_up_ms,
             failure: outcome.failure.clone(),
             tally,
-            faults,
+            faults: outcome.faults,
             latency_us: Quantiles::of(&outcome.latency),
         });
     }
@@ -395,13 +369,13 @@ pub const STATION: &str = "station-";
 fn judge(
     calls: &Calls,
     total: &Tally,
-    faults: &FaultCounts,
+    faults: &Faults,
     in_doubt: bool,
     allow_loss: f64,
 ) -> Verdict {
-    if faults.total() > 0 {
+    if faults.wrong() > 0 {
         Verdict::Corrupt
-    } else if calls.failed > 0 || calls.up < calls.created || calls.up == 0 {
+    } else if calls.failed > 0 || calls.up == 0 {
         Verdict::Failed
     } else if total.loss() <= allow_loss {
         Verdict::Clean

@@ -56,6 +56,9 @@ pub enum RunError {
     /// The kernel refused a socket or a thread.
     #[error("the generator cannot go on: {0}")]
     Io(#[from] io::Error),
+    /// The node's process is not there any more.
+    #[error("the node's process has ended ({0})")]
+    NodeGone(io::Error),
     /// There are too few descriptors.
     #[error("{calls} calls need {wanted} descriptors, and {limit} are allowed; raise `ulimit -n`")]
     Descriptors {
@@ -123,10 +126,14 @@ pub fn run(
     let mut conductor = Conductor::new(plan, rest, server, stop, say)?;
     let driven = conductor.drive();
     conductor.tear_down();
-    let window = driven?;
+    let window = driven.and_then(|window| conductor.broken.take().map_or(Ok(window), Err))?;
     let mut report = conductor.finish(window)?;
     if let Some(server) = &mut report.server {
         server.resident[0] = resident;
+        if report.media.values().any(|tally| tally.lost > 0) {
+            // What the node says of itself is a second old; here it matters.
+            std::thread::sleep(SECOND);
+        }
         server.drops = difference(&rest.drops()?, &drops);
     }
     Ok(report)
@@ -181,6 +188,8 @@ struct Conductor<'a> {
     /// The node's media ports, as its candidates say.
     ports: BTreeSet<u16>,
     undeleted: u64,
+    /// What makes it pointless to go on.
+    broken: Option<RunError>,
     phase: &'static str,
     started: Instant,
     beat: Beat,
@@ -230,6 +239,7 @@ impl<'a> Conductor<'a> {
             next_stream: 1,
             ports: BTreeSet::new(),
             undeleted: 0,
+            broken: None,
             phase: "ramp",
             started,
             beat: Beat {
@@ -253,12 +263,16 @@ impl<'a> Conductor<'a> {
             }
             self.begin_call()?;
         }
-        while self.up.len() < self.live.len() {
-            if !self.listen_until(Instant::now() + Duration::from_millis(20)) {
-                return Ok(Window { early: true, ..Window::default() });
-            }
+        if self.settle() { self.hold() } else { Ok(Window { early: true, ..Window::default() }) }
+    }
+
+    /// Waits until no call is connecting or ending; `false` if the run is to stop.
+    fn settle(&mut self) -> bool {
+        let mut goes_on = true;
+        while goes_on && self.up.len() < self.live.len() {
+            goes_on = self.listen_until(Instant::now() + Duration::from_millis(20));
         }
-        self.hold()
+        goes_on
     }
 
     fn hold(&mut self) -> Result<Window, RunError> {
@@ -284,11 +298,13 @@ impl<'a> Conductor<'a> {
         let forwarded = self.received() - received;
         let last = self.sample()?;
         let node = first.1.zip(last.1).map(|(first, last)| [first, last]);
+        let finished = finished && self.settle();
         Ok(Window { seconds, forwarded, own: [first.0, last.0], node, early: !finished })
     }
 
-    fn sample(&self) -> io::Result<(Sample, Option<Sample>)> {
-        Ok((Process::own().sample()?, self.server.map(Process::sample).transpose()?))
+    fn sample(&self) -> Result<(Sample, Option<Sample>), RunError> {
+        let node = self.server.map(Process::sample).transpose().map_err(RunError::NodeGone)?;
+        Ok((Process::own().sample()?, node))
     }
 
     /// Makes a call, joins both legs and hands them to a station.
@@ -385,7 +401,7 @@ impl<'a> Conductor<'a> {
     /// Hears the stations and reports progress until then; `false` if the run is to stop.
     fn listen_until(&mut self, until: Instant) -> bool {
         loop {
-            if self.stop.load(Ordering::Relaxed) {
+            if self.stop.load(Ordering::Relaxed) || self.broken.is_some() {
                 return false;
             }
             let now = Instant::now();
@@ -452,8 +468,10 @@ impl<'a> Conductor<'a> {
             punctuality.late += one.late;
             punctuality.unsent += one.unsent;
         }
+        let threads = window.own[1].since(&window.own[0], window.seconds);
         let generator = Generator {
-            threads: window.own[1].since(&window.own[0], window.seconds),
+            cpu: crate::process::sum(&threads),
+            threads,
             lateness_us: Quantiles::of(&punctuality.lateness),
             late: punctuality.late,
             unsent: punctuality.unsent,
@@ -495,7 +513,10 @@ impl<'a> Conductor<'a> {
         let sum = |of: fn(&Station) -> u64| self.stations.iter().map(of).sum::<u64>();
         let (sent, received) = (sum(|s| s.board.sent.value()), sum(|s| s.board.received.value()));
         self.stations.iter().for_each(|station| station.board.take(&mut self.beat.latency));
-        let (own, node) = self.sample().unwrap_or_default();
+        let (own, node) = match self.sample() {
+            Ok(samples) => samples,
+            Err(error) => return self.broken = Some(error),
+        };
         let progress = Progress {
             elapsed: now - self.started,
             phase: self.phase,

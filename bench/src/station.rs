@@ -141,7 +141,8 @@ struct Floor {
     lateness: Histogram<u64>,
     late: u64,
     overdue: u64,
-    missing_before: u64,
+    /// Missing and wrong packets of calls that are over.
+    before: (u64, u64),
     show_at: Instant,
 }
 
@@ -157,7 +158,7 @@ impl Floor {
             lateness: histogram(),
             late: 0,
             overdue: 0,
-            missing_before: 0,
+            before: (0, 0),
             show_at: Instant::now(),
         }
     }
@@ -293,9 +294,7 @@ impl Floor {
             let leg = &mut call.legs[side];
             match classify(bytes) {
                 Ok(Class::Rtp) => {
-                    let Some(heard) = leg.receive(bytes, arrival(at)) else {
-                        return board.wrong.add(1);
-                    };
+                    let Some(heard) = leg.receive(bytes, arrival(at)) else { return };
                     board.received.add(1);
                     if heard.counted {
                         call.latency.saturating_record(heard.latency);
@@ -395,9 +394,6 @@ impl Floor {
     /// Stops a call's flows, and gives what is on its way time to come.
     fn end(&mut self, place: usize) {
         let Some(call) = &mut self.calls[place] else { return };
-        if call.state == State::Connecting {
-            call.failure.get_or_insert_with(|| "ended before media flowed".to_owned());
-        }
         if call.state <= State::Up {
             call.state = State::Draining;
             let side = Side { place, number: call.number, side: 0 };
@@ -422,7 +418,8 @@ impl Floor {
             if call.legs.iter().all(|leg| leg.socket_drops.is_some())
                 && let Some(call) = self.calls[place].take()
             {
-                self.missing_before += call.missing();
+                self.before.0 += call.missing();
+                self.before.1 += call.wrong();
                 let _ = self.news.send(News::Over(Box::new(call.outcome())));
             }
         }
@@ -432,8 +429,9 @@ impl Floor {
         let now = Instant::now();
         if now >= self.show_at {
             self.show_at = now + SHOW_EVERY;
-            let missing: u64 = self.calls.iter().flatten().map(Call::missing).sum();
-            self.board.missing.set(self.missing_before + missing);
+            let sum = |of: fn(&Call) -> u64| self.calls.iter().flatten().map(of).sum::<u64>();
+            self.board.missing.set(self.before.0 + sum(Call::missing));
+            self.board.wrong.set(self.before.1 + sum(Call::wrong));
             self.board.show(&mut self.latest);
         }
     }

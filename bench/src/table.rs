@@ -60,8 +60,8 @@ fn media(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     let faults = &report.faults;
     writeln!(
         f,
-        "corrupt {}, misrouted {}, unreadable {}",
-        faults.corrupt, faults.misrouted, faults.unreadable
+        "corrupt {}, misrouted {}, unreadable {}, replayed {}",
+        faults.corrupt, faults.misrouted, faults.unreadable, faults.replayed
     )
 }
 
