@@ -60,3 +60,39 @@ impl Past {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal(call: usize, now: Instant) -> Box<Journal> {
+        Box::new(Journal::new(&call.to_string(), None, 0, now))
+    }
+
+    #[test]
+    fn the_last_calls_are_remembered_for_some_time_and_no_more() {
+        let (mut past, now) = (Past::default(), Instant::now());
+        for call in 0..=CALLS_KEPT {
+            past.keep(journal(call, now), now);
+        }
+        assert!(past.why("0", &Eyes::Operator, now).is_none(), "it has made room");
+        assert!(past.why("1", &Eyes::Operator, now).is_some());
+        let later = now + KEPT_FOR;
+        past.keep(journal(999, later), later);
+        assert!(past.why("1", &Eyes::Operator, later).is_none(), "it is too long ago");
+        assert!(past.why("999", &Eyes::Operator, later).is_some());
+        assert_eq!((past.calls.len(), past.entries), (1, 1));
+    }
+
+    #[test]
+    fn what_a_door_sees_after_the_end_is_noted_and_counted() {
+        let (mut past, now) = (Past::default(), Instant::now());
+        past.keep(journal(1, now), now);
+        let late = Remark::TokenExpired { role: "agent".into(), expired: 1 };
+        past.remark("1", late.clone(), now);
+        past.remark("nobody", late, now);
+        assert_eq!(past.entries, 2);
+        let why = past.why("1", &Eyes::Operator, now).unwrap();
+        assert!(why.summary[0].what.contains("agent"), "{why:?}");
+    }
+}

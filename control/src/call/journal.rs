@@ -68,7 +68,7 @@ pub(crate) struct Entry {
 
 impl Journal {
     /// An empty journal of a call that begins now, `began_ms` after 1970.
-    pub(crate) fn new(call: &str, name: Option<&str>, began_ms: u64, now: Instant) -> Self {
+    pub fn new(call: &str, name: Option<&str>, began_ms: u64, now: Instant) -> Self {
         let mut journal = Self {
             call: call.into(),
             name: name.map(Into::into),
@@ -257,3 +257,6 @@ impl Journal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

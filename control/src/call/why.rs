@@ -591,3 +591,6 @@ pub fn sanitised(mut report: ClientReport) -> Result<ClientReport, crate::api::P
     }
     Ok(report)
 }
+
+#[cfg(test)]
+mod tests;

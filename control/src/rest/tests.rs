@@ -4,6 +4,7 @@ pub(super) mod double;
 mod names;
 mod servers;
 mod streams;
+mod why;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
