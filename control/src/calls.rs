@@ -10,6 +10,16 @@ use crate::api::{
     LifeEvent, NodeStats, Problem, Trickle, Why,
 };
 use crate::call::{Eyes, Remark};
+use crate::ice::Credentials;
+
+/// The node's side of a new ICE generation.
+#[derive(Debug, Clone)]
+pub struct Restarted {
+    /// What the far side's checks name and are signed with from now on.
+    pub credentials: Credentials,
+    /// The node's candidates, all of them, each as `candidate:…`.
+    pub candidates: Vec<String>,
+}
 
 /// What comes of a request, later.
 pub type Answer<T> = BoxFuture<'static, Result<T, Problem>>;
@@ -31,6 +41,16 @@ pub trait Calls: Send + Sync + 'static {
     fn answer(&self, call: String, leg: String, answer: Description) -> Answer<LegView>;
     /// The far side offers again (renegotiation, ICE restart); the node's answer.
     fn offer(&self, call: String, leg: String, offer: Description) -> Answer<Description>;
+    /// Restarts ICE of a leg whose far side has other credentials from now on, without a
+    /// description (RFC 9725 §4.3.3); candidates are lines as in [`Trickle`]. Media goes on as it was
+    /// until a pair of the new generation is nominated.
+    fn restart(
+        &self,
+        call: String,
+        leg: String,
+        far: Credentials,
+        candidates: Vec<String>,
+    ) -> Answer<Restarted>;
     /// More candidates of the far side.
     fn trickle(&self, call: String, leg: String, more: Trickle) -> Answer<()>;
     /// One leg.

@@ -106,6 +106,9 @@ pub struct Interface {
     pub bind: IpAddr,
     /// The address that the world sees.
     pub announce: Announce,
+    /// Whether the bind address is offered as a candidate too, behind the announced one: for
+    /// clients in the node's own private network.
+    pub private_candidate: bool,
     /// Ports for dedicated RTP and RTCP sockets; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ports: Option<Ports>,
@@ -119,6 +122,7 @@ impl Default for Interface {
             name: "main".into(),
             bind: Ipv4Addr::LOCALHOST.into(),
             announce: Announce::Bind,
+            private_candidate: false,
             ports: None,
             mux_port: 40_500,
         }

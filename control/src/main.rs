@@ -101,6 +101,7 @@ fn node_config(config: &Config) -> NodeConfig {
             Announce::Address(announced) => announced,
             _ => interface.bind,
         },
+        private_candidate: interface.private_candidate,
     };
     NodeConfig {
         name: config.node.name.clone(),

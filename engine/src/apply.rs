@@ -2,16 +2,15 @@
 
 use std::ops::ControlFlow;
 
-use arrayvec::ArrayVec;
-
 use crate::command::{
     Command, Event, Refusal, Returned, SinkId, Source, StreamId, Ticket, TransportId,
 };
 use crate::command::{PuntKind, SocketId};
-use crate::config::{COMMANDS_PER_TURN, HEAD_ROOM, PAIRS_PER_TRANSPORT, PAYLOAD_MAX};
+use crate::config::{COMMANDS_PER_TURN, HEAD_ROOM, PAYLOAD_MAX};
 use crate::hop::HopKind;
 use crate::packet::Nanos;
 use crate::stats::{LegReading, WorkerReading};
+use crate::stun;
 use crate::sys::Backend;
 use crate::worker::{Outgoing, Worker};
 
@@ -120,13 +119,24 @@ impl Worker {
             },
             Command::SetKeys { transport, keys } => self.set_keys(transport, keys),
             Command::SetRemote { transport, remote } => outcome(self.set_remote(transport, remote)),
-            Command::InstallPair { transport, socket, remote, nominated } => {
-                outcome(self.install_pair(transport, (socket, remote), nominated))
+            Command::InstallPair { transport, socket, remote, nominated, generation } => {
+                outcome(self.install_pair(transport, (socket, remote), nominated, generation))
             }
-            Command::SetRemoteCredentials { transport, mut credentials } => {
+            Command::SetRemoteCredentials {
+                transport,
+                mut credentials,
+                send_checks,
+                controlling,
+            } => {
                 let consent = self.transport(transport).and_then(|t| t.consent.as_mut());
-                let result = consent.ok_or(Refusal::Gone).map(|c| c.set_remote(&mut credentials));
+                let result = consent.ok_or(Refusal::Gone).map(|consent| {
+                    consent.set_remote(&mut credentials, send_checks, controlling);
+                });
                 (result, Returned::Credentials(credentials))
+            }
+            Command::RestartIce { transport, next } => self.restart_ice(transport, next),
+            Command::CancelRestart { transport, generation } => {
+                self.cancel_restart(transport, generation)
             }
             Command::SetStream { stream, state } => self.set_stream(stream, state),
             Command::SetSink { sink, state } => self.set_sink(sink, state),
@@ -174,6 +184,10 @@ impl Worker {
             }
             Command::Transmit { socket, remote, bytes } => {
                 let result = self.transmit(socket, remote, &bytes);
+                (result, Returned::Datagram(bytes))
+            }
+            Command::Check { transport, socket, remote, bytes } => {
+                let result = self.check_for(transport, (socket, remote), &bytes);
                 (result, Returned::Datagram(bytes))
             }
             Command::ReadWorker(mut into) => {
@@ -234,6 +248,7 @@ impl Worker {
         id: TransportId,
         (socket, remote): (SocketId, std::net::SocketAddr),
         nominated: bool,
+        generation: u32,
     ) -> Result<(), Refusal> {
         let transport = self.transport(id).ok_or(Refusal::Gone)?;
         if transport.consent.is_none() {
@@ -244,19 +259,19 @@ impl Worker {
         }
         let now = self.now;
         let transport = self.transport(id).ok_or(Refusal::Gone)?;
-        let consent = transport.consent.as_mut().ok_or(Refusal::Misuse)?;
+        let renews = generation != transport.generation();
+        let consent = transport.numbered(generation).ok_or(Refusal::Gone)?;
         let evicted = consent.install(remote, nominated, now)?;
-        let is_out = |path: &(SocketId, _)| Some(path.1) == evicted || path.1 == remote;
-        let out: ArrayVec<_, PAIRS_PER_TRANSPORT> =
-            transport.paths.iter().copied().filter(is_out).collect();
-        transport.paths.retain(|path| !is_out(path));
-        transport.paths.push((socket, remote));
+        let out = transport.add_path((socket, remote), evicted);
         if nominated {
             transport.turn_to(remote);
         }
         self.tables.bind(socket, remote, id)?;
         for (from, gone) in out.into_iter().filter(|path| *path != (socket, remote)) {
             self.tables.unbind(from, gone, id);
+        }
+        if nominated && renews {
+            self.promote(id);
         }
         if nominated {
             self.refresh_sinks(id);
@@ -378,6 +393,19 @@ impl Worker {
         Ok(())
     }
 
+    /// Sends a check of control's agent and remembers whose it is.
+    fn check_for(
+        &mut self,
+        id: TransportId,
+        path: (SocketId, std::net::SocketAddr),
+        bytes: &[u8],
+    ) -> Result<(), Refusal> {
+        self.transport(id).ok_or(Refusal::Gone)?;
+        let message = stun::Message::parse(bytes).map_err(|_| Refusal::Misuse)?;
+        self.checks_asked.note(message.transaction, id, path, self.now);
+        self.transmit(path.0, path.1, bytes)
+    }
+
     fn read_worker(&mut self, into: &mut WorkerReading) {
         self.counters.legs = self.tables.legs() as u64;
         self.counters.frames_free = self.frames.free() as u64;
@@ -408,7 +436,10 @@ impl Worker {
         Ok(())
     }
 
-    fn transport(&mut self, id: TransportId) -> Option<&mut crate::transport::Transport> {
+    pub(crate) fn transport(
+        &mut self,
+        id: TransportId,
+    ) -> Option<&mut crate::transport::Transport> {
         let leg = self.tables.leg_mut(id.leg)?;
         leg.transports.get_mut(usize::from(id.index)).map(Box::as_mut)
     }

@@ -10,6 +10,7 @@ use std::net::{SocketAddr, UdpSocket};
 use arrayvec::ArrayVec;
 
 use crate::config::{MID_MAX, PAYLOAD_MAX};
+use crate::consent::Consent;
 use crate::hop::{HopReceiver, HopSender};
 use crate::leg::Leg;
 use crate::route::RouteMap;
@@ -120,13 +121,47 @@ pub enum Command {
         remote: SocketAddr,
         /// Whether media goes there from now on.
         nominated: bool,
+        /// The ICE generation whose check it was; of one that is over the pair is refused.
+        generation: u32,
     },
-    /// Tell a transport the far side's ICE credentials, which come with the answer where the node offers.
+    /// Tell a transport the far side's ICE credentials, which come with the answer where the node
+    /// offers, and what the node is towards it.
     SetRemoteCredentials {
         /// Which.
         transport: TransportId,
         /// Both credentials of the far side.
         credentials: Box<Credentials>,
+        /// As [`IceSpec::send_checks`].
+        send_checks: bool,
+        /// As [`IceSpec::controlling`].
+        controlling: bool,
+    },
+    /// Begin another ICE generation beside the current one, which carries media until the new one
+    /// nominates a pair (RFC 8445 §9). Replaces one that was begun before and nominated nothing.
+    RestartIce {
+        /// Which; it has ICE.
+        transport: TransportId,
+        /// The new generation, made by [`Consent::new`].
+        next: Box<Consent>,
+    },
+    /// Give a new generation up that found no pair; the current one goes on.
+    CancelRestart {
+        /// Which.
+        transport: TransportId,
+        /// The generation that was begun.
+        generation: u32,
+    },
+    /// Send a check of control's agent; the answer to it goes up even where it comes from no
+    /// installed pair. May be lost like any datagram.
+    Check {
+        /// Whose check it is.
+        transport: TransportId,
+        /// From.
+        socket: SocketId,
+        /// To.
+        remote: SocketAddr,
+        /// A STUN request; at most [`PAYLOAD_MAX`] bytes.
+        bytes: Box<[u8]>,
     },
     /// Add a stream at the first free place, or replace one; its sinks, SSRCs and counters stay.
     SetStream {
@@ -283,6 +318,8 @@ pub enum Returned {
     Datagram(Box<[u8]>),
     /// Applied credentials.
     Credentials(Box<Credentials>),
+    /// An ICE generation that is over, or was refused.
+    Consent(Box<Consent>),
     /// The replaced or refused stream.
     Stream(Box<Stream>),
     /// The replaced or refused sink.
@@ -319,6 +356,8 @@ pub enum Event {
         transport: TransportId,
         /// Where to.
         remote: SocketAddr,
+        /// The ICE generation that the pair is of; the ones before it are over.
+        generation: u32,
     },
     /// Nothing authenticated came on a transport's pairs for the consent time (RFC 7675 §5.1).
     ConsentLost {
@@ -342,7 +381,8 @@ pub enum Event {
 /// What kind of datagram goes up to control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PuntKind {
-    /// A STUN message for a transport's ufrag, from an address that is no installed pair.
+    /// A STUN message for one of a transport's ufrags, from an address that is no installed pair of
+    /// it, or the answer to a [`Command::Check`].
     Stun,
     /// DTLS from an installed pair.
     Dtls,
@@ -411,6 +451,10 @@ pub struct IceSpec {
     pub send_checks: bool,
     /// Whether the node has the controlling role.
     pub controlling: bool,
+    /// The component: 1 for RTP, and RTCP with rtcp-mux, 2 for RTCP of its own (RFC 8445 §2.1).
+    pub component: u8,
+    /// Counts the leg's ICE restarts.
+    pub generation: u32,
 }
 
 /// A ufrag and its password.

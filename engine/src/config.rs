@@ -90,6 +90,8 @@ pub const EARLY_DTLS_MAX: usize = 64;
 pub const MID_MAX: usize = 16;
 /// Bytes of a ufrag of the node's own, longest: it is a key of the worker's table.
 pub const LOCAL_UFRAG_MAX: usize = 32;
+/// Checks of control's agents whose answers a worker knows at a time (a power of two).
+pub const CHECKS_ASKED: usize = 1024;
 /// Payload types of one stream.
 pub const PAYLOAD_TYPES_PER_STREAM: usize = 32;
 /// SSRCs of one stream, retransmissions included.
@@ -120,4 +122,5 @@ const _: () = assert!(SINKS_PER_LEG <= u8::MAX as usize);
 const _: () = assert!(STREAMS_PER_LEG <= u8::MAX as usize);
 const _: () = assert!(RX_BATCH <= FRAMES_FLOOR);
 const _: () = assert!(RTCP_MAX <= PAYLOAD_MAX && RTCP_MAX.is_multiple_of(4));
+const _: () = assert!(CHECKS_ASKED.is_power_of_two());
 const _: () = assert!(ARRIVALS_WINDOW.is_power_of_two() && ARRIVALS_WINDOW < 8192);

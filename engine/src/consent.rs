@@ -7,6 +7,9 @@
 //!   the answers (RFC 7675 §5.1). Incoming checks and media prove nothing to it.
 //! - A **lite** agent never sends a check; it lives on authenticated incoming ones.
 //!
+//! An ICE restart begins another [`Consent`] beside the current one (see [`crate::restart`]); each
+//! answers the checks that name its own ufrag.
+//!
 //! Once lost, consent stays lost: the same credentials must not be used again on these 5-tuples
 //! (RFC 7675 §5.1), so nothing is sent, answered or installed any more.
 
@@ -34,9 +37,9 @@ pub const CHECK_JITTER_NS: u64 = CHECK_INTERVAL_NS / 5;
 /// Checks whose answers are still welcome: as many as fit into [`CONSENT_NS`].
 pub const CHECKS_OUTSTANDING: usize = 8;
 
-/// PRIORITY in the node's checks: that of a peer-reflexive candidate of component 1
-/// (RFC 8445 §7.1.1). On an installed pair nobody learns a candidate from it.
-const PRIORITY: u32 = (110 << 24) | (65_535 << 8) | 255;
+/// PRIORITY in the node's checks: that of a peer-reflexive candidate (RFC 8445 §7.1.1), for the
+/// component to be taken off. On an installed pair nobody learns a candidate from it.
+const PRIORITY: u32 = (110 << 24) | (65_535 << 8) | 256;
 
 const _: () = assert!(
     CHECKS_OUTSTANDING as u64 * (CHECK_INTERVAL_NS - CHECK_JITTER_NS) >= CONSENT_NS
@@ -51,6 +54,8 @@ pub struct Consent {
     remote: Option<Remote>,
     full: bool,
     controlling: bool,
+    component: u8,
+    generation: u32,
     tie_breaker: u64,
     pairs: ArrayVec<Pair, PAIRS_PER_TRANSPORT>,
     nominated: Option<usize>,
@@ -102,6 +107,8 @@ impl Consent {
             remote: spec.remote.clone().map(|mut credentials| Remote::take(&mut credentials)),
             full: spec.send_checks,
             controlling: spec.controlling,
+            component: spec.component,
+            generation: spec.generation,
             tie_breaker,
             pairs: ArrayVec::new(),
             nominated: None,
@@ -112,8 +119,15 @@ impl Consent {
     }
 
     /// Takes the far side's credentials and leaves the older ufrag in their place, so that its
-    /// memory goes home with the answer.
-    pub fn set_remote(&mut self, credentials: &mut Credentials) {
+    /// memory goes home with the answer; and what the node is towards it.
+    pub fn set_remote(
+        &mut self,
+        credentials: &mut Credentials,
+        send_checks: bool,
+        controlling: bool,
+    ) {
+        self.full = send_checks;
+        self.controlling = controlling;
         let replaced = self.remote.replace(Remote::take(credentials));
         credentials.ufrag = replaced.map(|remote| remote.ufrag).unwrap_or_default();
     }
@@ -205,6 +219,29 @@ impl Consent {
     /// The ufrag that incoming checks name first.
     pub fn local_ufrag(&self) -> &str {
         &self.local_ufrag
+    }
+
+    /// Which of the leg's ICE generations it is.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Whether it is over for good.
+    pub fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Whether `remote` is the far address of an installed pair.
+    pub fn has(&self, remote: SocketAddr) -> bool {
+        self.index_of(remote).is_some()
+    }
+
+    /// Whether a check with this username is for it: its first half is the node's ufrag
+    /// (RFC 8445 §7.3).
+    pub fn is_named_by(&self, username: &[u8]) -> bool {
+        username
+            .strip_prefix(self.local_ufrag.as_bytes())
+            .is_some_and(|rest| rest.first() == Some(&b':'))
     }
 
     /// The far addresses of the installed pairs.
@@ -308,13 +345,6 @@ impl Consent {
             return Err(DropReason::StunIntegrity);
         }
         Ok(())
-    }
-
-    /// The first half of USERNAME must be the node's ufrag (RFC 8445 §7.3).
-    fn is_named_by(&self, username: &[u8]) -> bool {
-        username
-            .strip_prefix(self.local_ufrag.as_bytes())
-            .is_some_and(|rest| rest.first() == Some(&b':'))
     }
 
     fn heard_check(&mut self, index: usize, now: Nanos) {
@@ -421,7 +451,7 @@ impl Consent {
             transaction: self.checks.begin(now),
             remote_ufrag: &remote.ufrag,
             local_ufrag: &self.local_ufrag,
-            priority: PRIORITY,
+            priority: PRIORITY - u32::from(self.component),
             role: if self.controlling {
                 Role::Controlling(tie_breaker)
             } else {

@@ -19,6 +19,7 @@
 //! The planes share no lock and no counter: only the rings, and one [`sys::wake::Wake`] each way.
 
 mod apply;
+mod asked;
 pub mod command;
 pub mod config;
 pub mod consent;
@@ -29,6 +30,7 @@ mod hop;
 pub mod leg;
 pub mod link;
 pub mod packet;
+mod restart;
 pub mod ring;
 pub mod route;
 pub mod rtcp;

@@ -8,7 +8,7 @@ use crate::config::PUNTS_PER_SECOND;
 use crate::consent::Tick;
 use crate::error::DropReason;
 use crate::packet::Nanos;
-use crate::transport::News;
+use crate::transport::{News, Transport};
 use crate::worker::{SWEEP_INTERVAL, SWEEPS_PER_ROUND, Worker};
 
 /// How long a DTLS datagram waits for its 5-tuple's first check. Its sender repeats it anyway.
@@ -39,6 +39,7 @@ impl Worker {
         while let Some(leg) = self.tables.leg_mut(id) {
             let Some(transport) = leg.transports.get_mut(index) else { break };
             let socket = transport.socket;
+            let stale = transport.stale_from.is_some_and(|from| from <= now);
             let tick = transport.consent.as_mut().map(|c| c.tick(now, &mut self.scratch));
             match tick {
                 Some(Tick::Send { remote, len }) => self.send_scratch(len, socket, remote),
@@ -47,6 +48,9 @@ impl Worker {
                     self.mark_news(id);
                 }
                 Some(Tick::None) | None => {}
+            }
+            if let (true, Ok(index)) = (stale, u8::try_from(index)) {
+                self.forget_stale(TransportId { leg: id, index });
             }
             index += 1;
         }
@@ -84,8 +88,7 @@ impl Worker {
         let Some(leg) = self.tables.leg_mut(id) else { return true };
         for (index, transport) in (0u8..).zip(&mut leg.transports) {
             let transport_id = TransportId { leg: id, index };
-            while let Some(event) = next_event(transport_id, &mut transport.news, transport.remote)
-            {
+            while let Some(event) = next_event(transport_id, transport) {
                 if let Err(event) = self.events.push(event) {
                     put_back(&mut transport.news, &event);
                     return false;
@@ -104,15 +107,12 @@ impl Worker {
     }
 }
 
-fn next_event(
-    transport: TransportId,
-    news: &mut News,
-    remote: Option<std::net::SocketAddr>,
-) -> Option<Event> {
+fn next_event(transport: TransportId, state: &mut Transport) -> Option<Event> {
+    let (generation, news) = (state.generation(), &mut state.news);
     if std::mem::take(&mut news.nominated)
-        && let Some(remote) = remote
+        && let Some(remote) = state.remote
     {
-        return Some(Event::Nominated { transport, remote });
+        return Some(Event::Nominated { transport, remote, generation });
     }
     if let Some(remote) = news.media_started.take() {
         return Some(Event::MediaStarted { transport, remote });

@@ -118,9 +118,7 @@ impl Tables {
         let local = username.split(|&byte| byte == b':').next()?;
         let first = self.names.get(local).copied()?;
         let leg = self.leg(first.leg)?;
-        let is_named = |transport: &Transport| {
-            transport.consent.as_ref().is_some_and(|c| c.local_ufrag().as_bytes() == local)
-        };
+        let is_named = |transport: &Transport| transport.has_name(local);
         let by_pair = self.transport_at(socket, remote).filter(|id| {
             let transport = leg.transports.get(usize::from(id.index));
             id.leg == first.leg && transport.is_some_and(|t| is_named(t))
@@ -198,14 +196,41 @@ impl Tables {
             for (socket, remote) in transport.pairs() {
                 self.unbind(socket, remote, TransportId { leg: id, index });
             }
-            if let Some(consent) = &transport.consent {
-                self.names.remove(consent.local_ufrag().as_bytes());
+            for name in transport.names() {
+                self.names.remove(name.as_bytes());
             }
             if let Some(learner) = self.learners.get_mut(usize::from(transport.socket.0)) {
                 learner.take_if(|learner| learner.leg == id);
             }
         }
         Some(leg)
+    }
+
+    /// Lets the checks of another ICE generation find `transport`. Components of one leg may share
+    /// a ufrag.
+    pub(crate) fn add_name(&mut self, transport: TransportId, ufrag: &str) -> Result<(), Refusal> {
+        let leg = self.leg(transport.leg).ok_or(Refusal::Gone)?;
+        let state = leg.transports.get(usize::from(transport.index)).ok_or(Refusal::Gone)?;
+        if ufrag.is_empty() || ufrag.len() > LOCAL_UFRAG_MAX {
+            return Err(Refusal::Misuse);
+        }
+        let known = self.names.get(ufrag.as_bytes());
+        if state.has_name(ufrag.as_bytes()) || known.is_some_and(|t| t.leg != transport.leg) {
+            return Err(Refusal::Taken);
+        }
+        if known.is_none() && self.names.len() >= self.names_max {
+            return Err(Refusal::Full);
+        }
+        self.names.entry(ufrag.bytes().collect()).or_insert(transport);
+        Ok(())
+    }
+
+    /// Forgets a ufrag that no transport of the leg goes by any more.
+    pub(crate) fn forget_name(&mut self, id: LegId, ufrag: &[u8]) {
+        let Some(leg) = self.leg(id) else { return };
+        if !leg.transports.iter().any(|transport| transport.has_name(ufrag)) {
+            self.names.remove(ufrag);
+        }
     }
 
     /// Lets packets from `remote` find `transport`. A pair that another leg had goes to the newer

@@ -17,6 +17,12 @@ use crate::srtp::Srtp;
 use crate::stats::TransportCounters;
 use crate::twcc::Answerer;
 
+/// A far address and the socket that it was heard on.
+pub(crate) type Path = (SocketId, SocketAddr);
+
+/// Pairs of the current ICE generation and of the next.
+pub(crate) const PATHS_PER_TRANSPORT: usize = 2 * PAIRS_PER_TRANSPORT;
+
 /// Changes of a transport that control is still to be told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct News {
@@ -32,9 +38,15 @@ pub(crate) struct News {
 pub struct Transport {
     pub(crate) socket: SocketId,
     pub(crate) consent: Option<Consent>,
+    /// The ICE generation that a restart has begun, until it nominates.
+    pub(crate) next: Option<Box<Consent>>,
+    /// The generation before the last restart, until its memory goes home.
+    pub(crate) retired: Option<Box<Consent>>,
+    /// When what comes on pairs of generations that are over is nobody's any more.
+    pub(crate) stale_from: Option<Nanos>,
     pub(crate) remote: Option<SocketAddr>,
-    /// The socket that each installed pair came in on.
-    pub(crate) paths: ArrayVec<(SocketId, SocketAddr), PAIRS_PER_TRANSPORT>,
+    /// The socket that each installed pair came in on, of all generations.
+    pub(crate) paths: ArrayVec<Path, PATHS_PER_TRANSPORT>,
     pub(crate) security: Security,
     pub(crate) srtp: Option<Box<Srtp>>,
     pub(crate) answerer: Option<Box<Answerer>>,
@@ -52,6 +64,9 @@ impl Transport {
             socket: spec.socket,
             consent: spec.ice.as_ref().map(|ice| Consent::new(ice, tie_breaker)),
             remote: if spec.ice.is_some() { None } else { spec.remote },
+            next: None,
+            retired: None,
+            stale_from: None,
             paths: ArrayVec::new(),
             security: spec.security,
             srtp: keys.map(|keys| Box::new(Srtp::new(&keys.inbound, &keys.outbound))),
@@ -144,10 +159,16 @@ impl Transport {
         self.remote = Some(remote);
     }
 
-    /// Sends nothing any more: consent is lost (RFC 7675 §5.1).
+    /// Sends nothing any more: consent is lost (RFC 7675 §5.1). Not the end while a restart may yet
+    /// find a pair; its end says it then.
     pub(crate) fn fall_silent(&mut self) {
-        self.news.consent_lost = true;
+        self.news.consent_lost = self.next.is_none();
         self.remote = None;
+    }
+
+    /// The number of the current ICE generation.
+    pub(crate) fn generation(&self) -> u32 {
+        self.consent.as_ref().map_or(0, Consent::generation)
     }
 
     /// Notes a datagram that came from one of its pairs.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 use hdrhistogram::Histogram;
 
+use crate::asked::ChecksAsked;
 use crate::command::{
     Command, Event, LegId, Punt, PuntKind, SinkId, SocketId, StreamId, Ticket, TransportId,
     WorkerId,
@@ -93,6 +94,7 @@ pub struct Worker {
     pub(crate) tx: ArrayVec<Packet, TX_BATCH>,
     pub(crate) tx_causes: ArrayVec<(Nanos, u16), TX_BATCH>,
     pub(crate) early: ArrayVec<Early, EARLY_DTLS_MAX>,
+    pub(crate) checks_asked: ChecksAsked,
     pub(crate) hops: Hops,
     pub(crate) commands: Receiver<(Ticket, Command)>,
     pub(crate) events: Sender<Event>,
@@ -141,6 +143,7 @@ impl Worker {
             tx: ArrayVec::new(),
             tx_causes: ArrayVec::new(),
             early: ArrayVec::new(),
+            checks_asked: ChecksAsked::new(),
             hops: Hops::default(),
             commands,
             events,
@@ -318,10 +321,16 @@ impl Worker {
         Ok(Outgoing { socket: transport.socket, remote, start, len })
     }
 
-    /// STUN: a check on an installed pair is answered here, one for a known ufrag goes up, a plain
-    /// Binding request is answered, everything else is dropped.
+    /// STUN: a check on an installed pair is answered here, one for a known ufrag and the answer to
+    /// a check of control's go up, a plain Binding request is answered, everything else is dropped.
     fn check(&mut self, packet: &Packet, now: Nanos) -> Result<Fate, DropReason> {
         let message = stun::Message::parse(packet.payload(&self.frames))?;
+        if matches!(message.class, stun::Class::Success | stun::Class::Error) {
+            let path = (packet.socket, packet.remote);
+            if let Some(id) = self.checks_asked.take(message.transaction, path, now) {
+                return self.punt(PuntKind::Stun, id, packet);
+            }
+        }
         let by_pair = self.tables.transport_at(packet.socket, packet.remote);
         let by_name = match message.username {
             Some(name) => {
@@ -361,7 +370,14 @@ impl Worker {
         let message = stun::Message::parse(raw)?;
         let leg = self.tables.leg_mut(id.leg).ok_or(DropReason::UnknownRemote)?;
         let transport = &mut leg.transports[usize::from(id.index)];
-        let consent = transport.consent.as_mut().ok_or(DropReason::StunUnsolicited)?;
+        let current = transport.generation();
+        let named = message.username;
+        let consent = transport.named(named).ok_or(DropReason::StunUnsolicited)?;
+        if named.is_some() && !consent.has(packet.remote) {
+            // A pair of the other generation, which is not one of this yet.
+            return self.punt(PuntKind::Stun, id, packet);
+        }
+        let renews = consent.generation() != current;
         let handled = consent.handle(&message, packet.remote, now, &mut self.scratch)?;
         transport.counters.checks += u64::from(handled.reply.is_some() && handled.fault.is_none());
         transport.news.role_conflict |= handled.role_conflict;
@@ -371,6 +387,9 @@ impl Worker {
         }
         if handled.role_conflict || handled.nominated.is_some() {
             self.mark_news(id.leg);
+        }
+        if handled.nominated.is_some() && renews {
+            self.promote(id);
         }
         if handled.nominated.is_some() {
             self.refresh_sinks(id);

@@ -103,6 +103,11 @@ export class Page {
     return this.#page.evaluate(observeCall, seconds, askNode);
   }
 
+  /** Counts what arrives for some seconds, and tells the longest times without; a new path is looked for after `renew` ms if given. */
+  watch(seconds, renew) {
+    return this.#page.evaluate(watchCall, seconds, renew ?? null);
+  }
+
   /** Records what is heard from now on, for `heardDigits`. */
   listen() {
     return this.#page.evaluate(startListening);
@@ -250,6 +255,30 @@ async function observeCall(seconds, askNode) {
     before,
     after,
   };
+}
+
+/** Run in the page: see `watch`. Times are milliseconds since 1970. */
+async function watchCall(seconds, renew) {
+  const call = globalThis.causeway.call;
+  const video = document.getElementById('remote');
+  const gaps = { packets: { from: Date.now(), until: Date.now(), ms: 0 }, frames: { from: Date.now(), until: Date.now(), ms: 0 } };
+  const last = { packets: { count: 0, at: Date.now() }, frames: { count: 0, at: Date.now() } };
+  const note = (what, count) => {
+    const now = Date.now();
+    if (count > last[what].count) {
+      if (now - last[what].at > gaps[what].ms) gaps[what] = { from: last[what].at, until: now, ms: now - last[what].at };
+      last[what] = { count, at: now };
+    }
+  };
+  const until = Date.now() + seconds * 1000;
+  if (renew !== null) setTimeout(() => call.renew(), renew);
+  while (Date.now() < until) {
+    const all = [...(await call.connection.getStats()).values()].filter((one) => one.type === 'inbound-rtp');
+    note('packets', all.reduce((sum, one) => sum + one.packetsReceived, 0));
+    note('frames', all.reduce((sum, one) => sum + (one.framesDecoded ?? 0), 0));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return { gaps, last, state: call.state, leg: call.leg, width: video.videoWidth };
 }
 
 /** Run in the page: see `listen`. */

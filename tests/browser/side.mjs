@@ -70,6 +70,10 @@ export class Side {
     return this.#ask('observe', [seconds, askNode], (seconds + 30) * 1000);
   }
 
+  watch(seconds, renew) {
+    return this.#ask('watch', [seconds, renew], (seconds + 30) * 1000);
+  }
+
   listen() {
     return this.#ask('listen', [], 10_000);
   }

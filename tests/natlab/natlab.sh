@@ -1,5 +1,5 @@
 #!/bin/bash
-# natlab.sh [-p PREFIX] up|check|status|down: a deployment in network namespaces PREFIX-browser, PREFIX-server, … (root needed)
+# natlab.sh [-p PREFIX] up|check|move-host|move-nat|status|down: a deployment in network namespaces PREFIX-browser, PREFIX-server, … (root needed)
 #
 #   browser 192.168.1.100 -- homert (masquerade, WAN 198.51.100.2) --+
 #                                                                    +-- inet --+-- igw (1:1 NAT) -- server 172.31.5.10
@@ -9,6 +9,7 @@
 # PREFIX is `pr` unless given; labs with different prefixes stand side by side.
 # HOME_NAT=cone|symmetric   masquerade keeping ports | masquerade fully-random (new port per destination)
 # HOME_LOSS=percent         random UDP loss on the home link, both ways (by nftables: not every kernel has sch_netem)
+# move-host gives the home's browser another address, move-nat gives its NAT another one and takes its bindings.
 set -u
 P=pr
 if [ "${1:-}" = -p ]; then
@@ -140,10 +141,27 @@ while time.time()<end:
 	kill $sp 2>/dev/null; wait $sp 2>/dev/null
 	echo "check: $ok ok, $bad failed"; [ $bad = 0 ]
 }
+move_host() { # another address on the same network
+	x browser ip -batch - <<-B
+	addr del 192.168.1.100/24 dev to-homert
+	addr add 192.168.1.101/24 dev to-homert
+	route replace default via 192.168.1.1
+	B
+}
+move_nat() { # the kernel drops the bindings of an address that goes
+	x inet ip addr add 198.51.100.17/30 dev to-homert
+	x homert ip -batch - <<-B
+	addr del 198.51.100.2/30 dev to-inet
+	addr add 198.51.100.18/30 dev to-inet
+	route replace default via 198.51.100.17
+	B
+}
 case "${1:-}" in
 	up) up ;;
 	down) down ;;
 	check) check ;;
+	move-host) move_host ;;
+	move-nat) move_nat ;;
 	status) for n in $NS; do echo "== $P-$n"; x $n ip -br -4 addr; done; x entfw nft list counters ;;
-	*) sed -n '2,12p' "$0"; exit 2 ;;
+	*) sed -n '2,13p' "$0"; exit 2 ;;
 esac

@@ -67,6 +67,16 @@ impl Guest {
         self.peer.take_answer(answer["sdp"].as_str().expect("an answer"));
     }
 
+    /// Restarts ICE and takes the node's answer.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.own = self.peer.offer_restart();
+        let offer = json!({ "sdp": self.own });
+        let answer = self.post("offer", &offer).ok();
+        self.nodes = text(&answer["sdp"]);
+        self.peer.take_answer(&self.nodes);
+    }
+
     /// POST to something of its leg.
     pub fn post(&mut self, what: &str, body: &Value) -> Response {
         let path = format!("{}/{what}", self.path());

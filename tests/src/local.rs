@@ -1,6 +1,6 @@
 //! A node in the test's own process, on loopback ports that the kernel chooses.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -31,8 +31,12 @@ pub struct Setup {
     pub legs_per_worker: usize,
     /// For a leg to connect and for a call to get its first.
     pub join: Duration,
-    /// What the node says that it is reached at.
-    pub announce: Ipv4Addr,
+    /// The address that media is bound to.
+    pub bind: IpAddr,
+    /// What is announced instead.
+    pub announce: Option<IpAddr>,
+    /// Whether the bound address is offered too.
+    pub private_candidate: bool,
     /// What join tokens are signed with; random if absent.
     pub join_secret: Option<&'static str>,
 }
@@ -44,7 +48,9 @@ impl Default for Setup {
             calls: 64,
             legs_per_worker: 256,
             join: Duration::from_secs(60),
-            announce: Ipv4Addr::LOCALHOST,
+            bind: Ipv4Addr::LOCALHOST.into(),
+            announce: None,
+            private_candidate: false,
             join_secret: None,
         }
     }
@@ -87,6 +93,11 @@ impl LocalNode {
     /// A client of its admin listener.
     pub fn client(&self) -> Client {
         Client::new(self.http)
+    }
+
+    /// What answers its API.
+    pub fn calls(&self) -> &dyn Calls {
+        &*self.calls
     }
 
     /// Hears what happens from now on.
@@ -186,7 +197,6 @@ impl Ears {
 }
 
 fn node_config(setup: &Setup) -> NodeConfig {
-    let loopback = Ipv4Addr::LOCALHOST;
     NodeConfig {
         name: "test".into(),
         engine: EngineConfig {
@@ -197,8 +207,9 @@ fn node_config(setup: &Setup) -> NodeConfig {
         },
         interfaces: vec![BoundInterface {
             name: "loopback".into(),
-            bind: (loopback, 0).into(),
-            announce: setup.announce.into(),
+            bind: (setup.bind, 0).into(),
+            announce: setup.announce.unwrap_or(setup.bind),
+            private_candidate: setup.private_candidate,
         }],
         calls: setup.calls,
         join: setup.join,

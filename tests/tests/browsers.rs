@@ -93,6 +93,85 @@ fn media_flows_while_control_is_stopped() {
     scene.node.stop();
 }
 
+#[test]
+fn media_is_back_without_rejoining_after_the_browsers_address_changed() {
+    requires!(Namespaces, Chromium);
+    media_comes_back("another address of the host", Lab::move_host);
+}
+
+#[test]
+fn media_is_back_without_rejoining_after_the_nats_address_changed() {
+    requires!(Namespaces, Chromium);
+    media_comes_back("another address of the NAT", Lab::move_nat);
+}
+
+#[test]
+fn media_goes_on_over_an_ice_restart_under_loss() {
+    requires!(Namespaces, Chromium);
+    let scene = Scene::new(&[("HOME_LOSS", "5")]);
+    let mut pages = scene.pages(&[
+        ("seconds", "5"),
+        ("watch", "6"),
+        ("renew", "2000"),
+        ("skip", "stats,hold,dtmf"),
+        ("pause-after", "watching,watched"),
+    ]);
+    pages.step("watching");
+    let before = scene.customer();
+    pages.go_on();
+    let watched = pages.step("watched");
+    let after = scene.customer();
+    assert_eq!(before["id"], after["id"], "the same leg");
+    assert_ne!(before["remote"], after["remote"], "on another path");
+    for (side, ..) in SIDES {
+        let gap = count(&watched[side]["gaps"]["packets"]["ms"]);
+        println!("restart under loss: side {side} was without packets for {gap} ms at most");
+        assert!(gap < 2_000, "{side}: {}", watched[side]);
+    }
+    pages.go_on();
+    pages.step("media");
+    pages.finish();
+    scene.node.stop();
+}
+
+/// The network changes under a running call; both sides have media again, on the same legs.
+fn media_comes_back(what: &str, change: impl FnOnce(&Lab) -> u64) {
+    let scene = Scene::new(&[]);
+    let mut pages = scene.pages(&[
+        ("seconds", "5"),
+        ("watch", "12"),
+        ("errors", "yes"),
+        ("skip", "stats,hold,dtmf"),
+        ("pause-after", "watching,watched"),
+    ]);
+    pages.step("watching");
+    let before = scene.customer();
+    pages.go_on();
+    std::thread::sleep(BEFORE_CHANGE);
+    let usable = change(&scene.lab);
+    let watched = pages.step("watched");
+    let after = scene.customer();
+    assert_eq!((&before["id"], &after["state"]), (&after["id"], &"connected".into()));
+    assert_ne!(before["remote"], after["remote"], "the node sees the new address");
+    for (side, ..) in SIDES {
+        for kind in ["packets", "frames"] {
+            let gap = &watched[side]["gaps"][kind];
+            let back = count(&gap["until"]).saturating_sub(usable);
+            println!("{what}: {kind} of side {side} back after {back} ms: {gap}");
+            // Long before the browser's own 15 s to give up.
+            assert!(back < 8_000, "{}", watched[side]);
+        }
+    }
+    // Pictures and tones are the other's again.
+    pages.go_on();
+    pages.step("media");
+    pages.finish();
+    scene.node.stop();
+}
+
+/// Media flows undisturbed for that long before the network changes.
+const BEFORE_CHANGE: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Side of the script, its role in the call, and the other's role.
 const SIDES: [(&str, &str, &str); 2] = [("a", "customer", "agent"), ("b", "agent", "customer")];
 
@@ -119,6 +198,11 @@ impl Scene {
         };
         let urls = [url("/", "customer"), url("/agent", "agent")];
         Self { node, call, urls, lab }
+    }
+
+    /// The customer's leg as the node sees it.
+    fn customer(&self) -> Value {
+        self.node.rest().get(&format!("/v1/calls/{}", self.call))["legs"][0].clone()
     }
 
     /// The customer at home, the agent on the open internet; of what is said twice, the last counts.

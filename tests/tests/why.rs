@@ -80,7 +80,7 @@ fn a_call_that_works_says_so_step_by_step_and_after_its_end() {
 
 #[test]
 fn a_wrong_announced_address_is_named_with_the_right_one() {
-    let setup = Setup { announce: ELSEWHERE, ..Setup::default() };
+    let setup = Setup { announce: Some(ELSEWHERE.into()), ..Setup::default() };
     let node = LocalNode::start(&setup);
     let call = node.call();
     let token =

@@ -17,6 +17,7 @@ use crate::api::{
 };
 use crate::call::{Call, DtlsInput, Eyes, Output, Remark, Reply, RequestId};
 use crate::dtls::{DtlsError, Fingerprint, SrtpKeys, Version};
+use crate::ice::Credentials;
 
 /// Messages that can wait for a call; requests beyond it are refused, datagrams lost.
 const MAILBOX: usize = 256;
@@ -30,6 +31,8 @@ pub enum Ask {
     Answer(String, Description),
     /// Take the renewed offer of a leg.
     Offer(String, Description),
+    /// Restart ICE of a leg without a description: the far side's credentials and candidates.
+    Restart(String, Credentials, Vec<String>),
     /// Take candidates of a leg.
     Trickle(String, Trickle),
     /// Remove a leg.
@@ -159,7 +162,10 @@ impl CallActor {
         match ask {
             Ask::AddLeg(asked) => self.add_leg(now, request, asked),
             Ask::Answer(leg, answer) => self.call.answer(now, request, &leg, &answer),
-            Ask::Offer(leg, offer) => self.call.offer(request, &leg, &offer),
+            Ask::Offer(leg, offer) => self.call.offer(now, request, &leg, &offer),
+            Ask::Restart(leg, far, candidates) => {
+                self.call.restart(now, request, &leg, far, &candidates)
+            }
             Ask::Trickle(leg, more) => {
                 self.call.trickle(now, &leg, &more)?;
                 self.reply(request, Ok(Reply::Done));

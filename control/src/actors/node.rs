@@ -30,8 +30,9 @@ use crate::api::{
     LegAdded, LegView, LifeEvent, NodeState, NodeStats, Problem, Trickle, What, Why, WorkerStats,
 };
 use crate::call::{Eyes, Face, NodeFacts, Remark, Reply};
-use crate::calls::{Answer, Calls};
+use crate::calls::{Answer, Calls, Restarted};
 use crate::dtls::Identity;
+use crate::ice::Credentials;
 use crate::sdp;
 
 /// How long calls may take to end when the node stops.
@@ -46,6 +47,8 @@ pub struct BoundInterface {
     pub bind: SocketAddr,
     /// What the world sends to, with the same ports.
     pub announce: std::net::IpAddr,
+    /// Whether the bound address is offered too, behind the announced one.
+    pub private_candidate: bool,
 }
 
 /// What a node is started with.
@@ -221,7 +224,8 @@ fn bind_faces(link: &mut Link, interfaces: &[BoundInterface]) -> Result<Vec<Face
         let sent = link.send(Command::AddSocket { socket, udp });
         sent.map_err(|_| NodeError::Worker(worker))?;
         let announced = SocketAddr::new(interface.announce, bound.port());
-        faces.push(Face { socket, bound, announced });
+        let private = interface.private_candidate;
+        faces.push(Face { socket, bound, announced, private });
     }
     Ok(faces)
 }
@@ -332,6 +336,19 @@ impl Calls for NodeCalls {
     fn offer(&self, call: String, leg: String, offer: Description) -> Answer<Description> {
         self.ask(call, Ask::Offer(leg, offer), |reply| match reply {
             Reply::Description(description) => Some(description),
+            _ => None,
+        })
+    }
+
+    fn restart(
+        &self,
+        call: String,
+        leg: String,
+        far: Credentials,
+        candidates: Vec<String>,
+    ) -> Answer<Restarted> {
+        self.ask(call, Ask::Restart(leg, far, candidates), |reply| match reply {
+            Reply::Restarted(restarted) => Some(*restarted),
             _ => None,
         })
     }

@@ -5,28 +5,27 @@ use std::time::Instant;
 
 use arrayvec::ArrayVec;
 use causeway_engine::command::{
-    Command, Credentials as EngineCredentials, IceSpec, KeysSpec, LegId, LegSpec, Mid, PayloadType,
+    Command, Credentials as EngineCredentials, KeysSpec, LegId, LegSpec, Mid, PayloadType,
     Security, SinkId, SinkSpec, SocketId, StreamId, StreamSpec, TransportId, TransportSpec,
 };
 use causeway_engine::config::PAIRS_PER_TRANSPORT;
+use causeway_engine::consent::Consent;
 use causeway_engine::leg::Leg;
 use causeway_engine::srtp::{MasterKey, Srtp, Suite};
 use causeway_engine::stream::{FirstNumbers, Sink, Stream};
 
+use super::generation::{Generation, candidates};
 use super::media::{engine_kind, random, random_id};
 use super::{DtlsInput, NodeFacts};
 use crate::api::{AddLeg, EndReason, LegState, LegView, Media, Problem, Trickle};
 use crate::dtls::{self, Fingerprint, Role, SrtpKeys, Version};
-use crate::ice::{Agent, AgentConfig, Credentials, LocalAddress, Remote};
+use crate::ice::{Credentials, Remote};
 use crate::sdp::{
-    self, Candidate, DtlsRole, IceCredentials, Local, Negotiated, NegotiatedMedia, Offered, Sdp,
-    Trickled,
+    self, DtlsRole, IceCredentials, Local, Negotiated, NegotiatedMedia, Offered, Sdp, Trickled,
 };
 
 /// The only transport of a bundled leg.
 const TRANSPORT: u8 = 0;
-/// Priority of a host candidate on the first interface (RFC 8445 §5.1.2.1).
-const HOST_PRIORITY: u32 = 2_130_706_431;
 /// The role of a leg that names none.
 const DEFAULT_ROLE: &str = "guest";
 
@@ -35,11 +34,15 @@ pub(crate) struct CallLeg {
     pub(crate) id: String,
     pub(crate) role: String,
     pub(crate) slot: LegId,
-    pub(crate) agent: Agent,
-    pub(crate) agent_timeout: Option<Instant>,
+    /// The ICE generation that carries media.
+    pub(crate) ice: Generation,
+    /// The one that a restart has begun, until it nominates.
+    pub(crate) next: Option<Generation>,
     pub(crate) negotiated: Option<Negotiated>,
     pub(crate) dtls_started: bool,
     pub(crate) dtls_path: Option<(SocketId, SocketAddr)>,
+    /// Whether the far side has begun the handshake.
+    pub(crate) dtls_heard: bool,
     /// The pairs that have passed a check, the latest last: the worker names the nominated one by
     /// its far address.
     paths: ArrayVec<(SocketId, SocketAddr), PAIRS_PER_TRANSPORT>,
@@ -82,10 +85,13 @@ impl CallLeg {
         limits: &[&Negotiated],
     ) -> Result<(Self, String), Problem> {
         let credentials = Credentials::random();
-        let local = local(facts, &credentials)?;
+        let mut local = local(facts, &credentials)?;
         let (description, negotiated, offered) = match &asked.offer {
             Some(offer) => {
-                let (text, negotiated) = sdp::answer(&Sdp::parse(offer)?, &local, limits, None)?;
+                let offer = Sdp::parse(offer)?;
+                // Somebody has to check (RFC 8445 §6.1.1).
+                local.ice_lite = !offer.ice_lite();
+                let (text, negotiated) = sdp::answer(&offer, &local, limits, None)?;
                 (text, Some(negotiated), None)
             }
             None => {
@@ -94,20 +100,17 @@ impl CallLeg {
                 (text, None, Some(offered))
             }
         };
-        let addresses =
-            facts.faces.iter().map(|f| LocalAddress { announced: f.announced, bound: f.bound });
-        let config =
-            AgentConfig { local: addresses.collect(), lite: true, controlling: false, credentials };
-        let agent = Agent::new(config).map_err(|error| Problem::internal(error.to_string()))?;
+        let ice = Generation::new(0, facts, credentials)?;
         let mut leg = Self {
             id: random_id(),
             role: asked.role.unwrap_or_else(|| DEFAULT_ROLE.into()),
             slot,
-            agent,
-            agent_timeout: None,
+            ice,
+            next: None,
             negotiated: None,
             dtls_started: false,
             dtls_path: None,
+            dtls_heard: false,
             paths: ArrayVec::new(),
             keyed: false,
             ended: None,
@@ -163,15 +166,10 @@ impl CallLeg {
 
     /// The engine's leg: its transport; streams and sinks follow with the description.
     pub(crate) fn engine_leg(&self) -> Result<Box<Leg>, Problem> {
-        let credentials = self.agent.local_credentials();
+        let remote = self.remote_credentials().map(|credentials| *credentials);
         let transport = TransportSpec {
             socket: self.dtls_path.map_or(SocketId(0), |(socket, _)| socket),
-            ice: Some(IceSpec {
-                local: engine_credentials(&credentials.ufrag, &credentials.password),
-                remote: self.remote_credentials().map(|credentials| *credentials),
-                send_checks: false,
-                controlling: false,
-            }),
+            ice: Some(self.ice.spec(remote)),
             remote: None,
             security: Security::Srtp,
             keys: None,
@@ -198,44 +196,43 @@ impl CallLeg {
         Ok(())
     }
 
-    /// Answers a renewed offer.
+    /// Answers a renewed offer; one that restarts ICE with the next generation for the worker.
     pub(crate) fn renegotiate(
         &mut self,
+        now: Instant,
+        facts: &NodeFacts,
         offer: &str,
         limits: &[&Negotiated],
-    ) -> Result<String, Problem> {
+    ) -> Result<(String, Option<Box<Consent>>), Problem> {
         let Some(previous) = &self.negotiated else {
             return Err(Problem::conflict("the leg owes the answer to the node's offer"));
         };
-        let (text, negotiated) =
-            sdp::answer(&Sdp::parse(offer)?, &self.local, limits, Some(previous))?;
-        if negotiated.ice_restarted(previous) {
-            let detail = "the offer restarts ICE; leave and join again instead";
-            return Err(Problem::unprocessable("ice-restart", detail));
+        let (offer, previous) = (Sdp::parse(offer)?, previous.clone());
+        let (text, negotiated) = sdp::answer(&offer, &self.local, limits, Some(&previous))?;
+        if !negotiated.ice_restarted(&previous) {
+            self.negotiated = Some(negotiated);
+            return Ok((text, None));
         }
+        self.local.ice_lite = !offer.ice_lite();
+        let next = self.restart(now, facts, remote(&negotiated))?;
+        let (text, negotiated) = sdp::answer(&offer, &self.local, limits, Some(&previous))?;
+        self.newest().add_described(&negotiated);
         self.negotiated = Some(negotiated);
-        Ok(text)
+        Ok((text, Some(next)))
     }
 
     fn take(&mut self, now: Instant, negotiated: Negotiated) {
-        let transport = &negotiated.transport;
-        let credentials = Credentials {
-            ufrag: transport.credentials.ufrag.clone(),
-            password: transport.credentials.password.clone(),
-        };
-        self.agent.set_remote(now, Remote { credentials, lite: transport.lite });
+        self.ice.agent.set_remote(now, remote(&negotiated));
+        self.ice.add_described(&negotiated);
         self.negotiated = Some(negotiated);
     }
 
-    /// Hands the far side's candidates to the agent. What it cannot use is not an error: a browser's
-    /// mDNS names and TCP candidates are of no use to a node that waits to be called.
+    /// Hands the far side's candidates to the agent.
     pub(crate) fn trickle(&mut self, more: &Trickle) -> Result<(), Problem> {
         let read = Trickled::from_lines(&more.candidates)?;
-        for line in &more.candidates {
-            let _unused = self.agent.add_remote_candidate(line);
-        }
+        self.newest().add_candidates(&more.candidates);
         if more.end_of_candidates || read.end_of_candidates {
-            self.agent.end_of_candidates();
+            self.newest().agent.end_of_candidates();
         }
         Ok(())
     }
@@ -275,14 +272,16 @@ impl CallLeg {
     }
 
     /// What the handshake is to be told now: to begin, as soon as the far side's first datagram or
-    /// a nominated pair makes it possible, and the fingerprints once the description has them.
+    /// a nominated pair makes it possible, and the fingerprints once the description has them. A
+    /// pair that is nominated before the answer is here does not say who begins.
     pub(crate) fn dtls_inputs(&mut self) -> Vec<DtlsInput> {
         let mut inputs = Vec::new();
         let described = self.negotiated.as_ref().map(|negotiated| &negotiated.transport);
         let expected = |transport: &sdp::RemoteTransport| -> Vec<Fingerprint> {
             transport.fingerprints.iter().filter_map(dtls_fingerprint).collect()
         };
-        if !self.dtls_started && self.dtls_path.is_some() {
+        let known = described.is_some() || self.dtls_heard;
+        if !self.dtls_started && self.dtls_path.is_some() && known {
             let role = match described.map(|transport| transport.role) {
                 Some(DtlsRole::Active) => Role::Active,
                 _ => Role::Passive,
@@ -328,13 +327,20 @@ impl CallLeg {
         self.paths.push(path);
     }
 
-    /// Notes where media and the handshake go; the worker answers checks from now on.
-    pub(crate) fn nominated(&mut self, remote: SocketAddr) {
-        self.remote = Some(remote);
+    /// Notes where media and the handshake go; the worker answers checks from now on. Tells
+    /// whether that is somewhere else than before.
+    pub(crate) fn nominated(&mut self, now: Instant, generation: u32, remote: SocketAddr) -> bool {
+        if !self.settle(now, generation) {
+            return false;
+        }
         let path = self.paths.iter().rev().find(|(_, held)| *held == remote);
         self.dtls_path = path.copied().or(self.dtls_path);
-        self.agent.hand_over();
-        self.agent_timeout = None;
+        self.remote.replace(remote) != Some(remote)
+    }
+
+    /// Whether ICE and DTLS are done.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected
     }
 
     /// True once, when keys and pair are there.
@@ -355,19 +361,26 @@ impl CallLeg {
             return None;
         }
         let deadline = (!self.connected).then_some(self.deadline);
-        deadline.into_iter().chain(self.agent_timeout).min()
+        deadline.into_iter().chain(self.ice_due()).min()
     }
+}
+
+/// The far side's ICE as described.
+fn remote(negotiated: &Negotiated) -> Remote {
+    let transport = &negotiated.transport;
+    let credentials = Credentials {
+        ufrag: transport.credentials.ufrag.clone(),
+        password: transport.credentials.password.clone(),
+    };
+    Remote { credentials, lite: transport.lite }
 }
 
 fn local(facts: &NodeFacts, credentials: &Credentials) -> Result<Local, Problem> {
     let first = facts.faces.first().ok_or_else(|| Problem::internal("no interface"))?;
-    let candidate = |(place, face): (u32, &super::Face)| {
-        Candidate::host((place + 1).to_string(), HOST_PRIORITY - (place << 8), face.announced)
-    };
     Ok(Local {
         session_id: random() >> 1,
         address: first.announced,
-        candidates: (0u32..).zip(&facts.faces).map(candidate).collect(),
+        candidates: candidates(facts),
         end_of_candidates: true,
         credentials: IceCredentials {
             ufrag: credentials.ufrag.clone(),

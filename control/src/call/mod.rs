@@ -9,6 +9,7 @@
 //! one leg to the sink of the other. `Call::rewire` computes the wires from the descriptions and
 //! tells the workers the difference; joining, hold, resume and leaving are nothing else.
 
+mod generation;
 mod journal;
 mod leg;
 mod media;
@@ -32,6 +33,7 @@ use crate::api::{
     AddLeg, CallState, CallStats, CallView, CreateCall, Description, EndReason, LEGS_PER_CALL,
     LegAdded, LegState, LegView, Problem, Trickle, What, Why,
 };
+use crate::calls::Restarted;
 use crate::dtls::{DtlsError, Fingerprint, Role, SrtpKeys, Version};
 
 use crate::sdp::Negotiated;
@@ -63,6 +65,8 @@ pub struct Face {
     pub bound: SocketAddr,
     /// What the world sends to.
     pub announced: SocketAddr,
+    /// Whether the bound address is offered too, behind the announced one.
+    pub private: bool,
 }
 
 /// A request to a call, named by the caller's number.
@@ -77,6 +81,8 @@ pub enum Reply {
     Leg(Box<LegView>),
     /// The answer to a renewed offer.
     Description(Description),
+    /// The node's side of a new ICE generation.
+    Restarted(Box<Restarted>),
     /// Statistics.
     Stats(Box<CallStats>),
     /// Why the call works or does not.
@@ -129,6 +135,8 @@ enum Pending {
     Install { leg: String, request: RequestId, reply: Reply },
     /// Whatever else a reply waits for.
     Request { request: RequestId, reply: Reply },
+    /// A new ICE generation of a leg; this reply waits for it.
+    Restart { leg: String, generation: u32, request: RequestId, reply: Reply },
     /// Keys of a leg.
     Keys { leg: String },
     /// Something else that a leg cannot do without.
@@ -297,7 +305,14 @@ impl Call {
         self.note_described(place, heard);
         let transport = self.legs[place].transport();
         if let Some(credentials) = self.legs[place].remote_credentials() {
-            self.tell(Command::SetRemoteCredentials { transport, credentials });
+            let agent = &self.legs[place].ice.agent;
+            let (send_checks, controlling) = (!agent.is_lite(), agent.is_controlling());
+            self.tell(Command::SetRemoteCredentials {
+                transport,
+                credentials,
+                send_checks,
+                controlling,
+            });
         }
         self.install_media(place);
         self.start_dtls(place);
@@ -309,9 +324,10 @@ impl Call {
         Ok(())
     }
 
-    /// Takes a renewed offer of a leg and answers it (hold, resume, further m-lines).
+    /// Takes a renewed offer of a leg and answers it (hold, resume, further m-lines, ICE restart).
     pub fn offer(
         &mut self,
+        now: Instant,
         request: RequestId,
         leg: &str,
         offer: &Description,
@@ -320,8 +336,9 @@ impl Call {
         let limits: Vec<_> = self.limits(Some(leg)).into_iter().cloned().collect();
         let limits: Vec<_> = limits.iter().collect();
         let heard = Heard::read(None, Some(&offer.sdp), &limits);
-        let sdp = match self.legs[place].renegotiate(&offer.sdp, &limits) {
-            Ok(sdp) => sdp,
+        let renewed = self.legs[place].renegotiate(now, &self.facts, &offer.sdp, &limits);
+        let (sdp, next) = match renewed {
+            Ok(renewed) => renewed,
             Err(problem) => {
                 return Err(self.note_refused(Some(place), heard, Asked::Offer, problem));
             }
@@ -330,7 +347,11 @@ impl Call {
         self.install_media(place);
         self.rewire();
         let reply = Reply::Description(Description { sdp });
-        self.reply_when_applied(request, reply, place);
+        match next {
+            Some(next) => self.begin_restart(place, request, reply, next),
+            None => self.reply_when_applied(request, reply, place),
+        }
+        self.drain_agent(now, place);
         self.say_changed(place);
         Ok(())
     }
@@ -413,6 +434,9 @@ impl Call {
                 let result = outcome.map(|()| reply).map_err(refused);
                 self.outputs.push_back(Output::Reply(request, result));
             }
+            Pending::Restart { leg, generation, request, reply } => {
+                self.restarted(&leg, generation, request, outcome.map(|()| reply));
+            }
             Pending::Keys { leg } => self.keyed(now, &leg, outcome),
             Pending::Part { slot } => self.part_applied(now, slot, outcome),
             Pending::Remove { leg } => {
@@ -434,14 +458,11 @@ impl Call {
     /// Something that the worker saw.
     pub fn event(&mut self, now: Instant, event: &Event) {
         match *event {
-            Event::Nominated { transport, remote } => {
+            Event::Nominated { transport, remote, generation } => {
                 if let Some(place) = self.place_of(transport.leg) {
                     self.note(place, Note::Nominated { remote, by_worker: true });
-                    self.legs[place].nominated(remote);
-                    // A far side that only nominates after a check never sends the first flight to
-                    // a node that has to begin.
-                    self.start_dtls(place);
-                    self.check_connected(place);
+                    self.nominated(now, place, generation, remote);
+                    self.drain_agent(now, place);
                 }
             }
             Event::ConsentLost { transport } => {
@@ -467,11 +488,12 @@ impl Call {
                     return;
                 };
                 let bound = face.bound;
-                self.legs[place].agent.handle_packet(now, punt.remote, bound, &punt.bytes);
+                self.legs[place].take_stun(now, punt.remote, bound, &punt.bytes);
                 self.drain_agent(now, place);
             }
             PuntKind::Dtls => {
                 self.note(place, Note::DtlsHeard);
+                self.legs[place].dtls_heard = true;
                 self.legs[place].dtls_path = Some((punt.socket, punt.remote));
                 self.start_dtls(place);
                 let bytes = punt.bytes.as_slice().into();
@@ -543,7 +565,7 @@ impl Call {
                 self.end_leg(now, place, EndReason::JoinTimeout);
                 continue;
             }
-            self.legs[place].agent.handle_timeout(now);
+            self.legs[place].ice_timeout(now);
             self.drain_agent(now, place);
         }
     }
@@ -665,7 +687,7 @@ impl Call {
     /// of them stand in the description too.
     fn say_candidates(&mut self, place: usize) {
         let leg = &self.legs[place];
-        let lines: Vec<_> = leg.agent.local_candidates().collect();
+        let lines: Vec<_> = leg.local.candidates.iter().map(ToString::to_string).collect();
         let leg = leg.id.clone();
         for candidate in lines.into_iter().chain([String::new()]) {
             self.say(What::Candidate { call: self.id.clone(), leg: leg.clone(), candidate });
@@ -764,51 +786,65 @@ impl Call {
     fn drain_agent(&mut self, now: Instant, place: usize) {
         use crate::ice::Output as Ice;
         self.note_sights(place);
-        loop {
-            let transport = self.legs[place].transport();
-            match self.legs[place].agent.poll_output() {
+        let transport = self.legs[place].transport();
+        while let Some((generation, output)) = self.legs[place].ice_output() {
+            match output {
+                Ice::Check { local, remote, bytes } => {
+                    if let Some(socket) = self.socket_of(local) {
+                        self.tell(Command::Check { transport, socket, remote, bytes });
+                    }
+                }
                 Ice::Transmit { local, remote, bytes } => {
                     if let Some(socket) = self.socket_of(local) {
                         self.tell(Command::Transmit { socket, remote, bytes });
                     }
                 }
                 Ice::PairAuthenticated { local, remote } => {
-                    self.install_pair(transport, local, remote, false);
+                    self.install_pair(transport, (local, remote), false, generation);
                 }
                 Ice::Nominated { local, remote } => {
                     self.note(place, Note::Nominated { remote, by_worker: false });
-                    self.install_pair(transport, local, remote, true);
-                    self.legs[place].nominated(remote);
-                    self.start_dtls(place);
-                    self.check_connected(place);
+                    self.install_pair(transport, (local, remote), true, generation);
+                    self.nominated(now, place, generation, remote);
                 }
                 Ice::Failed(error) => {
                     let leg = &self.legs[place].id;
                     tracing::info!(call = self.id, leg, %error, "ICE failed");
                     self.note(place, Note::IceFailed(error));
-                    self.end_leg(now, place, EndReason::JoinTimeout);
-                    return;
+                    self.generation_failed(now, place, generation);
+                    if self.legs[place].ended.is_some() {
+                        return;
+                    }
                 }
-                Ice::Timeout(next) => {
-                    self.legs[place].agent_timeout = next;
-                    return;
-                }
+                Ice::Timeout(_) => {}
             }
         }
+    }
+
+    /// A far side that only nominates after a check never sends the first flight to a node that has
+    /// to begin.
+    fn nominated(&mut self, now: Instant, place: usize, generation: u32, remote: SocketAddr) {
+        let moved = self.legs[place].nominated(now, generation, remote);
+        self.start_dtls(place);
+        if moved && self.legs[place].is_connected() {
+            self.say_changed(place);
+        }
+        self.check_connected(place);
     }
 
     fn install_pair(
         &mut self,
         transport: TransportId,
-        local: SocketAddr,
-        remote: SocketAddr,
+        (local, remote): (SocketAddr, SocketAddr),
         nominated: bool,
+        generation: u32,
     ) {
         if let Some(socket) = self.socket_of(local) {
             if let Some(place) = self.place_of(transport.leg) {
                 self.legs[place].add_path((socket, remote));
             }
-            self.tell(Command::InstallPair { transport, socket, remote, nominated });
+            let pair = Command::InstallPair { transport, socket, remote, nominated, generation };
+            self.tell(pair);
         }
     }
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use causeway_engine::command::Refusal;
 
+use super::generation::COMPONENT;
 use crate::api::{ClientReport, EndReason, LegStats, Problem};
 use crate::dtls::DtlsError;
 use crate::ice::{Agent, CheckOutcome, IceError, Ignored};
@@ -220,7 +221,7 @@ impl FarCandidate {
             "relay" => CandidateWord::Relayed,
             _ => CandidateWord::Other,
         };
-        Some(Self { kind, address: Agent::judge(line) })
+        Some(Self { kind, address: Agent::judge(line, COMPONENT) })
     }
 }
 

@@ -116,7 +116,7 @@ impl Call {
     }
 
     pub(super) fn note_sights(&mut self, place: usize) {
-        while let Some(sight) = self.legs[place].agent.poll_sight() {
+        while let Some(sight) = self.legs[place].ice_sight() {
             let faces = self.facts.faces.iter();
             let bound = faces.into_iter().find(|face| face.announced == sight.announced);
             let bound = bound.map_or(sight.announced, |face| face.bound);

@@ -30,6 +30,7 @@ impl Bench {
             socket: SocketId(0),
             bound: "172.31.5.10:40500".parse().unwrap(),
             announced: "203.0.113.5:40500".parse().unwrap(),
+            private: false,
         };
         let facts = NodeFacts {
             faces: vec![face],
@@ -99,7 +100,7 @@ impl Bench {
     fn connect(&mut self, leg: LegId) {
         let transport = TransportId { leg, index: 0 };
         let remote = "198.51.100.2:5000".parse().unwrap();
-        self.call.event(self.now, &Event::Nominated { transport, remote });
+        self.call.event(self.now, &Event::Nominated { transport, remote, generation: 0 });
         let place = self.call.place_of(leg).unwrap();
         self.call.legs[place].keyed = true;
         self.call.check_connected(place);
@@ -205,7 +206,7 @@ fn hold_cuts_the_wires_and_resume_makes_them_again() {
     let (a, _) = bench.two();
     let id = bench.id(a);
     let offer = |sdp: String| Description { sdp };
-    bench.call.offer(7, &id, &offer(held(CHROMIUM))).unwrap();
+    bench.call.offer(bench.now, 7, &id, &offer(held(CHROMIUM))).unwrap();
     bench.drain();
     assert_eq!(bench.count(|told| matches!(told, Command::RemoveSink { .. })), 4);
     assert!(bench.replies.iter().all(|(request, _)| *request != 7), "not before it is applied");
@@ -213,7 +214,7 @@ fn hold_cuts_the_wires_and_resume_makes_them_again() {
     assert!(bench.call.leg_view(&id).unwrap().held);
     let Some((7, Ok(Reply::Description(answer)))) = bench.replies.last() else { panic!() };
     assert!(answer.sdp.contains("a=inactive"));
-    bench.call.offer(8, &id, &offer(CHROMIUM.into())).unwrap();
+    bench.call.offer(bench.now, 8, &id, &offer(CHROMIUM.into())).unwrap();
     bench.drain();
     assert_eq!(bench.count(|told| matches!(told, Command::AddSink { .. })), 4);
     assert!(!bench.call.leg_view(&id).unwrap().held);

@@ -2,10 +2,23 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use is::{Candidate, Protocol};
+use is::{Candidate, CandidateKind, Protocol};
+
+use super::{PEER_REFLEXIVE, priority};
+
+/// A candidate of the node's own. Its priority is the one that checks from it name
+/// (RFC 8445 §7.1.1); pairs are in the same order by it, since all are of one kind.
+pub(super) fn own(address: SocketAddr, component: u8, place: u32) -> Candidate {
+    let priority = priority(PEER_REFLEXIVE, component, place);
+    let (foundation, kind) = ((place + 1).to_string(), CandidateKind::Host);
+    let (component, protocol) = (u16::from(component), Protocol::Udp);
+    Candidate::from_parts(
+        foundation, component, protocol, priority, address, kind, None, None, None,
+    )
+}
 
 /// Reads `candidate:…`, with or without `a=` before it.
-pub(super) fn parse(line: &str) -> Result<Candidate, Ignored> {
+pub(super) fn parse(line: &str, own: u8) -> Result<Candidate, Ignored> {
     let line = line.trim();
     let line = line.strip_prefix("a=").unwrap_or(line);
     if line.len() > LINE_MAX {
@@ -18,7 +31,7 @@ pub(super) fn parse(line: &str) -> Result<Candidate, Ignored> {
     else {
         return Err(Ignored::Malformed);
     };
-    if component != "1" {
+    if component.parse() != Ok(own) {
         return Err(Ignored::OtherComponent);
     }
     if !transport.eq_ignore_ascii_case("udp") {
@@ -48,8 +61,8 @@ pub enum Ignored {
     /// Not UDP. TCP candidates of a client are active ones: it connects, the node does not.
     #[error("only UDP candidates are checked")]
     NotUdp,
-    /// A component other than RTP; with rtcp-mux there is only one.
-    #[error("only component 1 is used")]
+    /// A component other than this agent's; with rtcp-mux there is only one.
+    #[error("the candidate belongs to another component")]
     OtherComponent,
     /// Multicast, broadcast, unspecified or port 0.
     #[error("nothing can be sent to that address")]

@@ -14,8 +14,10 @@
 //!   agent with a ninth address forgets the others (the worker keeps its pairs), since a client may
 //!   wander through more addresses than that in a long call.
 //!
+//! An ICE restart is another agent beside this one, with credentials of its own (RFC 8445 §9).
+//!
 //! Towards a full far side the node is lite: it answers, and follows the newest check that
-//! carries USE-CANDIDATE. It wins each role conflict, since a lite agent cannot be
+//! carries USE-CANDIDATE, or a higher number where the far side renominates. It wins each role conflict, since a lite agent cannot be
 //! controlling (RFC 8445 §6.1.1). If both are lite, somebody has to check: the node turns full and controlling.
 //!
 //! `is` prints passwords at its TRACE level: a log filter has to keep that target at DEBUG or above.
@@ -32,6 +34,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
+use causeway_engine::stun;
 use is::stun::{StunMessage, StunPacket};
 use is::{Candidate, IceAgent, IceAgentEvent, IceConnectionState, IceCreds, Protocol};
 use zeroize::Zeroizing;
@@ -50,6 +53,8 @@ pub struct AgentConfig {
     pub lite: bool,
     /// Whether it has the controlling role; of no effect while `lite`.
     pub controlling: bool,
+    /// The component: 1 for RTP, and RTCP with rtcp-mux, 2 for RTCP of its own (RFC 8445 §2.1).
+    pub component: u8,
     /// What the far side's checks name and are signed with.
     pub credentials: Credentials,
 }
@@ -75,6 +80,15 @@ pub struct Remote {
 /// What the machine wants done, in this order.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Output {
+    /// Send a check: a datagram whose answer is wanted, wherever it comes from.
+    Check {
+        /// From this socket, by its bound address.
+        local: SocketAddr,
+        /// To here.
+        remote: SocketAddr,
+        /// What.
+        bytes: Box<[u8]>,
+    },
     /// Send a datagram.
     Transmit {
         /// From this socket, by its bound address.
@@ -131,7 +145,10 @@ pub struct BadAddress(pub SocketAddr);
 pub struct Agent {
     inner: IceAgent,
     local: Vec<LocalAddress>,
+    component: u8,
     lite: bool,
+    /// Its side of a role conflict where it may yield (RFC 8445 §16.1).
+    tie_breaker: u64,
     phase: Phase,
     /// Whether the far side's description is here.
     described: bool,
@@ -142,6 +159,8 @@ pub struct Agent {
     /// Far addresses that have passed a check.
     authenticated: ArrayVec<SocketAddr, MAX_PAIRS>,
     nominated: Option<(SocketAddr, SocketAddr)>,
+    /// The highest number of a nomination so far, where the far side numbers them.
+    highest_nomination: Option<u32>,
     outputs: VecDeque<Output>,
     sights: Sights,
 }
@@ -156,6 +175,10 @@ enum Phase {
     },
     /// A pair was nominated; the worker does not own it yet.
     Nominated,
+    /// The worker owns the pairs; until then the nomination is repeated, since its check may be lost.
+    Confirming {
+        until: Instant,
+    },
     /// The worker owns the installed pairs.
     HandedOver,
     Failed,
@@ -172,18 +195,20 @@ impl Agent {
         inner.set_timing_advance(TIMING_ADVANCE);
         inner.set_ice_lite(config.lite);
         inner.set_controlling(config.controlling && !config.lite);
-        if config.lite {
-            inner.set_control_tie_breaker(u64::MAX);
-        }
-        for address in &config.local {
-            let candidate = Candidate::host(address.announced, Protocol::Udp)
-                .map_err(|_| BadAddress(address.announced))?;
-            inner.add_local_candidate(candidate);
+        let tie_breaker = random_tie_breaker();
+        inner.set_control_tie_breaker(if config.lite { u64::MAX } else { tie_breaker });
+        for (place, address) in (0..).zip(&config.local) {
+            let announced = address.announced;
+            // Tells whether it can be a candidate.
+            Candidate::host(announced, Protocol::Udp).map_err(|_| BadAddress(announced))?;
+            inner.add_local_candidate(candidate::own(announced, config.component, place));
         }
         Ok(Self {
             inner,
             local: config.local,
+            component: config.component,
             lite: config.lite,
+            tie_breaker,
             phase: Phase::Waiting,
             described: false,
             early_ufrag: None,
@@ -191,6 +216,7 @@ impl Agent {
             candidates_ended: false,
             authenticated: ArrayVec::new(),
             nominated: None,
+            highest_nomination: None,
             outputs: VecDeque::new(),
             sights: Sights::default(),
         })
@@ -198,9 +224,10 @@ impl Agent {
 
     /// The candidates for the description, each as `candidate:…` without `a=`.
     pub fn local_candidates(&self) -> impl Iterator<Item = String> + '_ {
-        self.local.iter().filter_map(|address| {
-            let mut own = self.inner.local_candidates();
-            own.find(|c| c.addr() == address.announced).map(|c| c.to_sdp_string())
+        (0..).zip(&self.local).map(|(place, LocalAddress { announced, .. })| {
+            let (component, priority) = (self.component, host_priority(self.component, place));
+            let (ip, port) = (announced.ip(), announced.port());
+            format!("candidate:{} {component} udp {priority} {ip} {port} typ host", place + 1)
         })
     }
 
@@ -238,6 +265,7 @@ impl Agent {
             self.lite = false;
             self.inner.set_ice_lite(false);
             self.inner.set_controlling(true);
+            self.inner.set_control_tie_breaker(self.tie_breaker);
         }
         if self.phase == Phase::Waiting {
             self.phase = match self.nominated {
@@ -254,7 +282,7 @@ impl Agent {
     /// # Errors
     /// Why the line is of no use; this harms nothing.
     pub fn add_remote_candidate(&mut self, line: &str) -> Result<(), Ignored> {
-        let candidate = candidate::parse(line)?;
+        let candidate = candidate::parse(line, self.component)?;
         let known = self.inner.remote_credentials().filter(|_| self.described);
         if let (Some(ufrag), Some(known)) = (candidate.ufrag(), known)
             && ufrag != known.ufrag
@@ -293,7 +321,8 @@ impl Agent {
         let Some(announced) = self.announced(local) else { return };
         let Ok(message) = StunMessage::parse(bytes) else { return };
         if message.is_binding_request() {
-            self.handle_check(now, from, announced, message);
+            let nominates = self.nominates(bytes);
+            self.handle_check(now, from, announced, message, nominates);
         } else {
             self.handle_response(now, from, announced, message);
         }
@@ -308,16 +337,28 @@ impl Agent {
             self.fail(if heard { IceError::NotNominated } else { IceError::NothingHeard });
             return;
         }
+        if let Phase::Confirming { until } = self.phase
+            && until <= now
+        {
+            self.phase = Phase::HandedOver;
+        }
         self.advance(now);
     }
 
     /// Tells the machine that the worker owns the pairs. To be called after [`Output::Nominated`],
     /// or when the worker has seen the nomination itself: from then on there are no checks, no
     /// failures and no timeouts from here.
-    pub fn hand_over(&mut self) {
-        if self.phase != Phase::Failed {
-            self.phase = Phase::HandedOver;
+    pub fn hand_over(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Failed | Phase::HandedOver | Phase::Confirming { .. } => {}
+            _ if self.lite => self.phase = Phase::HandedOver,
+            _ => self.phase = Phase::Confirming { until: now + CONFIRM_TIME },
         }
+    }
+
+    /// Whether it has given up.
+    pub fn has_failed(&self) -> bool {
+        self.phase == Phase::Failed
     }
 
     /// What is to be done next. Drain it until [`Output::Timeout`] after each call that takes `&mut self`.
@@ -330,12 +371,12 @@ impl Agent {
         self.sights.next()
     }
 
-    /// The address of a candidate line of the far side, if the node could use it.
+    /// The address of a candidate line of the far side, if an agent of this component could use it.
     ///
     /// # Errors
     /// Why the line is of no use.
-    pub fn judge(line: &str) -> Result<SocketAddr, Ignored> {
-        candidate::parse(line).map(|candidate| candidate.addr())
+    pub fn judge(line: &str, component: u8) -> Result<SocketAddr, Ignored> {
+        candidate::parse(line, component).map(|candidate| candidate.addr())
     }
 
     /// RFC 8445 §7.3: a check of the far side.
@@ -345,6 +386,7 @@ impl Agent {
         from: SocketAddr,
         announced: SocketAddr,
         message: StunMessage<'_>,
+        nominates: Nomination,
     ) {
         if !self.described {
             self.expect_early(&message);
@@ -357,21 +399,20 @@ impl Agent {
             self.sights.see(announced, from, CheckOutcome::Refused);
             return;
         }
-        let nominates = message.use_candidate();
         self.feed(now, from, announced, message);
         let answers: Vec<Datagram> = iter::from_fn(|| self.next_datagram()).collect();
         let succeeded = answers
             .iter()
             .any(|answer| answer.remote == from && answer.bytes.starts_with(&SUCCESS));
         let outcome = match answers.first() {
-            _ if succeeded => CheckOutcome::Answered { nominates },
+            _ if succeeded => CheckOutcome::Answered { nominates: nominates != Nomination::None },
             Some(_) => CheckOutcome::RoleConflict,
             None => CheckOutcome::Refused,
         };
         self.sights.see(announced, from, outcome);
         if succeeded {
             self.authenticate(announced, from);
-            if nominates && self.lite {
+            if self.lite && self.follows(nominates) {
                 self.nominate(announced, from);
             }
         }
@@ -385,6 +426,35 @@ impl Agent {
         match self.inner.remote_credentials() {
             Some(known) if named != Some(known.ufrag.as_str()) => CheckOutcome::OtherUfrag,
             _ => CheckOutcome::IntegrityWrong,
+        }
+    }
+
+    /// Whether a check asks for its pair: with USE-CANDIDATE (RFC 8445 §7.3.1.5) or, renominating,
+    /// with a number.
+    fn nominates(&self, bytes: &[u8]) -> Nomination {
+        match stun::Message::parse(bytes) {
+            Ok(message) => match message.nomination {
+                Some(number) => Nomination::Numbered(number),
+                None if message.use_candidate => Nomination::Plain,
+                None => Nomination::None,
+            },
+            Err(_) => Nomination::None,
+        }
+    }
+
+    /// The newest nomination counts, and among numbered ones the highest: one that was overtaken on
+    /// its way does not move media back.
+    fn follows(&mut self, nomination: Nomination) -> bool {
+        match nomination {
+            Nomination::None => false,
+            Nomination::Plain => true,
+            Nomination::Numbered(number) => {
+                let newer = self.highest_nomination.is_none_or(|highest| number > highest);
+                if newer {
+                    self.highest_nomination = Some(number);
+                }
+                newer
+            }
         }
     }
 
@@ -518,20 +588,31 @@ impl Agent {
     fn transmit(&mut self, datagram: Datagram) {
         let local = self.bound(datagram.announced);
         let Datagram { remote, bytes, .. } = datagram;
-        self.outputs.push_back(Output::Transmit { local, remote, bytes });
+        let is_check = bytes.starts_with(&REQUEST);
+        self.outputs.push_back(if is_check {
+            Output::Check { local, remote, bytes }
+        } else {
+            Output::Transmit { local, remote, bytes }
+        });
     }
 
     fn next_timeout(&mut self) -> Option<Instant> {
         let checks = if self.makes_checks() { self.inner.poll_timeout() } else { None };
         match self.phase {
-            Phase::Checking { deadline } => Some(checks.map_or(deadline, |t| t.min(deadline))),
+            Phase::Checking { deadline: end } | Phase::Confirming { until: end } => {
+                Some(checks.map_or(end, |t| t.min(end)))
+            }
             Phase::Nominated => checks,
             Phase::Waiting | Phase::HandedOver | Phase::Failed => None,
         }
     }
 
     fn makes_checks(&self) -> bool {
-        !self.lite && matches!(self.phase, Phase::Checking { .. } | Phase::Nominated)
+        let checks = matches!(
+            self.phase,
+            Phase::Checking { .. } | Phase::Nominated | Phase::Confirming { .. }
+        );
+        checks && !self.lite
     }
 
     fn announced(&self, bound: SocketAddr) -> Option<SocketAddr> {
@@ -544,6 +625,16 @@ impl Agent {
     }
 }
 
+/// What a check says of its pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Nomination {
+    None,
+    Plain,
+    /// The NOMINATION attribute, which libwebrtc sends in place of USE-CANDIDATE where both sides
+    /// said `renomination`.
+    Numbered(u32),
+}
+
 struct Datagram {
     announced: SocketAddr,
     remote: SocketAddr,
@@ -554,6 +645,26 @@ fn to_is(credentials: &Credentials) -> IceCreds {
     IceCreds { ufrag: credentials.ufrag.clone(), pass: credentials.password.to_string() }
 }
 
+/// Priority of the node's host candidate at this place among its own, best first
+/// (RFC 8445 §5.1.2.1).
+pub fn host_priority(component: u8, place: u32) -> u32 {
+    priority(HOST, component, place)
+}
+
+fn priority(kind: u32, component: u8, place: u32) -> u32 {
+    (kind << 24) | ((65_535 - place.min(65_535)) << 8) | (256 - u32::from(component))
+}
+
+fn random_tie_breaker() -> u64 {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system has randomness");
+    u64::from_be_bytes(bytes)
+}
+
+/// Type preference of host candidates (RFC 8445 §5.1.2.2).
+const HOST: u32 = 126;
+/// Type preference of peer-reflexive candidates, under which checks name their own.
+const PEER_REFLEXIVE: u32 = 110;
 /// Candidates of the far side that are taken, trickled ones included.
 pub const MAX_REMOTE_CANDIDATES: usize = 64;
 /// Far addresses that are known by an authentic check at a time; the worker holds as many pairs.
@@ -564,5 +675,9 @@ pub const SETUP_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_CHECKS: usize = 100;
 /// Ta: a server's network is not the bottleneck that the 50 ms of RFC 8445 §14.2 protect.
 const TIMING_ADVANCE: Duration = Duration::from_millis(20);
+/// How long a full agent goes on after the nomination.
+const CONFIRM_TIME: Duration = Duration::from_secs(3);
+/// How a Binding request starts (RFC 8489 §5).
+const REQUEST: [u8; 2] = [0x00, 0x01];
 /// How a Binding success response starts (RFC 8489 §5).
 const SUCCESS: [u8; 2] = [0x01, 0x01];

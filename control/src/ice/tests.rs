@@ -15,6 +15,7 @@ fn config(lite: bool) -> AgentConfig {
         local: vec![LocalAddress { announced: address(ANNOUNCED), bound: address(BOUND) }],
         lite,
         controlling: false,
+        component: 1,
         credentials: Credentials::random(),
     }
 }
@@ -105,7 +106,8 @@ impl Link {
     fn drain(&mut self) -> Output {
         loop {
             match self.node.poll_output() {
-                Output::Transmit { local, remote, bytes } => {
+                Output::Check { local, remote, bytes }
+                | Output::Transmit { local, remote, bytes } => {
                     assert_eq!(local, address(BOUND));
                     if remote == self.client_address && self.answers_arrive {
                         self.deliver(&bytes);
@@ -345,7 +347,9 @@ fn after_the_hand_over_silence_means_nothing() {
         link.offer();
         link.answer();
         link.run(1000);
-        link.node.hand_over();
+        link.node.hand_over(link.now);
+        // A full agent repeats its nomination for a moment.
+        link.run(4000);
         link.events.clear();
         for _ in 0..100 {
             link.now += Duration::from_secs(1);
@@ -362,7 +366,7 @@ fn a_far_side_that_moves_is_followed_after_the_hand_over() {
     link.offer();
     link.answer();
     link.run(1000);
-    link.node.hand_over();
+    link.node.hand_over(link.now);
     link.events.clear();
     let (own, far) = (link.node.local_credentials(), link.remote().credentials);
     let moved = address("192.0.2.50:7000");

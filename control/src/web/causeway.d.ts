@@ -258,6 +258,11 @@ export class Call extends EventTarget {
   /** Asks for the device if there is none yet. */
   unmute(kind: Kind): Promise<void>;
   hold(): Promise<void>;
+  /**
+   * Looks for a new path through the network (an ICE restart); media goes on meanwhile. Done by itself where the network is
+   * seen to change. Rejects if the node could not be asked.
+   */
+  renew(): Promise<void>;
   resume(): Promise<void>;
   /** Digits 0-9, *, #, A-D; a comma pauses. Times in milliseconds. */
   sendDtmf(digits: string, times?: { duration?: number; gap?: number }): void;

@@ -24,6 +24,12 @@ const REPORT_AFTER = [5_000, 12_000];
 const REPORT_LIMIT = 1_500;
 /** Candidate pairs in one report, a limit of the API. */
 const REPORT_PAIRS = 16;
+/** Milliseconds for one request of an ICE restart, and the pause before the next: a network that changes takes requests down with it. */
+const RESTART_REQUEST = { limit: 1_500, pause: 150 };
+/** How often it is looked whether media still comes, and the silence after media that makes a new path worth looking for, in milliseconds. */
+const SILENCE = { look: 200, limit: 700 };
+/** Milliseconds in which the loss of the event stream asks for a new path only once. */
+const RESTART_REST = 5_000;
 /** Milliseconds that own candidates are gathered into one request. */
 const TRICKLE_DELAY = 50;
 /** Candidates in one request, a limit of the API. */
@@ -129,8 +135,13 @@ export class Call extends EventTarget {
   #began = Date.now();
   #history = [];
   #restarted = false;
+  #renewing = null;
+  #renewed = 0;
+  #listener = null;
+  #sound = { last: 0, since: 0, flows: false };
   #key = null;
   #onpagehide = () => this.leave();
+  #onnetwork = () => this.#pathDoubted();
   #ondevices = () => this.#emit('devices', {});
 
   constructor(options) {
@@ -174,6 +185,15 @@ export class Call extends EventTarget {
   async unmute(kind) {
     if (!this.#track(kind)) await this.#openDevice(kind, this.#options[kind]);
     this.#setMuted(kind, false);
+  }
+
+  /** Looks for a new path through the network (an ICE restart); media goes on meanwhile. Done by itself where the network is seen to change. */
+  renew() {
+    this.#renewing ??= this.#renew().finally(() => {
+      this.#renewing = null;
+      this.#renewed = Date.now();
+    });
+    return this.#renewing;
   }
 
   /** Stops all media both ways; the others learn that the call is held. */
@@ -296,6 +316,8 @@ export class Call extends EventTarget {
     this.#key = key;
     this.#api = new Api(this.#options.node, this.#options.token);
     globalThis.addEventListener?.('pagehide', this.#onpagehide);
+    globalThis.addEventListener?.('online', this.#onnetwork);
+    navigator.connection?.addEventListener?.('change', this.#onnetwork);
     navigator.mediaDevices?.addEventListener?.('devicechange', this.#ondevices);
   }
 
@@ -313,6 +335,7 @@ export class Call extends EventTarget {
     this.#stream = new EventStream(this.#api, `/v1/calls/${encodeURIComponent(this.id)}/events`, {
       onevent: (type, data) => (this.leg ? this.#hear(type, data) : this.#early.push([type, data])),
       onopen: () => this.#look(),
+      onlost: () => Date.now() - this.#renewed > RESTART_REST && this.#pathDoubted(),
       onrefused: (error) => this.#streamRefused(error),
     });
   }
@@ -368,6 +391,7 @@ export class Call extends EventTarget {
     this.#limit = setTimeout(() => this.#connectTimedOut(), CONNECT_LIMIT);
     this.#reports = REPORT_AFTER.map((after) => setTimeout(() => this.state !== 'connected' && this.#report(), after));
     this.#connectionChanged();
+    this.#listener = setInterval(() => this.#listenForMedia(), SILENCE.look);
     if (this.#options.statsInterval > 0) this.#ticker = setInterval(() => this.#tick(), this.#options.statsInterval);
     this.#look();
   }
@@ -449,7 +473,7 @@ export class Call extends EventTarget {
     if (!peer || this.state === 'ended' || !this.leg) return;
     const state = peer.connectionState ?? peer.iceConnectionState;
     if (state === 'connected' || state === 'completed') this.#connected();
-    else if (state === 'disconnected' && this.state === 'connected') this.#setState('interrupted');
+    else if (state === 'disconnected') this.#interrupted();
     else if (state === 'failed') this.#pathFailed();
   }
 
@@ -461,13 +485,52 @@ export class Call extends EventTarget {
 
   /** A path that worked and broke is looked for once more; one that never worked is given up with words. */
   #pathFailed() {
-    const worked = this.state === 'connected' || this.state === 'interrupted';
-    if (!worked || this.#restarted) return this.#fail(this.#whyNotConnected());
+    if (!this.#worked() || this.#restarted) return this.#fail(this.#whyNotConnected());
     this.#restarted = true;
     this.#setState('interrupted');
     clearTimeout(this.#limit);
     this.#limit = setTimeout(() => this.#connectTimedOut(), RESTART_LIMIT);
-    this.#negotiate({ iceRestart: true }).catch(() => this.#fail(this.#whyNotConnected()));
+    this.renew().catch(() => this.#fail(this.#whyNotConnected()));
+  }
+
+  #interrupted() {
+    if (this.state === 'connected') this.#setState('interrupted');
+    this.#pathDoubted();
+  }
+
+  /** The network has changed, or media that came no longer comes: a new path costs little, waiting for the old one costs seconds. */
+  #pathDoubted() {
+    if (this.#worked()) this.renew().catch(() => {}); // the browser's own state tells the end
+  }
+
+  #worked() {
+    return this.state === 'connected' || this.state === 'interrupted';
+  }
+
+  /** Asks until the node has answered. */
+  async #renew() {
+    const until = Date.now() + RESTART_LIMIT;
+    for (;;) {
+      try {
+        return await this.#negotiate({ iceRestart: true }, RESTART_REQUEST.limit);
+      } catch (error) {
+        if (!this.#worked() || error.status < 500 || Date.now() > until) throw error;
+        await sleep(RESTART_REQUEST.pause);
+      }
+    }
+  }
+
+  /** Behind a NAT that forgot its binding nothing else tells that the path is gone. Once per silence: it may be the others' own. */
+  #listenForMedia() {
+    const sources = this.#peer?.getReceivers?.().flatMap((receiver) => receiver.getSynchronizationSources?.() ?? []) ?? [];
+    const last = Math.max(0, ...sources.map((source) => source.timestamp));
+    const now = Date.now();
+    if (last > this.#sound.last) this.#sound = { last, since: now, flows: true };
+    else if (this.#sound.flows && now - this.#sound.since > SILENCE.limit) {
+      this.#sound.flows = false;
+      const awaited = !this.held && this.peers.some((peer) => peer.state === 'connected' && !peer.held);
+      if (awaited) this.#pathDoubted();
+    }
   }
 
   #connectTimedOut() {
@@ -492,13 +555,13 @@ export class Call extends EventTarget {
   }
 
   /** Offers again: hold, new media, a new path. Negotiations queue up, since a description allows only one at a time. */
-  #negotiate(options) {
+  #negotiate(options, limit) {
     return this.#enqueue(async () => {
       if (this.state === 'ended') return;
       const peer = this.#peer;
       await peer.setLocalDescription(await peer.createOffer(options));
       try {
-        const { sdp } = await this.#api.post(this.#path('/offer'), { sdp: peer.localDescription.sdp });
+        const { sdp } = await this.#api.post(this.#path('/offer'), { sdp: peer.localDescription.sdp }, limit);
         if (this.state !== 'ended') await peer.setRemoteDescription({ type: 'answer', sdp });
       } catch (error) {
         if (peer.signalingState === 'have-local-offer') await peer.setLocalDescription({ type: 'rollback' });
@@ -714,11 +777,14 @@ export class Call extends EventTarget {
     this.#stream?.close();
     for (const timer of [this.#limit, this.#trickling, ...this.#reports]) clearTimeout(timer);
     clearInterval(this.#ticker);
+    clearInterval(this.#listener);
     if (told) told.finally(() => this.#peer?.close());
     else this.#peer?.close();
     for (const track of this.#own) track.stop();
     for (const element of this.#elements) element.srcObject = null;
     globalThis.removeEventListener?.('pagehide', this.#onpagehide);
+    globalThis.removeEventListener?.('online', this.#onnetwork);
+    navigator.connection?.removeEventListener?.('change', this.#onnetwork);
     navigator.mediaDevices?.removeEventListener?.('devicechange', this.#ondevices);
     live.delete(this.#key);
     this.#setState('ended');
@@ -834,13 +900,13 @@ class Api {
     return this.send('GET', path);
   }
 
-  post(path, body) {
-    return this.send('POST', path, body);
+  post(path, body, limit) {
+    return this.send('POST', path, body, { limit });
   }
 
-  async send(method, path, body, { keepalive = false } = {}) {
+  async send(method, path, body, { keepalive = false, limit: longest = REQUEST_LIMIT } = {}) {
     const abort = new AbortController();
-    const limit = setTimeout(() => abort.abort(), REQUEST_LIMIT);
+    const limit = setTimeout(() => abort.abort(), longest);
     try {
       const headers = body === undefined ? {} : { 'content-type': 'application/json' };
       const response = await this.open(path, { method, keepalive, headers, body: body && JSON.stringify(body), signal: abort.signal });

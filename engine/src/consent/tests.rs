@@ -18,6 +18,8 @@ fn consent(full: bool, controlling: bool) -> Consent {
         remote: Some(credentials("theirs", "their password, long enough")),
         send_checks: full,
         controlling,
+        component: 1,
+        generation: 0,
     };
     Consent::new(&spec, TIE_BREAKER)
 }
@@ -575,16 +577,18 @@ fn checks_wait_for_the_far_sides_credentials() {
         remote: None,
         send_checks: true,
         controlling: true,
+        component: 1,
+        generation: 0,
     };
     let mut consent = Consent::new(&spec, TIE_BREAKER);
     consent.install(address(1), true, START).unwrap();
     assert_eq!(tick(&mut consent, seconds(1)), Tick::None);
     assert_eq!(consent.due(), Some(seconds(30)));
     let mut first = credentials("first", "first password");
-    consent.set_remote(&mut first);
+    consent.set_remote(&mut first, true, true);
     assert_eq!(first.ufrag, "");
     let mut second = credentials("theirs", "their password, long enough");
-    consent.set_remote(&mut second);
+    consent.set_remote(&mut second, true, true);
     assert_eq!(second.ufrag, "first");
     let (_, transaction) = tick_sends(&mut consent, seconds(1));
     let bytes = success(transaction, &their_key());

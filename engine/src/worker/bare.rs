@@ -191,6 +191,8 @@ impl Far {
             remote: None,
             send_checks: false,
             controlling: false,
+            component: 1,
+            generation: 0,
         });
         TransportSpec {
             socket: self.socket,

@@ -159,6 +159,7 @@ impl Far {
             .clear_codecs()
             .set_rtp_mode(true)
             .enable_raw_packets(true)
+            .set_ice_lite(spec.lite)
             .set_dtls_version(spec.dtls);
         let codecs = config.codec_config();
         if let Some(opus) = spec.opus {
@@ -209,6 +210,14 @@ impl Far {
             changes.set_direction(*mid, direction);
         }
         let (offer, pending) = changes.apply().expect("a direction that it has not yet");
+        self.pending = Some(pending);
+        offer.to_sdp_string()
+    }
+
+    pub(super) fn offer_restart(&mut self) -> String {
+        let mut changes = self.rtc.sdp_api();
+        changes.ice_restart(true);
+        let (offer, pending) = changes.apply().expect("a restart to offer");
         self.pending = Some(pending);
         offer.to_sdp_string()
     }

@@ -7,7 +7,7 @@
 mod far;
 pub mod payload;
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket as Sender};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket as Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,10 @@ pub struct Spec {
     pub h264: Option<u8>,
     /// Whether PCMU (0) and PCMA (8) are offered.
     pub g711: bool,
+    /// Whether it is an ICE lite agent.
+    pub lite: bool,
+    /// The loopback address that it is at.
+    pub ip: IpAddr,
 }
 
 impl Default for Spec {
@@ -46,6 +50,8 @@ impl Default for Spec {
             vp8: Some(96),
             h264: Some(108),
             g711: true,
+            lite: false,
+            ip: Ipv4Addr::LOCALHOST.into(),
         }
     }
 }
@@ -58,24 +64,38 @@ pub struct Peer {
 
 struct Shared {
     far: Mutex<Far>,
-    socket: UdpSocket,
-    /// The same socket, to be written to from any thread.
-    sender: Sender,
+    way: Mutex<Arc<Way>>,
     poke: Notify,
     news: Condvar,
+}
+
+/// The socket, read by the task and written to from any thread.
+struct Way {
+    socket: UdpSocket,
+    sender: Sender,
+}
+
+impl Way {
+    fn new(ip: IpAddr) -> Arc<Self> {
+        let _entered = runtime().enter();
+        let socket = Sender::bind((ip, 0)).expect("a loopback port");
+        socket.set_nonblocking(true).expect("non-blocking");
+        let sender = socket.try_clone().expect("a descriptor");
+        Arc::new(Self { socket: UdpSocket::from_std(socket).expect("a runtime"), sender })
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.sender.local_addr().expect("bound")
+    }
 }
 
 impl Peer {
     /// A peer on a loopback port of its own, with nothing negotiated.
     pub fn new(spec: &Spec) -> Self {
-        let _entered = runtime().enter();
-        let socket = Sender::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
-        socket.set_nonblocking(true).expect("non-blocking");
-        let address = socket.local_addr().expect("bound");
+        let way = Way::new(spec.ip);
         let shared = Arc::new(Shared {
-            far: Mutex::new(Far::new(spec, address)),
-            sender: socket.try_clone().expect("a descriptor"),
-            socket: UdpSocket::from_std(socket).expect("a runtime"),
+            far: Mutex::new(Far::new(spec, way.address())),
+            way: Mutex::new(way),
             poke: Notify::new(),
             news: Condvar::new(),
         });
@@ -96,6 +116,21 @@ impl Peer {
     /// Offers anew with every m-line in this direction.
     pub fn offer_direction(&self, direction: Direction) -> String {
         self.change(|far| far.offer_direction(direction))
+    }
+
+    /// Offers anew with other ICE credentials; an offer that waits for its answer is forgotten.
+    pub fn offer_restart(&self) -> String {
+        self.change(Far::offer_restart)
+    }
+
+    /// Goes on from another port without knowing it, as behind a NAT that has lost its binding;
+    /// what is sent to the old one is lost. Says where it is now.
+    pub fn rebind(&self) -> SocketAddr {
+        let way = Way::new(self.address().ip());
+        let address = way.address();
+        *lock(&self.shared.way) = way;
+        self.shared.poke.notify_one();
+        address
     }
 
     /// Takes the answer to its last offer.
@@ -146,7 +181,7 @@ impl Peer {
     /// Sends a datagram of the test's own from the peer's address.
     pub fn throw(&self, to: SocketAddr, bytes: &[u8]) {
         // A full socket loses it, as the network may.
-        let _ = self.shared.sender.send_to(bytes, to);
+        let _ = self.shared.way().sender.send_to(bytes, to);
     }
 
     /// What has been seen so far.
@@ -183,7 +218,7 @@ impl Peer {
         let mut far = self.shared.lock();
         let result = change(&mut far);
         // str0m wants everything drained between two changes.
-        far.drain(&self.shared.sender);
+        far.drain(&self.shared.way().sender);
         drop(far);
         self.shared.poke.notify_one();
         result
@@ -198,30 +233,39 @@ impl Drop for Peer {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Far> {
-        self.far.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.far)
     }
+
+    fn way(&self) -> Arc<Way> {
+        lock(&self.way).clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 async fn run(shared: Arc<Shared>) {
     let mut buffer = vec![0; 2048];
     loop {
+        let way = shared.way();
         let next = {
             let mut far = shared.lock();
-            far.tick(Instant::now(), &shared.sender);
+            far.tick(Instant::now(), &way.sender);
             far.next
         };
         shared.news.notify_all();
         tokio::select! {
             () = tokio::time::sleep_until(next.into()) => {}
             () = shared.poke.notified() => {}
-            readable = shared.socket.readable() => {
+            readable = way.socket.readable() => {
                 if readable.is_err() {
                     return;
                 }
-                while let Ok((length, from)) = shared.socket.try_recv_from(&mut buffer) {
+                while let Ok((length, from)) = way.socket.try_recv_from(&mut buffer) {
                     let mut far = shared.lock();
                     far.receive(Instant::now(), from, &buffer[..length]);
-                    far.drain(&shared.sender);
+                    far.drain(&way.sender);
                 }
             }
         }

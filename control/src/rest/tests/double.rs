@@ -9,7 +9,8 @@ use tokio::sync::broadcast;
 
 use crate::api::*;
 use crate::call::{Eyes, Remark};
-use crate::calls::{Answer, Calls};
+use crate::calls::{Answer, Calls, Restarted};
+use crate::ice::Credentials;
 
 /// Events that a reader can be behind.
 pub(in crate::rest) const BACKLOG: usize = 16;
@@ -155,6 +156,18 @@ impl Calls for Double {
     fn offer(&self, call: String, leg: String, offer: Description) -> Answer<Description> {
         let sdp = format!("answer to {}", offer.sdp);
         self.reply(self.leg(&call, &leg, |_| Description { sdp }))
+    }
+
+    fn restart(
+        &self,
+        call: String,
+        leg: String,
+        _: Credentials,
+        _: Vec<String>,
+    ) -> Answer<Restarted> {
+        let credentials = Credentials::random();
+        let restarted = Restarted { credentials, candidates: Vec::new() };
+        self.reply(self.leg(&call, &leg, |_| restarted))
     }
 
     fn trickle(&self, call: String, leg: String, _: Trickle) -> Answer<()> {

@@ -67,7 +67,8 @@ pub fn commands(fars: [&Far; 2], workers: [WorkerId; 2]) -> Vec<(WorkerId, Comma
         if fars[side].ufrag.is_some() {
             let transport = TransportId { leg, index: 0 };
             let Far { socket, remote, .. } = *fars[side];
-            let pair = Command::InstallPair { transport, socket, remote, nominated: true };
+            let pair =
+                Command::InstallPair { transport, socket, remote, nominated: true, generation: 0 };
             commands.push((workers[side], pair));
         }
     }

@@ -77,7 +77,13 @@ fn a_new_sink_asks_for_a_key_frame_and_so_does_one_that_becomes_ready() {
     let keys = call.fars[1].node_keys().unwrap();
     assert_eq!(asks(&mut call, Command::SetKeys { transport: transport(1), keys }), expected);
     let (socket, remote) = (SocketId(1), SocketAddr::from(([127, 0, 0, 1], 5555)));
-    let pair = Command::InstallPair { transport: transport(1), socket, remote, nominated: true };
+    let pair = Command::InstallPair {
+        transport: transport(1),
+        socket,
+        remote,
+        nominated: true,
+        generation: 0,
+    };
     assert_eq!(asks(&mut call, pair), expected);
 }
 

@@ -350,6 +350,7 @@ impl Fate {
                 socket: self.call.fars[side].socket,
                 remote: SocketAddr::from(([127, 0, 0, 1], port)),
                 nominated,
+                generation: 0,
             },
             Step::Rekey { side } => Command::SetKeys {
                 transport: TransportId { leg: leg(side), index: 0 },

@@ -25,7 +25,13 @@ fn install(
     nominated: bool,
 ) -> Result<(), Refusal> {
     let socket = call.fars[side].socket;
-    call.apply(Command::InstallPair { transport: transport(side), socket, remote, nominated })
+    call.apply(Command::InstallPair {
+        transport: transport(side),
+        socket,
+        remote,
+        nominated,
+        generation: 0,
+    })
 }
 
 #[test]
@@ -132,7 +138,9 @@ fn a_nomination_moves_media_and_is_told_once() {
     call.receive_from(socket, moved, &nomination);
     assert_eq!(call.send(1, audio(1, 2))[0].remote, moved);
     let events = call.events();
-    let [Event::Nominated { transport: id, remote }] = events[..] else { panic!("{events:?}") };
+    let [Event::Nominated { transport: id, remote, generation: 0 }] = events[..] else {
+        panic!("{events:?}")
+    };
     assert_eq!((id, remote), (transport(0), moved));
 }
 
@@ -148,7 +156,14 @@ fn media_before_the_nomination_is_told_when_it_comes() {
     call.apply(Command::AddLeg { leg, state }).unwrap();
     let id = TransportId { leg, index: 0 };
     let Far { socket, remote, .. } = ice;
-    call.apply(Command::InstallPair { transport: id, socket, remote, nominated: false }).unwrap();
+    call.apply(Command::InstallPair {
+        transport: id,
+        socket,
+        remote,
+        nominated: false,
+        generation: 0,
+    })
+    .unwrap();
     call.fars[0] = ice;
     call.send(0, audio(0, 0));
     let events = call.events();
@@ -211,8 +226,14 @@ fn the_oldest_pair_makes_room_and_its_packets_are_strangers() {
 fn a_pair_that_moves_to_another_leg_stays_there_when_the_first_goes() {
     let mut call = Call::new();
     let (socket, remote) = (call.fars[0].socket, call.fars[0].remote);
-    call.apply(Command::InstallPair { transport: transport(1), socket, remote, nominated: false })
-        .unwrap();
+    call.apply(Command::InstallPair {
+        transport: transport(1),
+        socket,
+        remote,
+        nominated: false,
+        generation: 0,
+    })
+    .unwrap();
     call.apply(Command::RemoveLeg { leg: leg(0) }).unwrap();
     assert_eq!(call.bare.worker.tables.transport_at(socket, remote), Some(transport(1)));
     call.apply(Command::RemoveLeg { leg: leg(1) }).unwrap();

@@ -48,7 +48,8 @@ impl Three {
         for index in 0..4 {
             let Far { socket, remote, .. } = three.fars[usize::from(index)];
             let transport = TransportId { leg: BROWSER, index };
-            let pair = Command::InstallPair { transport, socket, remote, nominated: true };
+            let pair =
+                Command::InstallPair { transport, socket, remote, nominated: true, generation: 0 };
             three.bare.apply(pair).0.unwrap();
         }
         three.wire((BROWSER, 0, 1, 96), (SECURE_PHONE, 0, 3, 97), 90_000);
