@@ -185,7 +185,7 @@ impl Leg {
 /// The NTP time of a moment of the wall clock (RFC 3550 §4).
 fn ntp(wall: Nanos) -> u64 {
     let seconds = wall.0 / NANOS + SECONDS_1900_TO_1970;
-    seconds << 32 | ((wall.0 % NANOS) << 32) / NANOS
+    (seconds << 32) | (((wall.0 % NANOS) << 32) / NANOS)
 }
 
 /// Bytes of a leg's reports, most: two streams take 168.

@@ -48,6 +48,7 @@ impl Webrtc {
             local: vec![LocalAddress { announced: local, bound: local }],
             lite: false,
             controlling: true,
+            component: 1,
             credentials: Credentials::random(),
         })?;
         Ok(Self {
@@ -173,7 +174,8 @@ impl Webrtc {
     fn gather_ice(&mut self, now: Instant) -> Option<Instant> {
         loop {
             match self.agent.poll_output() {
-                ice::Output::Transmit { remote, bytes, .. } => {
+                ice::Output::Check { remote, bytes, .. }
+                | ice::Output::Transmit { remote, bytes, .. } => {
                     self.steps.push_back(Step::Send(remote, bytes));
                 }
                 ice::Output::Nominated { remote, .. } => {
