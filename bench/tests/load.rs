@@ -17,7 +17,7 @@ fn plan(calls: usize, seconds: f64, mix: &str) -> Plan {
         ramp: 50.0,
         duration: Duration::from_secs_f64(seconds),
         churn: 0.0,
-        mix: mix.parse().unwrap(),
+        mix: mix.parse().expect("a mix"),
         audio_bytes: 80,
         video: Video { fps: 25, kbps: 400 },
         threads: 1,
@@ -32,7 +32,7 @@ fn load(
     plan: &Plan,
     say: &mut dyn FnMut(&Progress, &AtomicBool),
 ) -> Result<Report, RunError> {
-    let rest = Rest::new(format!("http://{}", node.http).parse().unwrap(), None);
+    let rest = Rest::new(format!("http://{}", node.http).parse().expect("an address"), None);
     let stop = AtomicBool::new(false);
     run(plan, &rest, Some(&Process::own()), &stop, &mut |progress| say(progress, &stop))
 }
