@@ -97,11 +97,13 @@ fn node_config(config: &Config) -> NodeConfig {
     let bound = |interface: &Interface| BoundInterface {
         name: interface.name.clone(),
         bind: SocketAddr::new(interface.bind, interface.mux_port),
+        mux_ports: interface.mux_ports,
         announce: match interface.announce {
             Announce::Address(announced) => announced,
             _ => interface.bind,
         },
         private_candidate: interface.private_candidate,
+        dont_fragment: interface.dont_fragment,
     };
     NodeConfig {
         name: config.node.name.clone(),
@@ -112,6 +114,8 @@ fn node_config(config: &Config) -> NodeConfig {
             frames_per_worker: config.limits.frames_per_worker,
         },
         interfaces: config.interface.iter().map(bound).collect(),
+        dscp: config.media.dscp,
+        dtls: config.dtls.versions(),
         calls: config.limits.calls,
         join: config.timeouts.join,
     }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::command::{
-    Command, Event, Refusal, Returned, SinkId, Source, StreamId, Ticket, TransportId,
+    Command, Event, LayerChoice, Refusal, Returned, SinkId, Source, StreamId, Ticket, TransportId,
 };
 use crate::command::{PuntKind, SocketId};
 use crate::config::{COMMANDS_PER_TURN, HEAD_ROOM, PAYLOAD_MAX};
@@ -12,13 +12,13 @@ use crate::packet::Nanos;
 use crate::stats::{LegReading, WorkerReading};
 use crate::stun;
 use crate::sys::Backend;
-use crate::worker::{Outgoing, Worker};
+use crate::worker::{BEST_EFFORT, Duty, Outgoing, Worker};
 
-type Outcome = (Result<(), Refusal>, Returned);
+pub(crate) type Outcome = (Result<(), Refusal>, Returned);
 
-const DONE: Outcome = (Ok(()), Returned::Nothing);
+pub(crate) const DONE: Outcome = (Ok(()), Returned::Nothing);
 
-fn refuse(refusal: Refusal) -> Outcome {
+pub(crate) fn refuse(refusal: Refusal) -> Outcome {
     (Err(refusal), Returned::Nothing)
 }
 
@@ -30,8 +30,9 @@ impl Worker {
     /// Applies what waits, as far as answers have room. Breaks on [`Command::Stop`].
     pub(crate) fn apply_commands(&mut self, backend: &mut Backend) -> ControlFlow<()> {
         self.finish_closing(backend);
+        self.finish_ending(backend);
         for _ in 0..COMMANDS_PER_TURN {
-            if self.events.room() == 0 {
+            if self.events.room() == 0 || matches!(self.duty, Duty::Ending(_)) {
                 break;
             }
             let Some((ticket, command)) = self.commands.pop() else { break };
@@ -79,6 +80,9 @@ impl Worker {
                 *slot = Some(ticket);
                 None
             }
+            Command::Quiesce | Command::Export(_) | Command::Resume => {
+                self.apply_duty(backend, ticket, command)
+            }
             command => Some(self.apply(command)),
         }
     }
@@ -93,7 +97,7 @@ impl Worker {
         }
     }
 
-    fn answer(&mut self, ticket: Ticket, (outcome, returned): Outcome) {
+    pub(crate) fn answer(&mut self, ticket: Ticket, (outcome, returned): Outcome) {
         let answered = self.events.push(Event::Applied { ticket, outcome, returned });
         debug_assert!(answered.is_ok(), "a command is taken only when its answer has room");
         self.control_has_news = true;
@@ -104,7 +108,10 @@ impl Worker {
         self.blame = None;
         match command {
             Command::AddLeg { leg, state } => match self.tables.add(leg, state) {
-                Ok(()) => DONE,
+                Ok(()) => {
+                    self.list_news(leg);
+                    DONE
+                }
                 Err((refusal, state)) => (Err(refusal), Returned::Leg(state)),
             },
             Command::RemoveLeg { leg } => match self.tables.remove(leg) {
@@ -149,12 +156,22 @@ impl Worker {
                 };
                 (result, old.map_or(Returned::Nothing, Returned::Answerer))
             }
+            Command::EstimateBandwidth { transport, estimator } => {
+                let (result, old) = match self.transport(transport) {
+                    Some(transport) => {
+                        (Ok(()), std::mem::replace(&mut transport.bandwidth, estimator))
+                    }
+                    None => (Err(Refusal::Gone), estimator),
+                };
+                (result, old.map_or(Returned::Nothing, Returned::Bandwidth))
+            }
+            Command::SelectLayer { sink, layer } => outcome(self.select_layer(sink, layer)),
             Command::PauseStream { stream, paused } => {
                 let result = self.stream(stream).ok_or(Refusal::Gone).map(|stream| {
                     stream.paused = paused;
                 });
                 if !paused {
-                    self.want_key_frame(stream);
+                    self.want_key_frame(stream, None);
                 }
                 outcome(result)
             }
@@ -176,6 +193,7 @@ impl Worker {
                             target.route.set_map(&map);
                         } else {
                             target.route.set_source(&map);
+                            target.selection.forget();
                         }
                         (Ok(()), Returned::Source(map, old))
                     }
@@ -206,9 +224,19 @@ impl Worker {
                 Ok(()) => DONE,
                 Err(end) => (Err(Refusal::Taken), Returned::HopFrom(end)),
             },
-            Command::AddSocket { .. } | Command::RemoveSocket { .. } | Command::Stop => {
-                refuse(Refusal::Misuse)
-            }
+            Command::AddSocket { .. }
+            | Command::RemoveSocket { .. }
+            | Command::Quiesce
+            | Command::Export(_)
+            | Command::Resume
+            | Command::Stop => refuse(Refusal::Misuse),
+        }
+    }
+
+    /// A leg that comes from another process may bring news that control there was not told.
+    fn list_news(&mut self, id: crate::command::LegId) {
+        if self.tables.leg_mut(id).is_some_and(|leg| leg.has_news) {
+            self.news.push(id.slot);
         }
     }
 
@@ -345,19 +373,39 @@ impl Worker {
         if !state.sinks.contains(&sink) {
             state.sinks.try_push(sink).map_err(|_| Refusal::Full)?;
         }
-        self.want_key_frame(stream);
+        self.want_key_frame(stream, None);
         Ok(())
     }
 
-    /// Asks the sender of `stream`, on whichever worker, for a key frame.
-    pub(crate) fn want_key_frame(&mut self, stream: StreamId) {
+    fn select_layer(&mut self, id: SinkId, layer: LayerChoice) -> Result<(), Refusal> {
+        let now = self.now;
+        let leg = self.tables.leg_mut(id.leg).ok_or(Refusal::Gone)?;
+        let sink = leg.sinks.get_mut(usize::from(id.index)).ok_or(Refusal::Gone)?;
+        let was_off = sink.selection.choice == LayerChoice::Off;
+        sink.selection.choose(layer, now);
+        let due = sink.selection.key_frame_due(now);
+        let source = sink.source.as_ref().map(|source| source.stream);
+        if sink.selection.may_tell(now) {
+            self.mark_news(id.leg);
+        }
+        // A picture that stood still begins anew too.
+        let resumes = was_off && layer != LayerChoice::Off;
+        if let Some(stream) = source.filter(|_| due.is_some() || resumes) {
+            self.want_key_frame(stream, due);
+        }
+        Ok(())
+    }
+
+    /// Asks the sender of `stream`, on whichever worker, for a key frame, of `layer` if it has some.
+    pub(crate) fn want_key_frame(&mut self, stream: StreamId, layer: Option<u8>) {
+        let now = self.now;
         if stream.leg.worker == self.id {
             if let Some(state) = self.stream(stream) {
-                state.want_key_frame();
+                state.want_key_frame(layer, now);
             }
-            self.ask_key_frame(stream, self.now);
+            self.ask_key_frame(stream, now);
         } else {
-            self.hop_bytes(HopKind::KeyFrame { stream }, &[], Nanos(0));
+            self.hop_bytes(HopKind::KeyFrame { stream, layer }, &[], Nanos(0));
         }
     }
 
@@ -367,10 +415,10 @@ impl Worker {
         while let Some(leg) = self.tables.leg_mut(id.leg) {
             let Some(sink) = leg.sinks.get(place) else { return };
             let source = sink.source.as_ref().filter(|_| sink.transport == id.index);
-            let source = source.map(|source| source.stream);
+            let source = source.map(|source| (source.stream, sink.selection.current()));
             place += 1;
-            if let Some(stream) = source {
-                self.want_key_frame(stream);
+            if let Some((stream, layer)) = source {
+                self.want_key_frame(stream, layer);
             }
         }
     }
@@ -386,10 +434,13 @@ impl Worker {
         }
         let frame = self.frames.take().ok_or(Refusal::Full)?;
         self.frames.bytes_mut(&frame)[HEAD_ROOM..HEAD_ROOM + bytes.len()].copy_from_slice(bytes);
-        let packet =
-            crate::packet::Packet { frame, start: 0, len: 0, socket, remote, received: Nanos(0) };
+        // The handshake goes the way that the media will go.
+        let owner = self.tables.transport_at(socket, remote).and_then(|id| self.transport(id));
+        let traffic_class = owner.map_or(BEST_EFFORT, |transport| transport.traffic_class);
+        let (start, len) = (HEAD_ROOM, bytes.len());
+        let outgoing = Outgoing { socket, remote, start, len, traffic_class };
         self.blame = None;
-        self.send(packet, Outgoing { socket, remote, start: HEAD_ROOM, len: bytes.len() });
+        self.send(outgoing.packet(frame, Nanos(0)), outgoing);
         Ok(())
     }
 
@@ -418,18 +469,24 @@ impl Worker {
         id: crate::command::LegId,
         into: &mut LegReading,
     ) -> Result<(), Refusal> {
+        let now = self.now;
         let leg = self.tables.leg_mut(id).ok_or(Refusal::Gone)?;
         into.transports.clear();
         into.streams.clear();
+        into.layers.clear();
         into.sinks.clear();
         for (index, transport) in (0u8..).zip(&leg.transports) {
             into.transports.push((TransportId { leg: id, index }, transport.reading()));
         }
         for (index, stream) in (0u8..).zip(&leg.streams) {
-            into.streams.push((StreamId { leg: id, index }, stream.counters));
+            let stream_id = StreamId { leg: id, index };
+            into.streams.push((stream_id, stream.counters));
+            for (place, layer) in stream.simulcast() {
+                into.layers.push((stream_id, layer.reading(place, now)));
+            }
         }
         for (index, sink) in (0u8..).zip(&leg.sinks) {
-            into.sinks.push((SinkId { leg: id, index }, sink.counters));
+            into.sinks.push((SinkId { leg: id, index }, sink.reading()));
         }
         into.drops.clone_from(&leg.drops);
         into.latency = leg.latency;

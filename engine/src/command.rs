@@ -9,8 +9,11 @@ use std::net::{SocketAddr, UdpSocket};
 
 use arrayvec::ArrayVec;
 
-use crate::config::{MID_MAX, PAYLOAD_MAX};
+use crate::bandwidth::Bandwidth;
+use crate::config::{MID_MAX, PAYLOAD_MAX, RID_MAX};
 use crate::consent::Consent;
+use crate::export::Exported;
+use crate::export::plain::{Plain, Reader, Shape, Unreadable, Writer, plain};
 use crate::hop::{HopReceiver, HopSender};
 use crate::leg::Leg;
 use crate::route::RouteMap;
@@ -216,6 +219,22 @@ pub enum Command {
         /// Numbers of the source's leg to numbers of the sink's leg.
         map: Box<RouteMap>,
     },
+    /// Say which layer of its simulcast stream a sink gets. Sent to the sink's worker; a new sink
+    /// has [`LayerChoice::Auto`].
+    SelectLayer {
+        /// The sink.
+        sink: SinkId,
+        /// Which layer.
+        layer: LayerChoice,
+    },
+    /// Let the worker estimate what a transport's path carries, so that [`LayerChoice::Auto`] keeps
+    /// within it and [`crate::route::TransportCc::Own`] has numbers; `None` stops it.
+    EstimateBandwidth {
+        /// The transport that media is sent on.
+        transport: TransportId,
+        /// What estimates.
+        estimator: Option<Box<Bandwidth>>,
+    },
     /// Send one datagram as it is (STUN and DTLS of control's machines). May be lost like any datagram.
     Transmit {
         /// From.
@@ -248,6 +267,13 @@ pub enum Command {
         /// The ring's receiving end.
         end: Box<HopReceiver>,
     },
+    /// Stop receiving and do nothing by itself any more. Answered when everything received so far has
+    /// been walked and sent; what comes later waits in the sockets. Legal while the worker serves.
+    Quiesce,
+    /// Copy everything that another process needs to go on. Legal while the worker is quiet.
+    Export(Box<Exported>),
+    /// Receive again, here. Legal while the worker is quiet.
+    Resume,
     /// End the worker thread once the queue is drained.
     Stop,
 }
@@ -262,9 +288,12 @@ impl Command {
             | Self::SetRemote { transport, .. }
             | Self::InstallPair { transport, .. }
             | Self::SetRemoteCredentials { transport, .. }
-            | Self::AnswerTransportCc { transport, .. } => Some(transport.leg),
+            | Self::AnswerTransportCc { transport, .. }
+            | Self::EstimateBandwidth { transport, .. } => Some(transport.leg),
             Self::SetStream { stream, .. } | Self::AddSink { stream, .. } => Some(stream.leg),
-            Self::SetSink { sink, .. } | Self::SetSource { sink, .. } => Some(sink.leg),
+            Self::SetSink { sink, .. }
+            | Self::SetSource { sink, .. }
+            | Self::SelectLayer { sink, .. } => Some(sink.leg),
             _ => None,
         }
     }
@@ -326,6 +355,8 @@ pub enum Returned {
     Sink(Box<Sink>),
     /// What no longer answers.
     Answerer(Box<Answerer>),
+    /// What no longer estimates.
+    Bandwidth(Box<Bandwidth>),
     /// A refused end of a ring.
     HopTo(Box<HopSender>),
     /// A refused end of a ring.
@@ -336,6 +367,8 @@ pub enum Returned {
     Worker(Box<WorkerReading>),
     /// The reading asked for.
     LegReading(Box<LegReading>),
+    /// The copy asked for.
+    Exported(Box<Exported>),
 }
 
 /// Worker → control. Never dropped.
@@ -375,6 +408,20 @@ pub enum Event {
         transport: TransportId,
         /// From where.
         remote: SocketAddr,
+    },
+    /// A sink forwards another layer of its simulcast stream; at most a few a second per sink.
+    LayerChanged {
+        /// Which.
+        sink: SinkId,
+        /// The layer by its place in [`StreamSpec::rids`]; `None` if none is forwarded any more.
+        layer: Option<u8>,
+    },
+    /// Somebody began or ceased to speak; at most a few a second per stream.
+    Speaking {
+        /// The audio stream.
+        stream: StreamId,
+        /// Whether somebody speaks.
+        speaking: bool,
     },
 }
 
@@ -429,6 +476,9 @@ pub struct TransportSpec {
     pub keys: Option<KeysSpec>,
     /// Whether plain RTP may take the far address from the first packet, once.
     pub learn_remote: bool,
+    /// The differentiated services code point that its packets leave with, 0 to 63 (RFC 2474 §3,
+    /// RFC 8837 for which); 0 is best effort and costs nothing.
+    pub dscp: u8,
 }
 
 /// What protects a transport's packets.
@@ -493,6 +543,34 @@ pub enum MediaKind {
 /// A media identification tag (RFC 8843 §15).
 pub type Mid = ArrayVec<u8, MID_MAX>;
 
+/// An RTP stream id: the name of a simulcast layer (RFC 8852).
+pub type Rid = ArrayVec<u8, RID_MAX>;
+
+/// Which layer of a simulcast stream a sink gets. On a stream without layers only
+/// [`LayerChoice::Off`] makes a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LayerChoice {
+    /// The best one that the sink's path carries.
+    #[default]
+    Auto,
+    /// The one at this place in [`StreamSpec::rids`]; while its sender does not send it, the next best.
+    Layer(u8),
+    /// None: the sink stands still.
+    Off,
+}
+
+/// A codec as far as the engine must know it: to find key frames and picture numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Codec {
+    /// VP8 (RFC 7741).
+    Vp8,
+    /// H.264 (RFC 6184).
+    H264,
+    /// Any other; each of its packets is held to be a place to begin.
+    #[default]
+    Other,
+}
+
 /// One payload type of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PayloadType {
@@ -502,6 +580,8 @@ pub struct PayloadType {
     pub clock_rate: u32,
     /// The payload type that it retransmits, if it is RTX (RFC 4588 §8.1).
     pub retransmits: Option<u8>,
+    /// Its codec; of RTX that of what it retransmits.
+    pub codec: Codec,
 }
 
 /// What a leg sends to the node on one m-line.
@@ -521,6 +601,16 @@ pub struct StreamSpec {
     pub ssrcs: Vec<(u32, Option<u32>)>,
     /// Its payload types.
     pub payload_types: Vec<PayloadType>,
+    /// Names of its simulcast layers, at most [`crate::config::LAYERS_PER_STREAM`], in the order of
+    /// `a=simulcast` (RFC 8853 §5.1); empty without simulcast. Which SSRC is which layer is learnt
+    /// from authenticated packets that name it.
+    pub rids: Vec<Rid>,
+    /// Extension id of the RTP stream id (RFC 8852 §3.1).
+    pub rid_extension: Option<u8>,
+    /// Extension id of the RTP stream id that a retransmission repeats (RFC 8852 §3.2).
+    pub repaired_rid_extension: Option<u8>,
+    /// Extension id of the audio level (RFC 6464), for [`Event::Speaking`].
+    pub audio_level_extension: Option<u8>,
     /// Whether it starts on hold.
     pub paused: bool,
 }
@@ -557,4 +647,41 @@ pub struct SinkSpec {
     pub mid: Option<Mid>,
     /// Extension id of the MID on this leg.
     pub mid_extension: Option<u8>,
+}
+
+impl Plain for LayerChoice {
+    fn write(&self, to: &mut Writer) {
+        let place = match self {
+            Self::Auto => None,
+            Self::Layer(place) => Some(Some(*place)),
+            Self::Off => Some(None),
+        };
+        place.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        Ok(match Option::<Option<u8>>::read(from)? {
+            None => Self::Auto,
+            Some(Some(place)) => Self::Layer(place),
+            Some(None) => Self::Off,
+        })
+    }
+
+    fn shape(of: &mut Shape) {
+        of.name("LayerChoice");
+        Option::<Option<u8>>::shape(of);
+    }
+}
+
+plain! {
+    tuple WorkerId;
+    tuple SocketId;
+    struct LegId { worker, slot, generation }
+    struct StreamId { leg, index }
+    struct SinkId { leg, index }
+    struct PayloadType { number, clock_rate, retransmits, codec }
+    struct Source { stream, own_ssrc, cname, reduced_size }
+    enum MediaKind { Audio {} = 0, Video {} = 1 }
+    enum Security { Plain {} = 0, Srtp {} = 1 }
+    enum Codec { Vp8 {} = 0, H264 {} = 1, Other {} = 2 }
 }

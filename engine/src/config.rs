@@ -80,6 +80,8 @@ pub const SINKS_PER_LEG: usize = 64;
 pub const SINKS_PER_STREAM: usize = 64;
 /// Remote pairs of one transport.
 pub const PAIRS_PER_TRANSPORT: usize = 8;
+/// The highest differentiated services code point (RFC 2474 §3).
+pub const DSCP_MAX: u8 = 63;
 /// SSRCs that one transport keeps SRTP state for, each way.
 pub const SSRCS_PER_TRANSPORT: usize = 64;
 /// DTLS datagrams kept per 5-tuple until it has passed an authenticated check.
@@ -88,6 +90,11 @@ pub const EARLY_DTLS_PER_TUPLE: usize = 4;
 pub const EARLY_DTLS_MAX: usize = 64;
 /// Bytes of a MID on the wire, longest (RFC 8843 §15 gives no bound; one-byte extensions carry 16).
 pub const MID_MAX: usize = 16;
+/// Bytes of an RTP stream id on the wire, longest (RFC 8852 §3.1 gives no bound; one-byte extensions
+/// carry 16).
+pub const RID_MAX: usize = 16;
+/// Simulcast layers of one stream.
+pub const LAYERS_PER_STREAM: usize = 4;
 /// Bytes of a ufrag of the node's own, longest: it is a key of the worker's table.
 pub const LOCAL_UFRAG_MAX: usize = 32;
 /// Checks of control's agents whose answers a worker knows at a time (a power of two).
@@ -108,12 +115,27 @@ pub const EXTENSIONS_PER_ROUTE: usize = 16;
 pub const SEGMENTS_PER_ROUTE: usize = 4;
 /// Bytes of all header extensions of a rewritten packet.
 pub const EXTENSIONS_MAX: usize = 256;
-/// Bytes of an RTCP packet that the node writes.
+/// Bytes of an RTCP packet that the node writes, before it is protected.
 pub const RTCP_MAX: usize = 1200;
+/// Bytes that an UDP payload may have on every path (RFC 8200 §5, less 48 bytes of headers): what the
+/// node writes itself stays below, whatever is put around it.
+pub const SAFE_PAYLOAD: usize = 1280 - 48;
+/// Bytes of one leg's exported state, longest.
+pub const LEG_STATE_MAX: usize = 1 << 20;
+/// How long the process that takes over may need to come up, in milliseconds. Media flows meanwhile.
+pub const HAND_OVER_START_MS: u64 = 20_000;
+/// How long a hand-over may take once the workers are quiet, in milliseconds. Media stands meanwhile.
+pub const HAND_OVER_MS: u64 = 2_000;
 /// Arrivals that transport-wide feedback remembers per transport (a power of two).
 pub const ARRIVALS_WINDOW: usize = 1024;
 
+/// Packets that the node remembers to have sent per transport, for feedback about them (a power of
+/// two): half a second of many videos.
+pub const SENT_WINDOW: usize = 2048;
+
 const _: () = assert!(FRAME_SIZE.is_power_of_two());
+const _: () = assert!(SENT_WINDOW.is_power_of_two() && SENT_WINDOW < 1 << 15);
+const _: () = assert!(2 * LAYERS_PER_STREAM <= SSRCS_PER_STREAM);
 const _: () = assert!(HEAD_ROOM >= 128 && TAIL_ROOM >= 148);
 const _: () = assert!(PAYLOAD_MAX >= 1500 && PAYLOAD_MAX < u16::MAX as usize);
 const _: () = assert!(COMMAND_RING + LEGS_PER_WORKER_CEILING <= u16::MAX as usize);
@@ -121,6 +143,7 @@ const _: () = assert!(SOCKETS_PER_WORKER <= u16::MAX as usize);
 const _: () = assert!(SINKS_PER_LEG <= u8::MAX as usize);
 const _: () = assert!(STREAMS_PER_LEG <= u8::MAX as usize);
 const _: () = assert!(RX_BATCH <= FRAMES_FLOOR);
+const _: () = assert!(RTCP_MAX + 20 <= SAFE_PAYLOAD, "with SRTCP's index and longest tag");
 const _: () = assert!(RTCP_MAX <= PAYLOAD_MAX && RTCP_MAX.is_multiple_of(4));
 const _: () = assert!(CHECKS_ASKED.is_power_of_two());
 const _: () = assert!(ARRIVALS_WINDOW.is_power_of_two() && ARRIVALS_WINDOW < 8192);

@@ -11,10 +11,11 @@ use crate::command::{LegId, SinkId, StreamId, TransportId};
 use crate::config::{HEAD_ROOM, HOP_RING, PAYLOAD_MAX, RTCP_MAX};
 use crate::error::DropReason;
 use crate::hop::{Asked, Hop, HopKind};
+use crate::layers::LayerTag;
 use crate::leg::Leg;
 use crate::packet::{Nanos, Packet};
 use crate::route::reports::{self, FeedbackTarget};
-use crate::rtcp::{self, Compound};
+use crate::rtcp::{self, Compound, ReportBlock, Rtcp};
 use crate::rtp::RtpHeader;
 use crate::worker::{Fate, Media, Outgoing, Worker, plain_len};
 
@@ -43,18 +44,30 @@ impl Worker {
         let faults = compound.faults();
         self.counters.drops.add(DropReason::RtcpUnknown, faults.unknown.into());
         self.counters.drops.add(DropReason::RtcpMalformed, faults.malformed.into());
-        let spread = self.spread_reports(id, &bytes, packet.received);
+        let weighed = self.weigh_feedback(id, &compound, now);
+        let spread = self.spread_reports(id, &compound, &bytes, packet.received);
         let returned = self.return_feedback(id.leg, &compound, packet.received);
-        if spread || returned { Ok(Fate::Done) } else { Err(DropReason::RtcpNoTarget) }
+        if weighed || spread || returned { Ok(Fate::Done) } else { Err(DropReason::RtcpNoTarget) }
     }
 
     /// Tells the sinks of a leg's streams; whether there was one.
-    fn spread_reports(&mut self, id: TransportId, bytes: &[u8], received: Nanos) -> bool {
+    fn spread_reports(
+        &mut self,
+        id: TransportId,
+        compound: &Compound<'_>,
+        bytes: &[u8],
+        received: Nanos,
+    ) -> bool {
         let mut any = false;
         let streams = self.tables.leg_mut(id.leg).map_or(0, |leg| leg.streams.len());
         for index in (0u8..).take(streams) {
             let stream = StreamId { leg: id.leg, index };
-            if self.stream(stream).is_none_or(|s| s.rtcp_transport != id.index || s.paused) {
+            let now = self.now;
+            let Some(state) = self.stream(stream).filter(|s| s.rtcp_transport == id.index) else {
+                continue;
+            };
+            state.note_reports(compound, now);
+            if state.paused {
                 continue;
             }
             let mut place = 0;
@@ -111,7 +124,44 @@ impl Worker {
         stream.counters.nacks += u64::from(asked.nacks);
         stream.counters.plis += u64::from(asked.key_frames);
         let index = stream.rtcp_transport;
+        if stream.is_reported_here() {
+            return self.send_requests(id, len, received);
+        }
         self.send_rtcp(TransportId { leg: id.leg, index }, len, received);
+    }
+
+    /// Of `scratch[..len]`, which is for whoever sends `stream`, passes on what asks for packets, and
+    /// has key frames asked for as often as is good for all sinks together. What one of several
+    /// receivers says of its own path is none of the sender's business.
+    fn send_requests(&mut self, id: StreamId, len: usize, received: Nanos) {
+        let bytes: Bytes = self.scratch[..len].iter().copied().collect();
+        let Ok(compound) = Compound::parse(&bytes) else { return };
+        let now = self.now;
+        let Some(leg) = self.tables.leg_mut(id.leg) else { return };
+        let own_ssrc = leg.own_ssrc();
+        let Some(stream) = leg.streams.get_mut(usize::from(id.index)) else { return };
+        let index = stream.rtcp_transport;
+        let mut writer = rtcp::Writer::new(&mut self.scratch[..RTCP_MAX]);
+        let mut full = begin_report(&mut writer, own_ssrc, &[]);
+        let head = writer.len();
+        for packet in compound.sound() {
+            match packet {
+                Rtcp::Nack(nack) => {
+                    let again = writer.nack(own_ssrc, nack.media, nack.sequences());
+                    full = full.and(again);
+                }
+                Rtcp::Pli(pli) => stream.want_key_frame(stream.layer_with(pli.media), now),
+                Rtcp::Fir(fir) => fir.entries().for_each(|(media, _)| {
+                    stream.want_key_frame(stream.layer_with(media), now);
+                }),
+                _ => {}
+            }
+        }
+        let len = writer.len();
+        if len > head && full.is_ok() {
+            self.send_rtcp(TransportId { leg: id.leg, index }, len, received);
+        }
+        self.ask_key_frame(id, now);
     }
 
     /// Protects `scratch[..len]` in a fresh frame and queues it.
@@ -125,12 +175,12 @@ impl Worker {
         let transport = leg.and_then(|leg| leg.transports.get_mut(usize::from(id.index)));
         let protected = transport.ok_or(DropReason::SinkGone).and_then(|transport| {
             let (remote, len) = transport.protect_rtcp(&mut bytes[HEAD_ROOM..], len)?;
-            Ok(Outgoing { socket: transport.socket, remote, start: HEAD_ROOM, len })
+            let (socket, traffic_class) = (transport.socket, transport.traffic_class);
+            Ok(Outgoing { socket, remote, start: HEAD_ROOM, len, traffic_class })
         });
         match protected {
             Ok(outgoing) => {
-                let Outgoing { socket, remote, .. } = outgoing;
-                self.send(Packet { frame, start: 0, len: 0, socket, remote, received }, outgoing);
+                self.send(outgoing.packet(frame, received), outgoing);
             }
             Err(reason) => {
                 self.drop_for(reason);
@@ -148,12 +198,32 @@ impl Worker {
         if leg.transports.get(usize::from(index)).is_none_or(|t| !t.is_ready()) {
             return;
         }
-        let Some(media) = stream.key_frame_due(now) else { return };
+        let due = stream.key_frames_due(now);
+        if due.is_empty() {
+            return;
+        }
         let mut writer = rtcp::Writer::new(&mut self.scratch[..RTCP_MAX]);
-        let written = writer
-            .receiver_report(own_ssrc, &[])
-            .and_then(|()| writer.sdes(own_ssrc, b"causeway"))
-            .and_then(|()| writer.pli(own_ssrc, media));
+        let written = begin_report(&mut writer, own_ssrc, &[])
+            .and_then(|()| due.iter().try_for_each(|media| writer.pli(own_ssrc, *media)));
+        let len = writer.len();
+        if written.is_ok() {
+            self.send_rtcp(TransportId { leg: id.leg, index }, len, Nanos(0));
+        }
+    }
+
+    /// Tells the sender of a stream what came of it, where no sink's leg does.
+    pub(crate) fn report_reception(&mut self, id: StreamId, now: Nanos) {
+        let Some(leg) = self.tables.leg_mut(id.leg) else { return };
+        let own_ssrc = leg.own_ssrc();
+        let Some(stream) = leg.streams.get_mut(usize::from(id.index)) else { return };
+        let index = stream.rtcp_transport;
+        let blocks = stream.report_blocks(now);
+        let ready = leg.transports.get(usize::from(index)).is_some_and(|t| t.is_ready());
+        if blocks.is_empty() || !ready {
+            return;
+        }
+        let mut writer = rtcp::Writer::new(&mut self.scratch[..RTCP_MAX]);
+        let written = begin_report(&mut writer, own_ssrc, &blocks);
         let len = writer.len();
         if written.is_ok() {
             self.send_rtcp(TransportId { leg: id.leg, index }, len, Nanos(0));
@@ -187,8 +257,9 @@ impl Worker {
             self.counters.hops_in += 1;
             self.blame = None;
             match hop.kind {
-                HopKind::Media { sink, retransmission } => {
-                    if let Err(reason) = self.land_media(sink, retransmission, &hop, now) {
+                HopKind::Media { sink, retransmission, layer } => {
+                    let landed = self.land_media(sink, retransmission, layer, &hop, now);
+                    if let Err(reason) = landed {
                         self.drop_for(reason);
                     }
                 }
@@ -198,7 +269,7 @@ impl Worker {
                     self.scratch[..len].copy_from_slice(&hop.bytes[..len]);
                     self.send_feedback(stream, len, asked, hop.received);
                 }
-                HopKind::KeyFrame { stream } => self.want_key_frame(stream),
+                HopKind::KeyFrame { stream, layer } => self.want_key_frame(stream, layer),
             }
         }
     }
@@ -207,6 +278,7 @@ impl Worker {
         &mut self,
         sink: SinkId,
         retransmission: bool,
+        layer: Option<LayerTag>,
         hop: &Hop,
         now: Nanos,
     ) -> Result<(), DropReason> {
@@ -214,12 +286,14 @@ impl Worker {
         let len = hop.bytes.len();
         let frame = self.frames.take().ok_or(DropReason::FramesExhausted)?;
         self.frames.bytes_mut(&frame)[HEAD_ROOM..HEAD_ROOM + len].copy_from_slice(&hop.bytes);
-        let media = Media { start: HEAD_ROOM, len, retransmission };
+        let media = Media { start: HEAD_ROOM, len, retransmission, layer };
+        if !self.takes(sink, &frame, media, &header, now) {
+            self.frames.give(frame);
+            return Ok(());
+        }
         match self.forward(sink, &frame, media, &header, now) {
             Ok(outgoing) => {
-                let Outgoing { socket, remote, .. } = outgoing;
-                let received = hop.received;
-                self.send(Packet { frame, start: 0, len: 0, socket, remote, received }, outgoing);
+                self.send(outgoing.packet(frame, hop.received), outgoing);
                 Ok(())
             }
             Err(reason) => {
@@ -228,6 +302,16 @@ impl Worker {
             }
         }
     }
+}
+
+/// A compound begins with a report and a name (RFC 3550 §6.1).
+fn begin_report(
+    writer: &mut rtcp::Writer<'_>,
+    own_ssrc: u32,
+    blocks: &[ReportBlock],
+) -> Result<(), DropReason> {
+    writer.receiver_report(own_ssrc, blocks)?;
+    writer.sdes(own_ssrc, b"causeway")
 }
 
 /// Feedback of `compound` about the sinks of `leg` that are fed by the stream that feeds the sink at

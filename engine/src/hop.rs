@@ -10,6 +10,7 @@ use arrayvec::ArrayVec;
 use crate::command::{SinkId, StreamId, WorkerId};
 use crate::config::{HOP_RING, PAYLOAD_MAX, WORKERS_MAX};
 use crate::error::DropReason;
+use crate::layers::LayerTag;
 use crate::packet::Nanos;
 use crate::ring::{Receiver, Sender, ring};
 use crate::sys::wake::Wake;
@@ -18,13 +19,13 @@ use crate::sys::wake::Wake;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HopKind {
     /// Plain RTP for a sink.
-    Media { sink: SinkId, retransmission: bool },
+    Media { sink: SinkId, retransmission: bool, layer: Option<LayerTag> },
     /// Plain RTCP as it came from the sink's source.
     Reports { sink: SinkId },
     /// Plain RTCP feedback, already in the stream's own numbers.
     Feedback { stream: StreamId, asked: Asked },
-    /// No bytes: the stream shall send a key frame.
-    KeyFrame { stream: StreamId },
+    /// No bytes: the stream shall send a key frame, of this layer if one is named.
+    KeyFrame { stream: StreamId, layer: Option<u8> },
 }
 
 /// What feedback asks a source for, to be counted there.
@@ -120,11 +121,19 @@ impl Hops {
         Ok(())
     }
 
+    /// The workers that it hands packets to.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = WorkerId> + '_ {
+        let places = (0u16..).zip(&self.to);
+        places.filter(|(_, end)| end.is_some()).map(|(worker, _)| WorkerId(worker))
+    }
+
     /// Queues a packet for the worker that its kind names.
     pub(crate) fn push(&mut self, hop: Hop) -> Result<(), DropReason> {
         let worker = match hop.kind {
             HopKind::Media { sink, .. } | HopKind::Reports { sink } => sink.leg.worker,
-            HopKind::Feedback { stream, .. } | HopKind::KeyFrame { stream } => stream.leg.worker,
+            HopKind::Feedback { stream, .. } | HopKind::KeyFrame { stream, .. } => {
+                stream.leg.worker
+            }
         };
         let end = self.to.get_mut(usize::from(worker.0)).and_then(Option::as_mut);
         let end = end.ok_or(DropReason::HopRing)?;

@@ -5,9 +5,10 @@ use arrayvec::ArrayVec;
 use crate::command::{LegSpec, Refusal};
 use crate::config::{SINKS_PER_LEG, STREAMS_PER_LEG, TRANSPORTS_PER_LEG};
 use crate::error::DropReason;
+use crate::export::plain::plain;
 use crate::rtp::RtpHeader;
 use crate::stats::{Drops, LatencyBuckets};
-use crate::stream::{FirstNumbers, Sink, Stream};
+use crate::stream::{FirstNumbers, Part, Sink, Stream};
 use crate::transport::Transport;
 
 /// A leg's state on its worker. Made by control, travels in a box, goes home when removed.
@@ -53,26 +54,33 @@ impl Leg {
         Ok(leg)
     }
 
+    /// The code point that a transport's packets leave with; `None` if there is no such transport.
+    #[must_use]
+    pub fn dscp(&self, transport: u8) -> Option<u8> {
+        let transport = self.transports.get(usize::from(transport))?;
+        Some(transport.traffic_class >> 2)
+    }
+
     pub(crate) fn check_transports(&self, rtp: u8, rtcp: u8) -> Result<(), Refusal> {
         let there = usize::from(rtp.max(rtcp)) < self.transports.len();
         if there { Ok(()) } else { Err(Refusal::Misuse) }
     }
 
-    /// The stream of an authenticated packet and whether it is a retransmission: by SSRC, else by
-    /// MID, else by payload type (RFC 8843 §9.2).
+    /// The stream of an authenticated packet and what it is there: by SSRC, else by MID, else by
+    /// payload type (RFC 8843 §9.2).
     pub(crate) fn stream_of(
         &mut self,
         transport: u8,
         packet: &[u8],
         header: &RtpHeader,
-    ) -> Result<(u8, bool), DropReason> {
+    ) -> Result<(u8, Part), DropReason> {
         let known = self.find_stream(transport, |stream| stream.owns(header.ssrc).is_some());
         let index = known
             .or_else(|| self.find_stream(transport, |s| s.claims(packet, header, true)))
             .or_else(|| self.find_stream(transport, |s| s.claims(packet, header, false)))
             .ok_or(DropReason::StreamUnknown)?;
-        let retransmits = self.streams[usize::from(index)].owns(header.ssrc).unwrap_or(false);
-        Ok((index, retransmits))
+        let part = self.streams[usize::from(index)].owns(header.ssrc);
+        Ok((index, part.ok_or(DropReason::StreamUnknown)?))
     }
 
     /// The SSRC that the node reports under to this leg: that of its first sink.
@@ -88,6 +96,14 @@ impl Leg {
         let position = self.streams.iter_mut().position(|s| s.transport == transport && test(s))?;
         u8::try_from(position).ok()
     }
+}
+
+plain! {
+    struct Leg { transports, streams, sinks, drops, latency, has_news } if |leg| {
+        let streams = leg.streams.iter().map(|s| (s.transport, s.rtcp_transport));
+        let sinks = leg.sinks.iter().map(|s| (s.transport, s.rtcp_transport));
+        streams.chain(sinks).all(|(rtp, rtcp)| leg.check_transports(rtp, rtcp).is_ok())
+    };
 }
 
 impl FirstNumbers {

@@ -18,23 +18,29 @@
 //!
 //! The planes share no lock and no counter: only the rings, and one [`sys::wake::Wake`] each way.
 
+mod allocation;
 mod apply;
 mod asked;
+pub mod bandwidth;
 pub mod command;
 pub mod config;
 pub mod consent;
 pub mod demux;
 pub mod error;
+pub mod export;
 mod feedback;
 mod hop;
+mod layers;
 pub mod leg;
 pub mod link;
 pub mod packet;
+mod pictures;
 mod restart;
 pub mod ring;
 pub mod route;
 pub mod rtcp;
 pub mod rtp;
+mod selection;
 pub mod srtp;
 pub mod stats;
 pub mod stream;
@@ -44,6 +50,7 @@ pub mod sys;
 mod tables;
 pub mod transport;
 pub mod twcc;
+mod voice;
 pub mod worker;
 
 pub use link::{Engine, Link};

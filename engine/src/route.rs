@@ -18,10 +18,12 @@
 
 use arrayvec::ArrayVec;
 
-use crate::command::Mid;
+use crate::command::{Codec, Mid};
 use crate::config::{EXTENSIONS_PER_ROUTE, PAYLOADS_PER_ROUTE, SEGMENTS_PER_ROUTE};
 use crate::error::DropReason;
+use crate::export::plain::plain;
 use crate::packet::Nanos;
+use crate::pictures::{self, Picture, PictureShift};
 use crate::rtcp::SenderInfo;
 use crate::rtp::{self, Extension, ExtensionBlock, RtpHeader};
 
@@ -33,6 +35,9 @@ const LATE_MAX: u64 = 3000;
 /// How long after a change of SSRC packets of the former one are held to be late rather than a
 /// change back.
 const SWITCH_BACK: Nanos = Nanos::from_millis(500);
+/// How long after a change of layer packets of the former one are still owed: what was under way
+/// then, and what was asked for again.
+const OWED: Nanos = Nanos::from_millis(1000);
 
 /// How one payload type of the source is called at the sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +50,8 @@ pub struct PayloadMap {
     pub clock_rate: u32,
     /// Whether it retransmits another (RFC 4588).
     pub retransmits: bool,
+    /// Its codec, or that of what it retransmits: VP8's picture numbers are continued too.
+    pub codec: Codec,
 }
 
 /// What becomes of transport-wide sequence numbers.
@@ -61,6 +68,13 @@ pub enum TransportCc {
     /// They are taken out; the node itself gives feedback to the source ([`crate::twcc`]).
     #[default]
     Strip,
+    /// As [`TransportCc::Strip`], and the node puts in numbers of its own, counted per transport of
+    /// the sink's leg. Needs [`crate::command::Command::EstimateBandwidth`] there; without it nothing
+    /// is put in.
+    Own {
+        /// Extension id on the sink's leg.
+        to: u8,
+    },
 }
 
 /// Numbers of the source's leg to numbers of the sink's leg. The default one maps nothing.
@@ -100,6 +114,24 @@ impl RouteMap {
             _ => self.extensions.iter().find(|(from, _)| *from == id).map(|(_, to)| *to),
         }
     }
+
+    fn own_transport_cc(&self) -> Option<u8> {
+        match self.transport_cc {
+            TransportCc::Own { to } => Some(to),
+            TransportCc::EndToEnd { .. } | TransportCc::Strip => None,
+        }
+    }
+}
+
+/// What a route is told of a packet that is not in the packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passage {
+    /// Whether it is a retransmission (RFC 4588).
+    pub retransmission: bool,
+    /// The next transport-wide sequence number of the sink's transport; for [`TransportCc::Own`].
+    pub transport_sequence: Option<u16>,
+    /// The time, of the clock that all calls for a route use.
+    pub now: Nanos,
 }
 
 /// Which of a sink's two SSRCs.
@@ -120,6 +152,8 @@ pub struct Route {
     map: RouteMap,
     first_timestamp: u32,
     latest: Option<Latest>,
+    /// The numbers of the latest VP8 picture sent.
+    picture: Option<Picture>,
 }
 
 impl Route {
@@ -141,6 +175,7 @@ impl Route {
             map: RouteMap::default(),
             first_timestamp,
             latest: None,
+            picture: None,
         }
     }
 
@@ -152,6 +187,46 @@ impl Route {
         if let Some(rtx) = &mut self.rtx {
             rtx.forget();
         }
+    }
+
+    /// Begins anew with the next packet, whatever its SSRC: the source's packets were left out for a
+    /// while, or another of its layers follows. From then on a change of SSRC is meant, and never
+    /// a late packet.
+    pub fn turn(&mut self) {
+        self.media.turns = true;
+        self.media.chosen = true;
+        if let Some(rtx) = &mut self.rtx {
+            rtx.chosen = true;
+        }
+    }
+
+    /// Whether a packet of what fed the sink until a moment ago belongs among what was sent then: it
+    /// is late, or repeats what was lost.
+    pub fn owes(
+        &self,
+        packet: &[u8],
+        header: &RtpHeader,
+        retransmission: bool,
+        now: Nanos,
+    ) -> bool {
+        let Some(current) = self.media.segments.last() else { return false };
+        if self.media.turns || now.since(current.began) > OWED.0 {
+            return false;
+        }
+        let (ssrc, sequence) = if retransmission {
+            let known = self
+                .rtx
+                .as_ref()
+                .and_then(|rtx| Some(rtx.segments[rtx.segment_of(header.ssrc)?].repeated_ssrc));
+            let payload = header.payload(packet).unwrap_or_default();
+            let (Some(ssrc), Some(original)) = (known, rtp::read_original_sequence(payload)) else {
+                return false;
+            };
+            (ssrc, original)
+        } else {
+            (header.ssrc, header.sequence)
+        };
+        ssrc != current.source_ssrc && self.media.received_as(ssrc, sequence).is_some()
     }
 
     /// Changes how the same source is mapped.
@@ -166,8 +241,8 @@ impl Route {
 
     /// Rewrites the decrypted packet at `start..start + len` of `frame` where it lies: SSRC,
     /// payload type, sequence number, timestamp, MID, extension ids, and the original sequence
-    /// number of a retransmission. A header that grows moves into the head room. Returns the new
-    /// start and length. `now` is of the clock that all calls for this route use.
+    /// number of a retransmission, VP8 picture numbers. A header that grows moves into the head room.
+    /// Returns the new start and length.
     ///
     /// # Errors
     /// Nothing was changed in the frame, and the packet is not to be sent, if it is
@@ -183,9 +258,9 @@ impl Route {
         start: usize,
         len: usize,
         header: &RtpHeader,
-        retransmission: bool,
-        now: Nanos,
+        passage: Passage,
     ) -> Result<(usize, usize), DropReason> {
+        let Passage { retransmission, now, .. } = passage;
         let malformed = DropReason::RtpMalformed;
         let packet = frame.get(start..).and_then(|rest| rest.get(..len)).ok_or(malformed)?;
         let payload = header.payload(packet)?;
@@ -193,7 +268,8 @@ impl Route {
         if payload_map.retransmits != retransmission {
             return Err(DropReason::CodecUnmapped);
         }
-        let block = self.extensions(packet, header)?;
+        let stamp = passage.transport_sequence.map(u16::to_be_bytes);
+        let block = self.extensions(packet, header, stamp.as_ref())?;
         let fixed_len = usize::from(header.fixed_len);
         let payload_start = start + usize::from(header.len);
         let new_start = payload_start
@@ -203,7 +279,7 @@ impl Route {
         let numbers = if retransmission {
             self.retransmission_numbers(header, payload, now)?
         } else {
-            self.media_numbers(header, payload, payload_map.clock_rate, now)?
+            self.media_numbers(header, payload, payload_map, now)?
         };
 
         frame.copy_within(start..start + fixed_len, new_start);
@@ -215,8 +291,17 @@ impl Route {
         fixed[2..4].copy_from_slice(&numbers.sequence.to_be_bytes());
         fixed[4..8].copy_from_slice(&numbers.timestamp.to_be_bytes());
         fixed[8..12].copy_from_slice(&numbers.ssrc.to_be_bytes());
+        let payload = &mut frame[payload_start..start + len];
+        let mut described = &mut payload[..];
         if let Some(original) = numbers.original_sequence {
-            rtp::write_original_sequence(&mut frame[payload_start..], original);
+            rtp::write_original_sequence(payload, original);
+            described = payload.get_mut(2..).unwrap_or_default();
+        }
+        if payload_map.codec == Codec::Vp8 {
+            let picture = numbers.picture_shift.apply(described);
+            if numbers.leads {
+                self.picture = picture.or(self.picture);
+            }
         }
         Ok((new_start, start + len - new_start))
     }
@@ -286,6 +371,11 @@ impl Route {
         matches!(self.map.transport_cc, TransportCc::EndToEnd { .. })
     }
 
+    /// Whether the node puts transport-wide numbers of its own into its packets.
+    pub fn is_numbered_here(&self) -> bool {
+        self.map.own_transport_cc().is_some()
+    }
+
     fn track(&self, kind: Kind) -> Option<&Track> {
         match kind {
             Kind::Media => Some(&self.media),
@@ -300,33 +390,46 @@ impl Route {
         Some(&self.media).filter(feeds).or_else(|| self.rtx.as_ref().filter(feeds))
     }
 
-    fn extensions(&self, packet: &[u8], header: &RtpHeader) -> Result<ExtensionBlock, DropReason> {
+    fn extensions(
+        &self,
+        packet: &[u8],
+        header: &RtpHeader,
+        stamp: Option<&[u8; 2]>,
+    ) -> Result<ExtensionBlock, DropReason> {
         let mid = self.mid.as_ref().map(|(id, mid)| Extension { id: *id, data: mid });
         let mid_id = mid.map(|mid| mid.id);
+        let own = self.map.own_transport_cc().zip(stamp);
+        let own = own.map(|(id, stamp)| Extension { id, data: stamp });
         let mapped = header.extensions(packet).filter_map(|extension| {
             let id = self.map.extension(extension.id).filter(|&id| Some(id) != mid_id)?;
             Some(Extension { id, ..extension })
         });
-        ExtensionBlock::new(mid.into_iter().chain(mapped))
+        ExtensionBlock::new(mid.into_iter().chain(own).chain(mapped))
     }
 
     fn media_numbers(
         &mut self,
         header: &RtpHeader,
         payload: &[u8],
-        clock_rate: u32,
+        map: PayloadMap,
         now: Nanos,
     ) -> Result<Numbers, DropReason> {
         let place = self.media.place(header.ssrc, header.sequence, now)?;
         let segment = &mut self.media.segments[place.segment];
         if place.begins {
             let timestamp = match self.latest {
-                Some(latest) => latest.timestamp_at(now, clock_rate),
+                Some(latest) => latest.timestamp_at(now, map.clock_rate),
                 None => self.first_timestamp,
             };
             segment.timestamp_shift = timestamp.wrapping_sub(header.timestamp);
+            if map.codec == Codec::Vp8
+                && let Some((latest, first)) = self.picture.zip(pictures::picture_of(payload))
+            {
+                segment.picture_shift = PictureShift::continuing(latest, first);
+            }
         }
         let timestamp = header.timestamp.wrapping_add(segment.timestamp_shift);
+        let picture_shift = segment.picture_shift;
         if place.leads {
             self.latest = Some(Latest { timestamp, sent: now });
         }
@@ -336,6 +439,8 @@ impl Route {
             sequence: place.sequence,
             timestamp,
             original_sequence: None,
+            picture_shift,
+            leads: place.leads,
         })
     }
 
@@ -352,13 +457,13 @@ impl Route {
             .segment_of(header.ssrc)
             .map_or(current.source_ssrc, |at| rtx.segments[at].repeated_ssrc);
         // Padding to probe the bandwidth has no original (RFC 4588 §4 leaves it open).
-        let (original_sequence, timestamp_shift) = match rtp::read_original_sequence(payload) {
+        let (original_sequence, repeated) = match rtp::read_original_sequence(payload) {
             Some(original) => {
                 let (segment, sequence) =
                     self.media.received_as(repeated_ssrc, original).ok_or(DropReason::SourceOld)?;
-                (Some(sequence), segment.timestamp_shift)
+                (Some(sequence), *segment)
             }
-            None => (None, current.timestamp_shift),
+            None => (None, *current),
         };
         let place = rtx.place(header.ssrc, header.sequence, now)?;
         if place.begins {
@@ -368,8 +473,10 @@ impl Route {
         Ok(Numbers {
             ssrc: rtx.ssrc,
             sequence: place.sequence,
-            timestamp: header.timestamp.wrapping_add(timestamp_shift),
+            timestamp: header.timestamp.wrapping_add(repeated.timestamp_shift),
             original_sequence,
+            picture_shift: repeated.picture_shift,
+            leads: false,
         })
     }
 }
@@ -380,6 +487,9 @@ struct Numbers {
     sequence: u16,
     timestamp: u32,
     original_sequence: Option<u16>,
+    picture_shift: PictureShift,
+    /// Whether it is the newest media packet of all.
+    leads: bool,
 }
 
 /// The latest packet of a sink.
@@ -410,6 +520,10 @@ struct Track {
     segments: ArrayVec<Segment, SEGMENTS_PER_ROUTE>,
     /// The packet that would confirm that the source's numbers start over.
     suspect: Option<(u32, u16)>,
+    /// Whether the next packet begins a segment.
+    turns: bool,
+    /// Whether somebody else decides which SSRC feeds it.
+    chosen: bool,
     packets: u32,
     octets: u32,
 }
@@ -427,6 +541,8 @@ struct Segment {
     timestamp_shift: u32,
     /// The source SSRC whose packets this one repeats; of a track of retransmissions only.
     repeated_ssrc: u32,
+    /// Sink's VP8 picture numbers minus source's; of a track of media only.
+    picture_shift: PictureShift,
     began: Nanos,
 }
 
@@ -449,6 +565,8 @@ impl Track {
             begun: false,
             segments: ArrayVec::new(),
             suspect: None,
+            turns: false,
+            chosen: false,
             packets: 0,
             octets: 0,
         }
@@ -457,6 +575,8 @@ impl Track {
     fn forget(&mut self) {
         self.segments.clear();
         self.suspect = None;
+        self.turns = false;
+        self.chosen = false;
     }
 
     #[allow(clippy::cast_possible_truncation)] // the counters of a report wrap
@@ -468,14 +588,15 @@ impl Track {
     /// The number for the source's packet `sequence`, which is accounted for.
     fn place(&mut self, source_ssrc: u32, sequence: u16, now: Nanos) -> Result<Place, DropReason> {
         let old = DropReason::SourceOld;
-        let Some(at) = self.segment_of(source_ssrc) else {
+        let known = self.segment_of(source_ssrc).filter(|_| !self.turns);
+        let Some(at) = known else {
             return Ok(self.begin(source_ssrc, sequence, now));
         };
         let number = self.segments[at].forward(sequence);
         if let Some(successor) = self.segments.get(at + 1) {
             return match number {
                 Some(number) if self.segments[at].holds(number) => Ok(Place::late(at, number)),
-                _ if now.since(successor.began) > SWITCH_BACK.0 => {
+                _ if self.chosen || now.since(successor.began) > SWITCH_BACK.0 => {
                     Ok(self.begin(source_ssrc, sequence, now))
                 }
                 _ => Err(old),
@@ -517,6 +638,7 @@ impl Track {
             sequence_shift: (number as u16).wrapping_sub(sequence),
             timestamp_shift: 0,
             repeated_ssrc: 0,
+            picture_shift: PictureShift::default(),
             began: now,
         });
         // Before the very first packet there is room for those that it overtook.
@@ -524,6 +646,7 @@ impl Track {
         self.begun = true;
         self.next = number + 1;
         self.suspect = None;
+        self.turns = false;
         let segment = self.segments.len() - 1;
         Place { segment, sequence: number as u16, begins: true, leads: true }
     }
@@ -578,6 +701,23 @@ impl Place {
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)] // the difference is taken modulo 2^16
 fn nearest(to: u64, sequence: u16) -> Option<u64> {
     to.checked_add_signed(i64::from(sequence.wrapping_sub(to as u16) as i16))
+}
+
+plain! {
+    struct PayloadMap { from, to, clock_rate, retransmits, codec }
+    enum TransportCc { EndToEnd { from, to } = 0, Strip {} = 1, Own { to } = 2 }
+    struct RouteMap { payloads, extensions, transport_cc }
+    struct Route { media, rtx, mid, map, first_timestamp, latest, picture }
+    struct Latest { timestamp, sent }
+    struct Track {
+        ssrc, next, floor, begun, segments, suspect, turns, chosen, packets, octets,
+    } if |track| {
+        track.next < 1 << 56
+    };
+    struct Segment {
+        source_ssrc, first, last, sequence_shift, timestamp_shift, repeated_ssrc,
+        picture_shift, began,
+    } if |segment| segment.first <= segment.last && segment.last < 1 << 56;
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use hdrhistogram::Histogram;
 
 use crate::command::{SinkId, StreamId, TransportId};
 use crate::error::DropReason;
+use crate::export::plain::{Plain, Reader, Shape, Unreadable, Writer, plain, write_len};
 
 /// Number of drop counters.
 pub const DROP_REASONS: usize = DropReason::ALL.len();
@@ -177,6 +178,26 @@ pub struct MediaCounters {
     pub nacks: u64,
     /// Key frame requests: received (sinks) or passed on (streams).
     pub plis: u64,
+    /// The layer that goes out, by its place in [`crate::command::StreamSpec::rids`] (sinks only).
+    pub layer: Option<u8>,
+    /// Packets of layers that were not selected, or of a sink that is off (sinks only). They are no
+    /// drops: nobody misses them.
+    pub skipped: u64,
+}
+
+/// One simulcast layer's counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LayerCounters {
+    /// Its place in [`crate::command::StreamSpec::rids`].
+    pub layer: u8,
+    /// SSRC of its media, 0 while unknown.
+    pub ssrc: u32,
+    /// Media packets, retransmissions aside.
+    pub packets: u64,
+    /// Payload bytes of them.
+    pub bytes: u64,
+    /// Bits per second of late; 0 if nothing comes.
+    pub bitrate: u32,
 }
 
 /// One transport's counters.
@@ -196,6 +217,8 @@ pub struct TransportCounters {
     pub checks: u64,
     /// Whether keys are installed.
     pub keyed: bool,
+    /// What its path is held to carry, in bits per second; none where nothing estimates it.
+    pub bandwidth: Option<u32>,
 }
 
 /// What [`crate::command::Command::ReadLeg`] fills in.
@@ -205,6 +228,8 @@ pub struct LegReading {
     pub transports: Vec<(TransportId, TransportCounters)>,
     /// What the leg sends.
     pub streams: Vec<(StreamId, MediaCounters)>,
+    /// Layers of the simulcast streams among them.
+    pub layers: Vec<(StreamId, LayerCounters)>,
     /// What the leg gets.
     pub sinks: Vec<(SinkId, MediaCounters)>,
     /// Packets from this leg that were dropped.
@@ -216,12 +241,52 @@ pub struct LegReading {
 impl LegReading {
     /// One with room for the largest leg, so that filling it in does not allocate.
     pub fn new() -> Self {
-        use crate::config::{SINKS_PER_LEG, STREAMS_PER_LEG, TRANSPORTS_PER_LEG};
+        use crate::config::{
+            LAYERS_PER_STREAM, SINKS_PER_LEG, STREAMS_PER_LEG, TRANSPORTS_PER_LEG,
+        };
         Self {
             transports: Vec::with_capacity(TRANSPORTS_PER_LEG),
             streams: Vec::with_capacity(STREAMS_PER_LEG),
+            layers: Vec::with_capacity(STREAMS_PER_LEG * LAYERS_PER_STREAM),
             sinks: Vec::with_capacity(SINKS_PER_LEG),
             ..Self::default()
         }
+    }
+}
+
+/// By label, since each release knows more reasons than the one before.
+impl Plain for Drops {
+    fn write(&self, to: &mut Writer) {
+        let counted = DropReason::ALL.iter().filter(|reason| self.of(**reason) > 0);
+        write_len(counted.clone().count(), to);
+        for reason in counted {
+            to.put_text(reason.label());
+            self.of(*reason).write(to);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let mut read = Self::default();
+        for _ in 0..from.len(usize::from(u8::MAX))? {
+            let (label, times) = (from.text()?, u64::read(from)?);
+            if let Some(reason) = DropReason::ALL.iter().find(|reason| reason.label() == label) {
+                read.0[*reason as usize] = times;
+            }
+        }
+        Ok(read)
+    }
+
+    fn shape(of: &mut Shape) {
+        of.name("Drops");
+    }
+}
+
+plain! {
+    tuple LatencyBuckets;
+    struct MediaCounters {
+        ssrc, packets, bytes, rtx_packets, lost, jitter, clock_rate, nacks, plis, layer, skipped,
+    }
+    struct TransportCounters {
+        packets_in, bytes_in, packets_out, bytes_out, remote, checks, keyed, bandwidth,
     }
 }

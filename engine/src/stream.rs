@@ -2,22 +2,42 @@
 
 use arrayvec::ArrayVec;
 
-use crate::command::{MediaKind, Mid, PayloadType, SinkId, SinkSpec, Source, StreamSpec};
-use crate::config::{PAYLOAD_TYPES_PER_STREAM, SINKS_PER_STREAM, SSRCS_PER_STREAM};
+use crate::command::{MediaKind, Mid, PayloadType, Rid, SinkId, SinkSpec, Source, StreamSpec};
+use crate::config::{
+    LAYERS_PER_STREAM, PAYLOAD_TYPES_PER_STREAM, SINKS_PER_STREAM, SSRCS_PER_STREAM,
+};
+use crate::export::plain::plain;
+use crate::layers::{Layer, LayerTag, Rate};
 use crate::packet::Nanos;
+use crate::pictures;
 use crate::route::Route;
+use crate::rtcp::{Compound, ReportBlock, Rtcp};
 use crate::rtp::RtpHeader;
+use crate::selection::{Selection, Verdict};
 use crate::stats::MediaCounters;
+use crate::voice::Voice;
 
 /// Shortest time between two key frame requests to one source: more would cost the sender more
 /// than the picture gains, and its answer takes a round trip anyway.
 const KEY_FRAME_INTERVAL: Nanos = Nanos::from_millis(200);
 
-/// An SSRC that a leg uses for a stream, and whether it carries retransmissions.
+/// Time between two reports to one sender, a little less than that between two visits to a leg: the
+/// sender takes round trips and loss from them, and browsers report as often.
+const REPORT_INTERVAL: Nanos = Nanos::from_millis(900);
+
+/// An SSRC that a leg uses for a stream, which layer it is, and whether it carries retransmissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Sender {
     ssrc: u32,
     retransmits: bool,
+    layer: u8,
+}
+
+/// What a packet is within its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) retransmits: bool,
+    pub(crate) layer: u8,
 }
 
 /// One m-line's media from a leg.
@@ -33,22 +53,23 @@ pub struct Stream {
     mid_extension: Option<u8>,
     senders: ArrayVec<Sender, SSRCS_PER_STREAM>,
     payload_types: ArrayVec<PayloadType, PAYLOAD_TYPES_PER_STREAM>,
-    reception: Reception,
-    key_frame_asked: Nanos,
-    key_frame_wanted: bool,
+    /// Names of its layers; none without simulcast.
+    rids: ArrayVec<Rid, LAYERS_PER_STREAM>,
+    rid_extension: Option<u8>,
+    repaired_rid_extension: Option<u8>,
+    /// One for each name, or the only one.
+    layers: ArrayVec<Layer, LAYERS_PER_STREAM>,
+    reported_at: Nanos,
+    voice: Option<Voice>,
 }
 
 impl Stream {
     /// Makes it from plain data; SSRCs and payload types beyond the limits are left out, the
     /// packets they would have named are then dropped as [`crate::error::DropReason::StreamUnknown`].
     pub fn new(spec: &StreamSpec) -> Self {
-        let mut senders = ArrayVec::new();
-        for &(ssrc, rtx) in &spec.ssrcs {
-            let named = [Some((ssrc, false)), rtx.map(|rtx| (rtx, true))];
-            for (ssrc, retransmits) in named.into_iter().flatten() {
-                let _ = senders.try_push(Sender { ssrc, retransmits });
-            }
-        }
+        let rids: ArrayVec<_, LAYERS_PER_STREAM> =
+            spec.rids.iter().take(LAYERS_PER_STREAM).cloned().collect();
+        let layers = rids.len().max(1);
         Self {
             kind: spec.kind,
             transport: spec.transport,
@@ -58,16 +79,19 @@ impl Stream {
             counters: MediaCounters::default(),
             mid: spec.mid.clone(),
             mid_extension: spec.mid_extension,
-            senders,
+            senders: named_senders(spec, &rids),
             payload_types: spec
                 .payload_types
                 .iter()
                 .copied()
                 .take(PAYLOAD_TYPES_PER_STREAM)
                 .collect(),
-            reception: Reception::default(),
-            key_frame_asked: Nanos(0),
-            key_frame_wanted: false,
+            rids,
+            rid_extension: spec.rid_extension,
+            repaired_rid_extension: spec.repaired_rid_extension,
+            layers: std::iter::repeat_n(Layer::default(), layers).collect(),
+            reported_at: Nanos(0),
+            voice: spec.audio_level_extension.map(Voice::new),
         }
     }
 
@@ -75,23 +99,54 @@ impl Stream {
     pub(crate) fn inherit(&mut self, old: &mut Self) {
         self.sinks = std::mem::take(&mut old.sinks);
         self.counters = old.counters;
-        self.reception = old.reception;
-        self.key_frame_asked = old.key_frame_asked;
-        self.key_frame_wanted |= old.key_frame_wanted;
-        for sender in &old.senders {
-            if !self.senders.iter().any(|s| s.ssrc == sender.ssrc) {
-                let _ = self.senders.try_push(*sender);
+        self.reported_at = old.reported_at;
+        if let (Some(voice), Some(old)) = (&mut self.voice, &old.voice) {
+            voice.inherit(old);
+        }
+        for (layer, state) in (0u8..).zip(&old.layers) {
+            let Some(place) = self.place_of(&old.rids, layer) else { continue };
+            self.layers[usize::from(place)] = *state;
+            for sender in old.senders.iter().filter(|sender| sender.layer == layer) {
+                if !self.senders.iter().any(|s| s.ssrc == sender.ssrc) {
+                    let _ = self.senders.try_push(Sender { layer: place, ..*sender });
+                }
             }
         }
     }
 
-    /// Whether `ssrc` is known to be this stream's; if so, whether it carries retransmissions.
-    pub(crate) fn owns(&self, ssrc: u32) -> Option<bool> {
-        self.senders.iter().find(|s| s.ssrc == ssrc).map(|s| s.retransmits)
+    /// The place here of what was the layer at `layer` of `old`: the one of the same name.
+    fn place_of(&self, old: &[Rid], layer: u8) -> Option<u8> {
+        match old.get(usize::from(layer)) {
+            Some(rid) => self.layer_named(rid),
+            None => self.rids.is_empty().then_some(0),
+        }
+    }
+
+    fn layer_named(&self, rid: &[u8]) -> Option<u8> {
+        let place = self.rids.iter().position(|known| known.as_slice() == rid)?;
+        u8::try_from(place).ok()
+    }
+
+    /// What `ssrc` is if it is known to be this stream's.
+    pub(crate) fn owns(&self, ssrc: u32) -> Option<Part> {
+        let sender = self.senders.iter().find(|s| s.ssrc == ssrc)?;
+        Some(Part { retransmits: sender.retransmits, layer: sender.layer })
+    }
+
+    /// Whether it has simulcast layers.
+    pub(crate) fn is_layered(&self) -> bool {
+        !self.rids.is_empty()
+    }
+
+    /// Whether the node itself reports to its sender: where several receivers, or a choice of
+    /// layers, leave no one who could.
+    pub(crate) fn is_reported_here(&self) -> bool {
+        self.is_layered() || self.sinks.len() > 1
     }
 
     /// Whether an authenticated packet with an unknown SSRC is this stream's, by MID first (RFC 8843
-    /// §9.2), by payload type else. Learns the SSRC if so.
+    /// §9.2), by payload type else; one of a layer must name it too (RFC 8852 §3). Learns the SSRC
+    /// if so.
     pub(crate) fn claims(&mut self, packet: &[u8], header: &RtpHeader, by_mid: bool) -> bool {
         let Some(payload_type) = self.payload_type(header.payload_type) else { return false };
         if by_mid {
@@ -100,7 +155,9 @@ impl Stream {
                 return false;
             }
         }
-        let sender = Sender { ssrc: header.ssrc, retransmits: payload_type.retransmits.is_some() };
+        let retransmits = payload_type.retransmits.is_some();
+        let Some(layer) = self.layer_of(packet, header, retransmits) else { return false };
+        let sender = Sender { ssrc: header.ssrc, retransmits, layer };
         if self.senders.is_full() {
             self.senders.remove(0);
         }
@@ -108,65 +165,184 @@ impl Stream {
         true
     }
 
+    /// The layer that a packet names.
+    fn layer_of(&self, packet: &[u8], header: &RtpHeader, retransmits: bool) -> Option<u8> {
+        if !self.is_layered() {
+            return Some(0);
+        }
+        let id = if retransmits { self.repaired_rid_extension } else { self.rid_extension }?;
+        self.layer_named(header.extension(packet, id)?)
+    }
+
     fn payload_type(&self, number: u8) -> Option<PayloadType> {
         self.payload_types.iter().copied().find(|p| p.number == number)
     }
 
-    /// Counts an accepted packet. `payload_len` is without header.
-    pub(crate) fn receive(&mut self, header: &RtpHeader, payload_len: usize, now: Nanos) {
-        let Some(payload_type) = self.payload_type(header.payload_type) else { return };
+    /// Counts an accepted packet, which lies plain in `packet`; what it is among the layers, if there
+    /// are any.
+    pub(crate) fn receive(
+        &mut self,
+        header: &RtpHeader,
+        packet: &[u8],
+        part: Part,
+        now: Nanos,
+    ) -> Option<LayerTag> {
+        let layered = self.is_layered();
+        let payload_type = self.payload_type(header.payload_type);
+        let layer = &mut self.layers[usize::from(part.layer)];
+        let mut tag =
+            LayerTag { layer: part.layer, key_frame: false, bitrate: layer.rate.bitrate() };
+        let Some(payload_type) = payload_type else { return layered.then_some(tag) };
         if payload_type.retransmits.is_some() {
             self.counters.rtx_packets += 1;
-            return;
+            return layered.then_some(tag);
         }
-        self.counters.ssrc = header.ssrc;
+        let payload_len = packet.len() - usize::from(header.len);
+        layer.ssrc = header.ssrc;
+        layer.packets += 1;
+        layer.bytes += payload_len as u64;
+        layer.heard = now;
+        layer.rate.count(packet.len(), now);
+        let lost_before = layer.reception.lost();
+        layer.reception.take(header, payload_type.clock_rate, now);
+        self.counters.lost =
+            (self.counters.lost + layer.reception.lost()).saturating_sub(lost_before);
+        self.counters.jitter = layer.reception.jitter >> 4;
+        if !layered || self.counters.ssrc == 0 {
+            self.counters.ssrc = header.ssrc;
+        }
         self.counters.clock_rate = payload_type.clock_rate;
         self.counters.packets += 1;
         self.counters.bytes += payload_len as u64;
-        self.reception.take(header, payload_type.clock_rate, now);
-        self.counters.lost = self.reception.lost();
-        self.counters.jitter = self.reception.jitter >> 4;
+        if !layered {
+            return None;
+        }
+        let payload = header.payload(packet).unwrap_or_default();
+        tag.key_frame = pictures::begins_key_frame(payload_type.codec, payload);
+        Some(tag)
     }
 
-    /// The SSRC of its media, once known.
-    pub(crate) fn media_ssrc(&self) -> Option<u32> {
-        match self.counters.ssrc {
-            0 => self.senders.iter().find(|s| !s.retransmits).map(|s| s.ssrc),
+    /// Takes the audio level of a packet; true if control is to be told of it.
+    pub(crate) fn listen(&mut self, header: &RtpHeader, packet: &[u8], now: Nanos) -> bool {
+        let Some(voice) = &mut self.voice else { return false };
+        let data = header.extension(packet, voice.extension);
+        data.is_some_and(|data| voice.hear(data, now))
+    }
+
+    /// Who speaks in it, if its sender says so.
+    pub(crate) fn voice(&mut self) -> Option<&mut Voice> {
+        self.voice.as_mut()
+    }
+
+    /// Its layers, if it has any.
+    pub(crate) fn simulcast(&self) -> impl Iterator<Item = (u8, &Layer)> {
+        (0u8..).zip(&self.layers).filter(|_| self.is_layered())
+    }
+
+    /// What is due once a second: rates are taken; true if control is to be told something.
+    pub(crate) fn visit(&mut self, now: Nanos) -> bool {
+        for layer in &mut self.layers {
+            layer.rate.close(now);
+        }
+        self.voice.as_mut().is_some_and(|voice| voice.listen(now))
+    }
+
+    /// Notes when the sender reports of its own came, for reports to it (RFC 3550 §6.4.1).
+    pub(crate) fn note_reports(&mut self, compound: &Compound<'_>, now: Nanos) {
+        for packet in compound.sound() {
+            let Rtcp::SenderReport(report) = packet else { continue };
+            if let Some(layer) = self.layers.iter_mut().find(|l| l.ssrc == report.info.ssrc) {
+                layer.reception.note_report(report.info.ntp, now);
+            }
+        }
+    }
+
+    /// What it received since the last report, each layer for itself; nothing where a report came
+    /// just before, or comes from the sinks.
+    pub(crate) fn report_blocks(&mut self, now: Nanos) -> ArrayVec<ReportBlock, LAYERS_PER_STREAM> {
+        if !self.is_reported_here() || now.since(self.reported_at) < REPORT_INTERVAL.0 {
+            return ArrayVec::new();
+        }
+        self.reported_at = now;
+        self.layers.iter_mut().filter_map(|layer| layer.reception.report(now)).collect()
+    }
+
+    /// The SSRC of a layer's media, once known.
+    fn media_ssrc(&self, layer: u8) -> Option<u32> {
+        match self.layers[usize::from(layer)].ssrc {
+            0 => self.senders.iter().find(|s| !s.retransmits && s.layer == layer).map(|s| s.ssrc),
             ssrc => Some(ssrc),
         }
     }
 
-    /// Notes that a key frame is wanted; it is asked for at the next turn that may.
-    pub(crate) fn want_key_frame(&mut self) {
-        self.key_frame_wanted = self.kind == MediaKind::Video;
+    /// Notes that a key frame is wanted, of the smallest layer that comes if none is named; it is
+    /// asked for at the next turn that may. A layer that has not come yet begins with one anyway.
+    pub(crate) fn want_key_frame(&mut self, layer: Option<u8>, now: Nanos) {
+        if self.kind != MediaKind::Video {
+            return;
+        }
+        let smallest = || {
+            let living = (0u8..).zip(&self.layers).filter(|(_, layer)| layer.lives(now));
+            living.min_by_key(|(_, layer)| layer.rate.bitrate()).map(|(place, _)| place)
+        };
+        let named = if self.is_layered() { layer.or_else(smallest) } else { Some(0) };
+        if let Some(layer) = named.and_then(|place| self.layers.get_mut(usize::from(place))) {
+            layer.key_frame_wanted |= layer.ssrc != 0 || self.rids.is_empty();
+        }
+    }
+
+    /// The layer whose media has this SSRC.
+    pub(crate) fn layer_with(&self, ssrc: u32) -> Option<u8> {
+        self.owns(ssrc).filter(|part| !part.retransmits).map(|part| part.layer)
     }
 
     /// Whether a key frame is still to be asked for.
     pub(crate) fn wants_key_frame(&self) -> bool {
-        self.key_frame_wanted
+        self.layers.iter().any(|layer| layer.key_frame_wanted)
     }
 
-    /// The SSRC to ask for a key frame if one is wanted, known and not asked for a moment ago.
-    pub(crate) fn key_frame_due(&mut self, now: Nanos) -> Option<u32> {
-        if !self.key_frame_wanted {
-            return None;
+    /// The SSRCs to ask for a key frame: those where one is wanted, that are known and were not asked
+    /// a moment ago.
+    pub(crate) fn key_frames_due(&mut self, now: Nanos) -> ArrayVec<u32, LAYERS_PER_STREAM> {
+        let mut due = ArrayVec::new();
+        for place in (0u8..).take(self.layers.len()) {
+            let Some(ssrc) = self.media_ssrc(place) else { continue };
+            let layer = &mut self.layers[usize::from(place)];
+            let asked = layer.key_frame_asked;
+            let rests = asked != Nanos(0) && now.since(asked) < KEY_FRAME_INTERVAL.0;
+            if !layer.key_frame_wanted || rests {
+                continue;
+            }
+            layer.key_frame_wanted = false;
+            layer.key_frame_asked = now;
+            self.counters.plis += 1;
+            due.push(ssrc);
         }
-        if self.key_frame_asked != Nanos(0)
-            && now.since(self.key_frame_asked) < KEY_FRAME_INTERVAL.0
-        {
-            return None;
-        }
-        let ssrc = self.media_ssrc()?;
-        self.key_frame_wanted = false;
-        self.key_frame_asked = now;
-        self.counters.plis += 1;
-        Some(ssrc)
+        due
     }
+}
+
+/// The SSRCs that a description names. Where it names layers too, it does not say which SSRC is
+/// which; without an extension that does, their order is taken to be the layers'.
+fn named_senders(spec: &StreamSpec, rids: &[Rid]) -> ArrayVec<Sender, SSRCS_PER_STREAM> {
+    let mut senders = ArrayVec::new();
+    if !rids.is_empty() && spec.rid_extension.is_some() {
+        return senders;
+    }
+    let layers = (0u8..).map(|place| if rids.is_empty() { 0 } else { place });
+    let most = if rids.is_empty() { spec.ssrcs.len() } else { rids.len() };
+    for (layer, &(ssrc, rtx)) in layers.zip(&spec.ssrcs).take(most) {
+        let named = [Some((ssrc, false)), rtx.map(|rtx| (rtx, true))];
+        for (ssrc, retransmits) in named.into_iter().flatten() {
+            let _ = senders.try_push(Sender { ssrc, retransmits, layer });
+        }
+    }
+    senders
 }
 
 /// Loss and jitter of one SSRC as RFC 3550 §A.3 and §A.8 count them.
 #[derive(Debug, Clone, Copy, Default)]
-struct Reception {
+pub(crate) struct Reception {
     started: bool,
     ssrc: u32,
     base: u64,
@@ -177,6 +353,10 @@ struct Reception {
     clock_rate: u32,
     transit: i64,
     jitter: u32,
+    /// What the report before had: packets expected and received.
+    told: (u64, u64),
+    /// The middle of the last sender report's NTP time, and when it came.
+    sender_report: Option<(u32, Nanos)>,
 }
 
 impl Reception {
@@ -217,6 +397,36 @@ impl Reception {
         self.jitter = self.jitter.saturating_add(difference) - ((self.jitter + 8) >> 4);
     }
 
+    #[allow(clippy::cast_possible_truncation)] // RFC 3550 §6.4.1 takes the middle of 64 bits
+    fn note_report(&mut self, ntp: u64, now: Nanos) {
+        self.sender_report = Some(((ntp >> 16) as u32, now));
+    }
+
+    /// A block for what came since the report before; none if nothing did (RFC 3550 §6.4.1, §A.3).
+    #[allow(clippy::cast_possible_truncation)] // bounded, or wraps as a report's fields do
+    fn report(&mut self, now: Nanos) -> Option<ReportBlock> {
+        let expected = self.highest - self.base + u64::from(self.started);
+        let (expected_before, received_before) = self.told;
+        if !self.started || self.received == received_before {
+            return None;
+        }
+        self.told = (expected, self.received);
+        let due = expected.saturating_sub(expected_before);
+        let missing = due.saturating_sub(self.received - received_before);
+        let (last_sender_report, delay_since) = self.sender_report.map_or((0, 0), |(ntp, at)| {
+            (ntp, (u128::from(now.since(at)) * 65_536 / 1_000_000_000) as u32)
+        });
+        Some(ReportBlock {
+            ssrc: self.ssrc,
+            fraction_lost: (missing * 256 / due.max(1)).min(255) as u8,
+            cumulative_lost: (self.lost() - self.lost_before).min(0x7f_ffff) as i32,
+            highest_sequence: (self.highest - 0x1_0000) as u32,
+            jitter: self.jitter >> 4,
+            last_sender_report,
+            delay_since,
+        })
+    }
+
     fn lost(&self) -> u64 {
         if !self.started {
             return 0;
@@ -238,6 +448,9 @@ pub struct Sink {
     pub(crate) cname: String,
     pub(crate) source: Option<Box<Source>>,
     pub(crate) route: Route,
+    pub(crate) selection: Selection,
+    /// What goes out, with headers.
+    pub(crate) rate: Rate,
     pub(crate) counters: MediaCounters,
 }
 
@@ -269,8 +482,51 @@ impl Sink {
                 first.rtx_sequence,
                 first.timestamp,
             ),
+            selection: Selection::default(),
+            rate: Rate::default(),
             counters: MediaCounters { ssrc: spec.ssrc, ..MediaCounters::default() },
         }
+    }
+
+    /// Whether a plain packet of its source goes out; if not, it is counted apart.
+    pub(crate) fn takes(
+        &mut self,
+        packet: &[u8],
+        retransmission: bool,
+        layer: Option<LayerTag>,
+        header: &RtpHeader,
+        now: Nanos,
+    ) -> bool {
+        // Padding that tests the way to the node says nothing to those behind it.
+        let padding = retransmission && header.payload(packet).is_ok_and(<[u8]>::is_empty);
+        let verdict = match layer {
+            Some(_) if padding => Verdict::Skip,
+            Some(tag) => self.selection.take(tag, retransmission, now),
+            None => self.selection.take_only(),
+        };
+        let taken = match verdict {
+            Verdict::Pass => true,
+            Verdict::Begin => {
+                self.route.turn();
+                true
+            }
+            Verdict::Skip => {
+                layer.is_some() && self.route.owes(packet, header, retransmission, now)
+            }
+        };
+        self.counters.skipped += u64::from(!taken);
+        taken
+    }
+
+    /// What is due once a second: rates are taken; true if control is to be told something.
+    pub(crate) fn visit(&mut self, now: Nanos) -> bool {
+        self.rate.close(now);
+        self.selection.may_tell(now)
+    }
+
+    /// Its counters as control reads them.
+    pub(crate) fn reading(&self) -> MediaCounters {
+        MediaCounters { layer: self.selection.current(), ..self.counters }
     }
 
     /// Counts a packet that went out.
@@ -282,4 +538,23 @@ impl Sink {
             self.counters.bytes += payload_len as u64;
         }
     }
+}
+
+plain! {
+    struct Sender { ssrc, retransmits, layer }
+    struct Stream {
+        kind, transport, rtcp_transport, paused, sinks, counters, mid, mid_extension, senders,
+        payload_types, rids, rid_extension, repaired_rid_extension, layers, reported_at, voice,
+    } if |it| {
+        it.layers.len() == it.rids.len().max(1)
+            && it.senders.iter().all(|sender| usize::from(sender.layer) < it.layers.len())
+    };
+    struct Reception {
+        started, ssrc, base, highest, received, lost_before, timestamp, clock_rate, transit, jitter,
+        told, sender_report,
+    } if |it| {
+        it.base <= it.highest && it.highest.max(it.received).max(it.lost_before) < 1 << 56
+            && it.jitter < 1 << 30
+    };
+    struct Sink { transport, rtcp_transport, cname, source, route, selection, rate, counters }
 }

@@ -3,7 +3,8 @@
 //! Every [`SWEEP_INTERVAL`] a share of the legs is visited, so that each leg is visited once a
 //! second at a bounded cost per turn and without a timer structure to keep.
 
-use crate::command::{Event, LegId, TransportId};
+use crate::allocation::Pressure;
+use crate::command::{Event, LegId, SinkId, StreamId, TransportId};
 use crate::config::PUNTS_PER_SECOND;
 use crate::consent::Tick;
 use crate::error::DropReason;
@@ -38,11 +39,11 @@ impl Worker {
         let mut index = 0;
         while let Some(leg) = self.tables.leg_mut(id) {
             let Some(transport) = leg.transports.get_mut(index) else { break };
-            let socket = transport.socket;
+            let (socket, class) = (transport.socket, transport.traffic_class);
             let stale = transport.stale_from.is_some_and(|from| from <= now);
             let tick = transport.consent.as_mut().map(|c| c.tick(now, &mut self.scratch));
             match tick {
-                Some(Tick::Send { remote, len }) => self.send_scratch(len, socket, remote),
+                Some(Tick::Send { remote, len }) => self.send_scratch(len, socket, remote, class),
                 Some(Tick::Lost) => {
                     transport.fall_silent();
                     self.mark_news(id);
@@ -53,6 +54,24 @@ impl Worker {
                 self.forget_stale(TransportId { leg: id, index });
             }
             index += 1;
+        }
+        self.visit_media(id, now);
+    }
+
+    /// Rates, shares and reports of one leg.
+    fn visit_media(&mut self, id: LegId, now: Nanos) {
+        let Some(leg) = self.tables.leg_mut(id) else { return };
+        let speech = leg.streams.iter_mut().fold(false, |news, s| s.visit(now) | news);
+        let layers = leg.sinks.iter_mut().fold(false, |news, s| s.visit(now) | news);
+        let (transports, streams) = (leg.transports.len(), leg.streams.len());
+        if speech || layers {
+            self.mark_news(id);
+        }
+        for index in (0u8..).take(transports) {
+            self.share_bandwidth(TransportId { leg: id, index }, Pressure::None, now);
+        }
+        for index in (0u8..).take(streams) {
+            self.report_reception(StreamId { leg: id, index }, now);
         }
     }
 
@@ -85,6 +104,7 @@ impl Worker {
 
     fn announce_leg(&mut self, slot: u16) -> bool {
         let Some(id) = self.tables.id_at(slot) else { return true };
+        let now = self.now;
         let Some(leg) = self.tables.leg_mut(id) else { return true };
         for (index, transport) in (0u8..).zip(&mut leg.transports) {
             let transport_id = TransportId { leg: id, index };
@@ -95,6 +115,28 @@ impl Worker {
                 }
                 self.control_has_news = true;
             }
+        }
+        for (index, stream) in (0u8..).zip(&mut leg.streams) {
+            let Some(voice) = stream.voice() else { continue };
+            let Some(speaking) = voice.news() else { continue };
+            let stream = StreamId { leg: id, index };
+            if self.events.push(Event::Speaking { stream, speaking }).is_err() {
+                return false;
+            }
+            voice.note_told();
+            self.control_has_news = true;
+        }
+        for (index, sink) in (0u8..).zip(&mut leg.sinks) {
+            let Some(layer) = sink.selection.news() else { continue };
+            if !sink.selection.may_tell(now) {
+                continue;
+            }
+            let sink_id = SinkId { leg: id, index };
+            if self.events.push(Event::LayerChanged { sink: sink_id, layer }).is_err() {
+                return false;
+            }
+            sink.selection.note_told(now);
+            self.control_has_news = true;
         }
         leg.has_news = false;
         true
@@ -129,6 +171,6 @@ fn put_back(news: &mut News, event: &Event) {
         Event::MediaStarted { remote, .. } => news.media_started = Some(*remote),
         Event::RoleConflict { .. } => news.role_conflict = true,
         Event::ConsentLost { .. } => news.consent_lost = true,
-        Event::Applied { .. } => {}
+        Event::LayerChanged { .. } | Event::Speaking { .. } | Event::Applied { .. } => {}
     }
 }

@@ -7,10 +7,12 @@ use std::net::SocketAddr;
 
 use arrayvec::ArrayVec;
 
+use crate::bandwidth::Bandwidth;
 use crate::command::{Security, SocketId, TransportSpec};
-use crate::config::PAIRS_PER_TRANSPORT;
+use crate::config::{DSCP_MAX, PAIRS_PER_TRANSPORT};
 use crate::consent::Consent;
 use crate::error::DropReason;
+use crate::export::plain::plain;
 use crate::packet::Nanos;
 use crate::rtp::RtpHeader;
 use crate::srtp::Srtp;
@@ -48,8 +50,11 @@ pub struct Transport {
     /// The socket that each installed pair came in on, of all generations.
     pub(crate) paths: ArrayVec<Path, PATHS_PER_TRANSPORT>,
     pub(crate) security: Security,
+    /// The byte that its packets leave with: the code point above two bits of ECN, which are 0.
+    pub(crate) traffic_class: u8,
     pub(crate) srtp: Option<Box<Srtp>>,
     pub(crate) answerer: Option<Box<Answerer>>,
+    pub(crate) bandwidth: Option<Box<Bandwidth>>,
     pub(crate) learn_remote: bool,
     pub(crate) started: bool,
     pub(crate) news: News,
@@ -69,8 +74,10 @@ impl Transport {
             stale_from: None,
             paths: ArrayVec::new(),
             security: spec.security,
+            traffic_class: (spec.dscp & DSCP_MAX) << 2,
             srtp: keys.map(|keys| Box::new(Srtp::new(&keys.inbound, &keys.outbound))),
             answerer: None,
+            bandwidth: None,
             // What authenticates nothing must not move what does.
             learn_remote: spec.learn_remote && spec.security == Security::Plain,
             started: false,
@@ -197,6 +204,19 @@ impl Transport {
 
     /// Its counters as control reads them.
     pub(crate) fn reading(&self) -> TransportCounters {
-        TransportCounters { remote: self.remote, keyed: self.srtp.is_some(), ..self.counters }
+        TransportCounters {
+            remote: self.remote,
+            keyed: self.srtp.is_some(),
+            bandwidth: self.bandwidth.as_ref().and_then(|bandwidth| bandwidth.estimate()),
+            ..self.counters
+        }
+    }
+}
+
+plain! {
+    struct News { nominated, consent_lost, role_conflict, media_started }
+    struct Transport {
+        socket, consent, next, retired, stale_from, remote, paths, security, traffic_class, srtp,
+        answerer, bandwidth, learn_remote, started, news, counters,
     }
 }

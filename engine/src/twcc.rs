@@ -6,13 +6,14 @@
 //! packet, and the wrap of both is the same.
 
 use crate::config::{ARRIVALS_WINDOW, RTCP_MAX};
+use crate::export::plain::plain;
 use crate::packet::Nanos;
 use crate::rtcp::Writer;
 
 /// Time between two feedback packets at steady traffic.
 pub const FEEDBACK_INTERVAL: Nanos = Nanos::from_millis(100);
 /// Nanoseconds of a tick.
-const TICK_NS: u64 = 250_000;
+pub(crate) const TICK_NS: u64 = 250_000;
 /// Bits of a tick count below the reference time's unit of 64 ms.
 const REFERENCE_SHIFT: u32 = 8;
 /// Numbers by which a packet may be late and still be reported again.
@@ -220,6 +221,97 @@ impl Symbol {
     }
 }
 
+/// Feedback as it came: from its base sequence number on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Feedback<'p> {
+    base: u16,
+    count: u16,
+    /// Reference time in ticks.
+    reference: u32,
+    chunks: &'p [[u8; 2]],
+    deltas: &'p [u8],
+}
+
+impl<'p> Feedback<'p> {
+    /// None if the body is cut off.
+    pub(crate) fn parse(body: &'p [u8]) -> Option<Self> {
+        let (&[b0, b1, c0, c1, r0, r1, r2, _], rest) = body.split_first_chunk()?;
+        let count = u16::from_be_bytes([c0, c1]);
+        let mut told = 0;
+        let mut chunks = 0;
+        let pairs = rest.as_chunks::<2>().0;
+        while told < usize::from(count) {
+            told += usize::from(Chunk::new(*pairs.get(chunks)?).left);
+            chunks += 1;
+        }
+        Some(Self {
+            base: u16::from_be_bytes([b0, b1]),
+            count,
+            reference: u32::from_be_bytes([0, r0, r1, r2]) << REFERENCE_SHIFT,
+            chunks: &pairs[..chunks],
+            deltas: &rest[2 * chunks..],
+        })
+    }
+
+    /// Each packet's number and when it arrived in ticks of the receiver's clock, if it did. Ends
+    /// where deltas are missing.
+    pub(crate) fn packets(self) -> impl Iterator<Item = (u16, Option<u32>)> + use<'p> {
+        let mut chunks = self.chunks.iter();
+        let mut chunk = Chunk { bits: 0, left: 0 };
+        let (mut arrival, mut deltas) = (self.reference, self.deltas);
+        (0..self.count).map_while(move |place| {
+            while chunk.left == 0 {
+                chunk = Chunk::new(*chunks.next()?);
+            }
+            let len = match chunk.next() {
+                symbol @ (1 | 2) => usize::from(symbol),
+                _ => 0,
+            };
+            let (delta, rest) = deltas.split_at_checked(len)?;
+            deltas = rest;
+            let delta = match *delta {
+                [small] => Some(i32::from(small)),
+                [high, low] => Some(i32::from(i16::from_be_bytes([high, low]))),
+                _ => None,
+            };
+            if let Some(delta) = delta {
+                arrival = arrival.wrapping_add_signed(delta);
+            }
+            Some((self.base.wrapping_add(place), delta.map(|_| arrival)))
+        })
+    }
+}
+
+/// A chunk of symbols being read (draft-holmer §3.1.3, §3.1.4).
+#[derive(Debug, Clone, Copy)]
+struct Chunk {
+    bits: u16,
+    left: u16,
+}
+
+impl Chunk {
+    fn new(bytes: [u8; 2]) -> Self {
+        let bits = u16::from_be_bytes(bytes);
+        let left = match bits >> 14 {
+            0 | 1 => bits & 0x1fff,
+            2 => 14,
+            _ => 7,
+        };
+        Self { bits, left }
+    }
+
+    /// The next symbol; only while some are left.
+    fn next(&mut self) -> u8 {
+        self.left -= 1;
+        let symbol = match self.bits >> 14 {
+            0 | 1 => self.bits >> 13,
+            2 => self.bits >> self.left & 1,
+            _ => self.bits >> (2 * self.left) & 3,
+        };
+        symbol.to_be_bytes()[1]
+    }
+}
+
 /// A feedback packet from its base sequence number on.
 struct Body {
     bytes: [u8; BODY_MAX],
@@ -268,7 +360,7 @@ fn vector(kind: u16, bits: usize, slots: usize, symbols: &[Symbol]) -> u16 {
 }
 
 #[allow(clippy::cast_possible_truncation)] // ticks wrap
-fn ticks(time: Nanos) -> u32 {
+pub(crate) fn ticks(time: Nanos) -> u32 {
     (time.0 / TICK_NS) as u32
 }
 
@@ -284,8 +376,16 @@ fn slot(number: u64) -> (usize, u64) {
 
 /// The number with the low bits `sequence` that is nearest to `to`, which is at least one turn.
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)] // modulo 2^16
-fn nearest(to: u64, sequence: u16) -> u64 {
+pub(crate) fn nearest(to: u64, sequence: u16) -> u64 {
     to.wrapping_add_signed(i64::from(sequence.wrapping_sub(to as u16) as i16))
+}
+
+plain! {
+    struct Answerer { extension, arrivals }
+    struct Arrivals { ticks, present, next, end, told, packets } if |it| {
+        let begun = it.end == 0 || it.end >= 1 << 16;
+        begun && it.next <= it.end && it.end - it.next <= ARRIVALS_WINDOW as u64 && it.end < 1 << 56
+    };
 }
 
 #[cfg(test)]

@@ -29,8 +29,11 @@ use crate::config::{
 use crate::demux::{self, Class};
 use crate::error::DropReason;
 use crate::hop::{Hop, HopKind, Hops};
+use crate::layers::LayerTag;
+use crate::leg::Leg;
 use crate::packet::{Nanos, Packet};
 use crate::ring::{Receiver, Sender};
+use crate::route::Passage;
 use crate::rtp::RtpHeader;
 use crate::stats::{WorkerCounters, WorkerReading};
 use crate::stun;
@@ -49,6 +52,8 @@ pub(crate) const SWEEPS_PER_ROUND: usize = 100;
 const LATENCY_SAMPLE: u64 = 4;
 /// How long a worker waits at most: its timers need no more.
 const WAIT_MAX: Duration = Duration::from_millis(SWEEP_INTERVAL.0 / 1_000_000);
+/// The traffic class of what belongs to no transport.
+pub(crate) const BEST_EFFORT: u8 = 0;
 /// Scratch for a datagram that the worker itself writes.
 const SCRATCH: usize = 1500;
 
@@ -69,6 +74,16 @@ pub(crate) struct Outgoing {
     pub(crate) remote: SocketAddr,
     pub(crate) start: usize,
     pub(crate) len: usize,
+    pub(crate) traffic_class: u8,
+}
+
+impl Outgoing {
+    /// The packet in its frame, `received` being when its cause was.
+    pub(crate) fn packet(self, frame: Frame, received: Nanos) -> Packet {
+        let Self { socket, remote, start, len, traffic_class } = self;
+        let (start, len) = (plain_len(start), plain_len(len));
+        Packet { frame, start, len, socket, remote, traffic_class, received }
+    }
 }
 
 /// Where in its frame a plain packet lies, and what it is.
@@ -77,12 +92,35 @@ pub(crate) struct Media {
     pub(crate) start: usize,
     pub(crate) len: usize,
     pub(crate) retransmission: bool,
+    /// What it is among the layers of its stream, if there are any.
+    pub(crate) layer: Option<LayerTag>,
+}
+
+/// What a leg's own state says of a packet.
+struct Heard {
+    stream: u8,
+    retransmission: bool,
+    layer: Option<LayerTag>,
+    paused: bool,
+    sinks: usize,
+    wants_key_frame: bool,
 }
 
 /// A DTLS datagram whose 5-tuple has not passed a check yet.
 pub(crate) struct Early {
     pub(crate) packet: Packet,
     pub(crate) since: Nanos,
+}
+
+/// Whether a worker works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Duty {
+    /// It does.
+    Serving,
+    /// It ends what it has begun; then the ticket is answered.
+    Ending(Ticket),
+    /// It only takes commands ([`crate::export`]).
+    Quiet,
 }
 
 /// A worker without its I/O backend: walks packets, applies commands, keeps timers. Tests drive it
@@ -109,6 +147,7 @@ pub struct Worker {
     pub(crate) sweep_at: usize,
     pub(crate) news: Vec<u16>,
     pub(crate) closing: Vec<Option<Ticket>>,
+    pub(crate) duty: Duty,
     pub(crate) blame: Option<u16>,
     pub(crate) scratch: [u8; SCRATCH],
 }
@@ -119,8 +158,7 @@ pub(crate) fn run(mut worker: Worker, mut backend: Backend, wake: &Wake) {
     worker.now = cpu::clock_monotonic();
     while worker.turn(&mut backend, wake, &mut rx).is_continue() {}
     // Goodbyes that were queued just before the stop still go out.
-    worker.submit(&mut backend);
-    backend.submit(&mut worker.frames, &mut IoCounters::default());
+    worker.flush(&mut backend);
     drop(backend.shut_down(&mut worker.frames));
 }
 
@@ -158,6 +196,7 @@ impl Worker {
             sweep_at: 0,
             news: Vec::with_capacity(legs),
             closing: vec![None; SOCKETS_PER_WORKER],
+            duty: Duty::Serving,
             blame: None,
             scratch: [0; SCRATCH],
         }
@@ -184,7 +223,9 @@ impl Worker {
             self.walk(packet, now);
         }
         self.take_hops(now);
-        self.sweep(now);
+        if self.duty == Duty::Serving {
+            self.sweep(now);
+        }
         self.announce();
         ControlFlow::Continue(())
     }
@@ -224,32 +265,27 @@ impl Worker {
         let first = transport.hear(remote, now);
         let plain = packet.payload(&self.frames);
         let transport_wide = note_arrival(transport, plain, &header, now);
-        let found = leg.stream_of(id.index, plain, &header);
-        let stream = found.map(|(index, retransmission)| {
-            let stream = &mut leg.streams[usize::from(index)];
-            stream.receive(&header, len - usize::from(header.len), now);
-            let wanted = stream.wants_key_frame();
-            (index, retransmission, stream.paused, stream.sinks.len(), wanted)
-        });
-        if first {
+        let (heard, news) = hear(leg, id.index, plain, &header, now);
+        if first || news {
             self.mark_news(id.leg);
         }
         if transport_wide {
             self.answer_transport_cc(id, header.ssrc, now);
         }
-        let (index, retransmission, paused, sinks, wanted) = stream?;
-        let stream = StreamId { leg: id.leg, index };
-        if paused {
+        let heard = heard?;
+        let stream = StreamId { leg: id.leg, index: heard.stream };
+        if heard.paused {
             return Err(DropReason::StreamPaused);
         }
-        if wanted {
+        if heard.wants_key_frame {
             self.ask_key_frame(stream, now);
         }
-        let media = Media { start: usize::from(packet.start), len, retransmission };
-        self.fan_out(stream, sinks, packet, media, &header, now)
+        let Heard { retransmission, layer, .. } = heard;
+        let media = Media { start: usize::from(packet.start), len, retransmission, layer };
+        self.fan_out(stream, heard.sinks, packet, media, &header, now)
     }
 
-    /// Each sink but the last gets a copy, the last one the frame itself.
+    /// Each sink that takes the packet gets a copy, but the last one the frame itself.
     fn fan_out(
         &mut self,
         stream: StreamId,
@@ -259,21 +295,53 @@ impl Worker {
         header: &RtpHeader,
         now: Nanos,
     ) -> Result<Fate, DropReason> {
+        let mut taker = None;
         for place in 0..sinks {
             let sink = self.tables.sink_of(stream, place).ok_or(DropReason::NoSink)?;
-            let last = place + 1 == sinks;
             let outcome = if sink.leg.worker != self.id {
-                self.hop(HopKind::Media { sink, retransmission: media.retransmission }, packet)
-            } else if last {
-                return self.forward(sink, &packet.frame, media, header, now).map(Fate::Send);
+                let Media { retransmission, layer, .. } = media;
+                self.hop(HopKind::Media { sink, retransmission, layer }, packet)
+            } else if !self.takes(sink, &packet.frame, media, header, now) {
+                Ok(())
+            } else if let Some(earlier) = taker.replace(sink) {
+                self.forward_copy(earlier, packet, media, header, now)
             } else {
-                self.forward_copy(sink, packet, media, header, now)
+                Ok(())
             };
             if let Err(reason) = outcome {
                 self.drop_for(reason);
             }
         }
-        if sinks == 0 { Err(DropReason::NoSink) } else { Ok(Fate::Done) }
+        match taker {
+            Some(last) => self.forward(last, &packet.frame, media, header, now).map(Fate::Send),
+            None if sinks == 0 => Err(DropReason::NoSink),
+            None => Ok(Fate::Done),
+        }
+    }
+
+    /// Whether a sink of this worker takes the packet: one of the layer that it has, or of any if
+    /// there are none. A sink that is gone takes it, so that the drop is counted.
+    pub(crate) fn takes(
+        &mut self,
+        id: SinkId,
+        frame: &Frame,
+        media: Media,
+        header: &RtpHeader,
+        now: Nanos,
+    ) -> bool {
+        let Some(leg) = self.tables.leg_mut(id.leg) else { return true };
+        let Some(sink) = leg.sinks.get_mut(usize::from(id.index)) else { return true };
+        let plain = &self.frames.bytes(frame)[media.start..media.start + media.len];
+        let taken = sink.takes(plain, media.retransmission, media.layer, header, now);
+        let due = if taken { None } else { sink.selection.key_frame_due(now) };
+        let source = sink.source.as_ref().map(|source| source.stream);
+        if sink.selection.may_tell(now) {
+            self.mark_news(id.leg);
+        }
+        if let Some((layer, stream)) = due.zip(source) {
+            self.want_key_frame(stream, Some(layer));
+        }
+        taken
     }
 
     fn forward_copy(
@@ -314,11 +382,18 @@ impl Worker {
             return Err(DropReason::SinkNotReady);
         }
         let bytes = self.frames.bytes_mut(frame);
-        let Media { start, len, retransmission } = media;
-        let (start, len) = sink.route.forward(bytes, start, len, header, retransmission, now)?;
+        let Media { start, len, retransmission, .. } = media;
+        let transport_sequence = transport.bandwidth.as_ref().map(|b| b.next_number());
+        let passage = Passage { retransmission, transport_sequence, now };
+        let (start, len) = sink.route.forward(bytes, start, len, header, passage)?;
         sink.count(media.len - usize::from(header.len), retransmission);
         let (remote, len) = transport.protect_rtp(&mut bytes[start..], len)?;
-        Ok(Outgoing { socket: transport.socket, remote, start, len })
+        sink.rate.count(len, now);
+        if let Some(bandwidth) = &mut transport.bandwidth {
+            bandwidth.sent(len, sink.route.is_numbered_here(), now);
+        }
+        let (socket, traffic_class) = (transport.socket, transport.traffic_class);
+        Ok(Outgoing { socket, remote, start, len, traffic_class })
     }
 
     /// STUN: a check on an installed pair is answered here, one for a known ufrag and the answer to
@@ -354,7 +429,7 @@ impl Worker {
                     })
                     .flatten()
                     .ok_or(DropReason::StunUnsolicited)?;
-                Ok(Fate::Send(self.reply(packet, len)))
+                Ok(Fate::Send(self.reply(packet, len, BEST_EFFORT)))
             }
         }
     }
@@ -379,6 +454,7 @@ impl Worker {
         }
         let renews = consent.generation() != current;
         let handled = consent.handle(&message, packet.remote, now, &mut self.scratch)?;
+        let traffic_class = transport.traffic_class;
         transport.counters.checks += u64::from(handled.reply.is_some() && handled.fault.is_none());
         transport.news.role_conflict |= handled.role_conflict;
         if let Some(remote) = handled.nominated {
@@ -398,16 +474,17 @@ impl Worker {
             self.drop_for(fault);
         }
         match handled.reply {
-            Some(len) => Ok(Fate::Send(self.reply(packet, len))),
+            Some(len) => Ok(Fate::Send(self.reply(packet, len, traffic_class))),
             None => Ok(Fate::Done),
         }
     }
 
     /// Puts `scratch[..len]` into the packet's own frame, addressed back.
-    fn reply(&mut self, packet: &Packet, len: usize) -> Outgoing {
+    fn reply(&mut self, packet: &Packet, len: usize, traffic_class: u8) -> Outgoing {
         let bytes = self.frames.bytes_mut(&packet.frame);
         bytes[HEAD_ROOM..HEAD_ROOM + len].copy_from_slice(&self.scratch[..len]);
-        Outgoing { socket: packet.socket, remote: packet.remote, start: HEAD_ROOM, len }
+        let Packet { socket, remote, .. } = *packet;
+        Outgoing { socket, remote, start: HEAD_ROOM, len, traffic_class }
     }
 
     /// DTLS: up from an installed pair, kept for a moment from any other.
@@ -476,6 +553,7 @@ impl Worker {
             len: plain_len(media.len),
             socket: packet.socket,
             remote: packet.remote,
+            traffic_class: BEST_EFFORT,
             received: packet.received,
         })
     }
@@ -491,20 +569,27 @@ impl Worker {
         packet.len = plain_len(outgoing.len);
         packet.socket = outgoing.socket;
         packet.remote = outgoing.remote;
+        packet.traffic_class = outgoing.traffic_class;
         self.tx_causes.push((packet.received, self.blame.unwrap_or(u16::MAX)));
         self.tx.push(packet);
     }
 
     /// Writes `scratch[..len]` into a fresh frame and queues it.
-    pub(crate) fn send_scratch(&mut self, len: usize, socket: SocketId, remote: SocketAddr) {
+    pub(crate) fn send_scratch(
+        &mut self,
+        len: usize,
+        socket: SocketId,
+        remote: SocketAddr,
+        traffic_class: u8,
+    ) {
         let Some(frame) = self.frames.take() else {
             self.drop_for(DropReason::FramesExhausted);
             return;
         };
         let bytes = self.frames.bytes_mut(&frame);
         bytes[HEAD_ROOM..HEAD_ROOM + len].copy_from_slice(&self.scratch[..len]);
-        let packet = Packet { frame, start: 0, len: 0, socket, remote, received: Nanos(0) };
-        self.send(packet, Outgoing { socket, remote, start: HEAD_ROOM, len });
+        let outgoing = Outgoing { socket, remote, start: HEAD_ROOM, len, traffic_class };
+        self.send(outgoing.packet(frame, Nanos(0)), outgoing);
     }
 
     pub(crate) fn drop_for(&mut self, reason: DropReason) {
@@ -518,6 +603,14 @@ impl Worker {
     /// looked at again when the wait is over.
     fn has_input(&self) -> bool {
         (!self.commands.is_empty() && self.events.room() > 0) || self.hops.has_input()
+    }
+
+    /// Hands everything to the kernel at once.
+    pub(crate) fn flush(&mut self, backend: &mut Backend) {
+        self.submit(backend);
+        let mut io = IoCounters::default();
+        backend.submit(&mut self.frames, &mut io);
+        self.count_io(&io, false);
     }
 
     /// Hands this turn's packets to the kernel. Most turns leave that to the kernel entry that also
@@ -552,9 +645,10 @@ impl Worker {
 
     fn count_io(&mut self, io: &IoCounters, failed: bool) {
         let counters = &mut self.counters;
-        counters.packets_out += io.packets_out.saturating_sub(io.refused);
+        counters.packets_out += io.packets_out.saturating_sub(io.refused + io.too_long);
         counters.bytes_out += io.bytes_out;
         counters.rearms += io.rearms;
+        counters.drops.add(DropReason::TxTooLong, io.too_long);
         counters.drops.add(DropReason::TxRefused, io.refused + u64::from(failed));
         counters.drops.add(DropReason::Truncated, io.truncated);
         counters.starved += io.no_frames;
@@ -590,6 +684,33 @@ impl Worker {
 pub(crate) fn plain_len(len: usize) -> u16 {
     debug_assert!(len <= crate::config::FRAME_SIZE);
     len as u16
+}
+
+/// What stream an accepted packet is of and what that says of it, and whether control is to be told
+/// something.
+fn hear(
+    leg: &mut Leg,
+    transport: u8,
+    plain: &[u8],
+    header: &RtpHeader,
+    now: Nanos,
+) -> (Result<Heard, DropReason>, bool) {
+    let (index, part) = match leg.stream_of(transport, plain, header) {
+        Ok(found) => found,
+        Err(reason) => return (Err(reason), false),
+    };
+    let stream = &mut leg.streams[usize::from(index)];
+    let layer = stream.receive(header, plain, part, now);
+    let news = stream.listen(header, plain, now);
+    let heard = Heard {
+        stream: index,
+        retransmission: part.retransmits,
+        layer,
+        paused: stream.paused,
+        sinks: stream.sinks.len(),
+        wants_key_frame: stream.wants_key_frame(),
+    };
+    (Ok(heard), news)
 }
 
 /// Notes the transport-wide sequence number of an accepted packet; true if an answer is due.

@@ -18,7 +18,7 @@ export class Side {
   #asked = new Map();
   #next = 1;
 
-  /** `options` are those of `Page.launch` and `netns`. */
+  /** `options` are those of `Page.launch` or, with `foreign`, of `Foreign.launch`; and `netns`. */
   static async start({ netns, ...options }) {
     const folder = await mkdtemp(join(tmpdir(), 'causeway-browser-'));
     const side = new Side(folder, netns);
@@ -66,6 +66,10 @@ export class Side {
     return this.#ask('stats', [], 20_000);
   }
 
+  explanation() {
+    return this.#ask('explanation', [], 10_000);
+  }
+
   observe(seconds, askNode = true) {
     return this.#ask('observe', [seconds, askNode], (seconds + 30) * 1000);
   }
@@ -96,6 +100,11 @@ export class Side {
 
   closeTab() {
     return this.#ask('closeTab', [], 10_000);
+  }
+
+  /** A method of `Foreign` that takes at most `limit` milliseconds. */
+  foreign(method, args = [], limit = 30_000) {
+    return this.#ask(method, args, limit);
   }
 
   /** Closes the browser and removes its files. */

@@ -1,4 +1,4 @@
-//! Two browsers in a call: `browser/two-pages.mjs`, step by step.
+//! Browsers that are driven by one of the scripts in `browser/`, step by step.
 
 use std::io::Write;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -26,13 +26,22 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Starts a run; the arguments stand in `browser/README.md`, here without `--`.
+    /// Starts a run of `two-pages.mjs`; the arguments stand in `browser/README.md`, here without
+    /// `--`.
     ///
     /// # Panics
     /// If node cannot be started.
     pub fn open(arguments: &[(&str, &str)]) -> Self {
+        Self::run("two-pages.mjs", arguments)
+    }
+
+    /// Starts a run of a script.
+    ///
+    /// # Panics
+    /// If node cannot be started.
+    pub fn run(script: &str, arguments: &[(&str, &str)]) -> Self {
         let mut child = Command::new("node")
-            .arg(root().join("tests/browser/two-pages.mjs"))
+            .arg(root().join("tests/browser").join(script))
             .args(arguments.iter().flat_map(|(name, value)| [format!("--{name}"), (*value).into()]))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -10,6 +10,7 @@ use causeway_control::actors::node::{BoundInterface, Node, NodeConfig};
 use causeway_control::api::{LifeEvent, What};
 use causeway_control::calls::Calls;
 use causeway_control::config::Config;
+use causeway_control::dtls::Versions;
 use causeway_control::rest;
 use causeway_engine::config::EngineConfig;
 use serde_json::{Value, json};
@@ -27,6 +28,8 @@ pub struct Setup {
     pub workers: usize,
     /// Calls, most.
     pub calls: usize,
+    /// Shared ports of each worker.
+    pub mux_ports: u16,
     /// Legs of one worker, most.
     pub legs_per_worker: usize,
     /// For a leg to connect and for a call to get its first.
@@ -45,6 +48,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             workers: 1,
+            mux_ports: 1,
             calls: 64,
             legs_per_worker: 256,
             join: Duration::from_secs(60),
@@ -209,8 +213,12 @@ fn node_config(setup: &Setup) -> NodeConfig {
             name: "loopback".into(),
             bind: (setup.bind, 0).into(),
             announce: setup.announce.unwrap_or(setup.bind),
+            mux_ports: setup.mux_ports,
             private_candidate: setup.private_candidate,
+            dont_fragment: false,
         }],
+        dscp: 0,
+        dtls: Versions::Both,
         calls: setup.calls,
         join: setup.join,
     }

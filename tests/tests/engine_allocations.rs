@@ -9,15 +9,17 @@ use std::alloc::System;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use causeway_engine::command::{Command, Event, Returned, SocketId, Ticket, WorkerId};
+use causeway_engine::command::{Command, Event, LayerChoice, Returned, SocketId, Ticket, WorkerId};
 use causeway_engine::config::{BackendChoice, EngineConfig};
 use causeway_engine::error::{DropReason, StartError};
 use causeway_engine::packet::Nanos;
 use causeway_engine::rtcp::Writer;
+use causeway_engine::rtp::RtpHeader;
 use causeway_engine::srtp::Suite;
 use causeway_engine::stats::{WorkerCounters, WorkerReading};
+use causeway_engine::twcc::Arrivals;
 use causeway_engine::worker::bare::bridge::{self, SIDES};
-use causeway_engine::worker::bare::{Bare, Far, Rtp};
+use causeway_engine::worker::bare::{Bare, Far, Rtp, simulcast};
 use causeway_engine::{Engine, Link};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -39,6 +41,7 @@ const AT_REST: Duration = Duration::from_millis(700);
 
 fn main() {
     by_hand();
+    layers_by_hand();
     for backend in [BackendChoice::Mmsg, BackendChoice::Uring] {
         match over_loopback(backend) {
             Err(StartError::Uring { reason }) => println!("io_uring is denied here: {reason}"),
@@ -244,6 +247,113 @@ fn by_hand() {
     assert_eq!((change.allocations, change.reallocations, change.deallocations), (0, 0, 0));
     assert!(refused > 0, "the pool did run dry");
     assert_mixed(bare.counters());
+}
+
+/// A simulcast sender and two receivers that change their layers all the time and report on their
+/// paths, one of them badly; and somebody who speaks by fits and starts.
+fn layers_by_hand() {
+    let mut bare = Bare::new(WORKER, 8, 256).unwrap();
+    let mut party = Party::new(&mut bare);
+    party.exchange(&mut bare, WARM_UP);
+    let region = Region::new(GLOBAL);
+    party.exchange(&mut bare, PACKETS);
+    let change = region.change();
+    assert_eq!((change.allocations, change.reallocations, change.deallocations), (0, 0, 0));
+    assert!(party.layer_changes > 100, "{}", party.layer_changes);
+    assert!(party.speeches > 100, "{}", party.speeches);
+    assert!(party.reports > 1000, "{}", party.reports);
+}
+
+/// The far ends of [`layers_by_hand`].
+struct Party {
+    fars: [Far; 3],
+    now: Nanos,
+    count: u32,
+    arrivals: [Arrivals; 2],
+    layer_changes: u32,
+    speeches: u32,
+    reports: u32,
+}
+
+impl Party {
+    fn new(bare: &mut Bare) -> Self {
+        let fars = [Far::plain(2, 6000), Far::plain(3, 6001), Far::plain(4, 6002)];
+        let now = Nanos::from_millis(1_000_000);
+        bare.pass(now);
+        for command in simulcast::commands(&fars[0], [&fars[1], &fars[2]], WORKER) {
+            bare.apply(command).0.unwrap();
+        }
+        let arrivals = [Arrivals::default(), Arrivals::default()];
+        Self { fars, now, count: 0, arrivals, layer_changes: 0, speeches: 0, reports: 0 }
+    }
+
+    fn exchange(&mut self, bare: &mut Bare, packets: u32) {
+        let mut buffer = [0; 1500];
+        for _ in 0..packets {
+            self.count += 1;
+            self.now = self.now.plus(500_000);
+            let rtp = if self.count.is_multiple_of(10) {
+                let level = if (self.count / 3000).is_multiple_of(2) { 20 } else { 90 };
+                simulcast::audio(self.count / 10, level)
+            } else {
+                let (layer, number) = (self.count as usize % 3, self.count / 3);
+                simulcast::video(layer, number, number.is_multiple_of(100))
+            };
+            let len = rtp.write(&mut buffer);
+            bare.receive(self.fars[0].socket, self.fars[0].remote, &buffer[..len], self.now);
+            if self.count.is_multiple_of(1000) {
+                self.select(bare);
+            }
+            if self.count.is_multiple_of(16) {
+                self.take(bare);
+                self.report(bare);
+            }
+        }
+    }
+
+    fn select(&self, bare: &mut Bare) {
+        let layer = match self.count / 1000 % 6 {
+            0 => LayerChoice::Off,
+            number @ 1..=3 => LayerChoice::Layer(number as u8 - 1),
+            _ => LayerChoice::Auto,
+        };
+        let sink = simulcast::sink(WORKER, 0);
+        bare.apply(Command::SelectLayer { sink, layer }).0.unwrap();
+    }
+
+    fn take(&mut self, bare: &mut Bare) {
+        bare.pass(self.now);
+        let (fars, arrivals, now) = (&self.fars, &mut self.arrivals, self.now);
+        bare.sent(|_, remote, bytes| {
+            let Some(receiver) = (0..2).find(|at| fars[1 + at].remote == remote) else { return };
+            let Ok(header) = RtpHeader::parse(bytes) else { return };
+            let number = header.read_transport_sequence(bytes, simulcast::TRANSPORT_CC);
+            // The second one loses every fourth packet.
+            if let Some(number) = number.filter(|n| receiver == 0 || n % 4 > 0) {
+                arrivals[receiver].record(number, now);
+            }
+        });
+        while let Some(event) = bare.event() {
+            self.layer_changes += u32::from(matches!(event, Event::LayerChanged { .. }));
+            self.speeches += u32::from(matches!(event, Event::Speaking { .. }));
+        }
+        assert_eq!(bare.frames_lost(), 0);
+    }
+
+    fn report(&mut self, bare: &mut Bare) {
+        let mut out = [0; 1200];
+        for receiver in 0..2 {
+            if !self.arrivals[receiver].due(self.now) {
+                continue;
+            }
+            let media = simulcast::SINKS[receiver];
+            let Far { socket, remote, .. } = self.fars[1 + receiver];
+            while let Some(len) = self.arrivals[receiver].feedback(self.now, 7, media, &mut out) {
+                bare.receive(socket, remote, &out[..len], self.now);
+                self.reports += 1;
+            }
+        }
+    }
 }
 
 /// That the traffic was what it should be.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use actix::prelude::*;
 use causeway_engine::command::{Command, SocketId, WorkerId};
 use causeway_engine::config::EngineConfig;
 use causeway_engine::error::{DropReason, StartError};
+use causeway_engine::export::HandOverError;
 use causeway_engine::sys::socket;
 use causeway_engine::{Engine, Link};
 use futures_util::future::BoxFuture;
@@ -23,7 +25,7 @@ use crate::actors::events::Events;
 use crate::actors::registry::{
     ANSWER_TIMEOUT, All, CallCounts, Create, EndAll, Find, Registry, Seen, WhyPast, WorkerSeat,
 };
-use crate::actors::worker_link::{WorkerDesk, WorkerLink, lock};
+use crate::actors::worker_link::{GiveBack, Lend, WorkerDesk, WorkerLink, lock};
 use crate::address;
 use crate::api::{
     AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, EndReason, Latency,
@@ -31,7 +33,7 @@ use crate::api::{
 };
 use crate::call::{Eyes, Face, NodeFacts, Remark, Reply};
 use crate::calls::{Answer, Calls, Restarted};
-use crate::dtls::Identity;
+use crate::dtls::{Identity, Versions};
 use crate::ice::Credentials;
 use crate::sdp;
 
@@ -43,12 +45,17 @@ const GOODBYES: Duration = Duration::from_secs(2);
 pub struct BoundInterface {
     /// Its name, for messages.
     pub name: String,
-    /// Worker `n` is bound to this address with port + n.
+    /// Worker `n` is bound to this address with the ports from port + n × `mux_ports` on; with any
+    /// ports if it is 0.
     pub bind: SocketAddr,
+    /// Ports of each worker.
+    pub mux_ports: u16,
     /// What the world sends to, with the same ports.
     pub announce: std::net::IpAddr,
     /// Whether the bound address is offered too, behind the announced one.
     pub private_candidate: bool,
+    /// Whether packets that are too long for their path are dropped instead of fragmented.
+    pub dont_fragment: bool,
 }
 
 /// What a node is started with.
@@ -60,6 +67,10 @@ pub struct NodeConfig {
     pub engine: EngineConfig,
     /// Where browsers are answered.
     pub interfaces: Vec<BoundInterface>,
+    /// The code point of what legs are sent that ask for none, 0 to 63.
+    pub dscp: u8,
+    /// The DTLS versions that a handshake may end in.
+    pub dtls: Versions,
     /// Calls that are not over, most.
     pub calls: usize,
     /// For a leg to connect, and for a call to get its first.
@@ -126,13 +137,14 @@ impl Node {
         let calls_arbiter = Arbiter::new();
         let dtls_arbiter = Arbiter::new();
         let dtls = vec![DtlsActor::start_in_arbiter(&dtls_arbiter.handle(), {
-            let identity = identity.clone();
-            move |_| DtlsActor::new(identity)
+            let (identity, versions) = (identity.clone(), config.dtls);
+            move |_| DtlsActor::new(identity, versions)
         })];
         let mut seats = Vec::new();
         for (link, faces) in links.into_iter().zip(faces) {
             let desk = WorkerDesk::new(link.worker(), config.engine.legs_per_worker);
-            let facts = NodeFacts { faces, fingerprint: fingerprint.clone(), join: config.join };
+            let (fingerprint, join, dscp) = (fingerprint.clone(), config.join, config.dscp);
+            let facts = NodeFacts { faces, fingerprint, join, dscp };
             let actor_desk = desk.clone();
             let link = WorkerLink::start_in_arbiter(&calls_arbiter.handle(), move |_| {
                 WorkerLink::new(link, actor_desk)
@@ -173,6 +185,40 @@ impl Node {
         &self.engine
     }
 
+    /// Gives the engine, with the media of all calls, to the process at the other end of `stream`
+    /// ([`causeway_engine::Engine::hand_over`]) and ends without a word to anyone: the calls go on there.
+    /// What the API asks meanwhile waits. `stream` must be blocking. Says how long media stood.
+    ///
+    /// # Errors
+    /// Why not, and the node, which serves on.
+    pub async fn hand_over(
+        self,
+        stream: UnixStream,
+    ) -> Result<Duration, (HandOverError, Box<Self>)> {
+        let Self { engine, calls, arbiters, links: actors } = self;
+        let mut links = Vec::new();
+        for actor in &actors {
+            links.extend(actor.send(Lend).await.ok().flatten());
+        }
+        let handing = tokio::task::spawn_blocking(move || engine.hand_over(links, &stream));
+        // The thread neither panics nor is it cancelled: the runtime lives as long as this call.
+        match handing.await.expect("the hand-over ends") {
+            Ok(stood) => {
+                for arbiter in &arbiters {
+                    arbiter.stop();
+                }
+                Ok(stood)
+            }
+            Err(left) => {
+                for (actor, link) in actors.iter().zip(left.links) {
+                    let _ = actor.send(GiveBack(link)).await;
+                }
+                let node = Self { engine: left.engine, calls, arbiters, links: actors };
+                Err((left.error, Box::new(node)))
+            }
+        }
+    }
+
     /// Ends every call, then the workers.
     pub async fn stop(self) {
         self.calls.events.say(What::NodeChanged { state: NodeState::Stopping });
@@ -203,11 +249,15 @@ fn bind_faces(link: &mut Link, interfaces: &[BoundInterface]) -> Result<Vec<Face
     if interfaces.is_empty() {
         return Err(NodeError::NoInterface);
     }
+    let numbered =
+        |(place, interface)| (0..interface_ports(interface)).map(move |n| (place, interface, n));
+    let ports = (0u16..).zip(interfaces).flat_map(numbered);
     let mut faces = Vec::new();
-    for (place, interface) in (0u16..).zip(interfaces) {
+    for (slot, (place, interface, number)) in (0u16..).zip(ports) {
         let mut address = interface.bind;
         if address.port() != 0 {
-            address.set_port(address.port().saturating_add(worker));
+            let ahead = worker.saturating_mul(interface_ports(interface)).saturating_add(number);
+            address.set_port(address.port().saturating_add(ahead));
         }
         let refused = |source: io::Error| NodeError::Bind {
             name: interface.name.clone(),
@@ -219,15 +269,20 @@ fn bind_faces(link: &mut Link, interfaces: &[BoundInterface]) -> Result<Vec<Face
             source,
         };
         let udp = socket::bind(address, false).map_err(refused)?;
+        socket::set_fragmentation(&udp, !interface.dont_fragment).map_err(refused)?;
         let bound = udp.local_addr().map_err(refused)?;
-        let socket = SocketId(place);
+        let socket = SocketId(slot);
         let sent = link.send(Command::AddSocket { socket, udp });
         sent.map_err(|_| NodeError::Worker(worker))?;
         let announced = SocketAddr::new(interface.announce, bound.port());
         let private = interface.private_candidate;
-        faces.push(Face { socket, bound, announced, private });
+        faces.push(Face { socket, interface: place, bound, announced, private });
     }
     Ok(faces)
+}
+
+fn interface_ports(interface: &BoundInterface) -> u16 {
+    interface.mux_ports.max(1)
 }
 
 /// Answers what the API asks, from any thread.

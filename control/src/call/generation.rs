@@ -8,7 +8,9 @@ use std::iter;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use causeway_engine::command::{Command, Credentials as EngineCredentials, IceSpec, Refusal};
+use causeway_engine::command::{
+    Command, Credentials as EngineCredentials, IceSpec, LegId, Refusal,
+};
 use causeway_engine::consent::Consent;
 
 use super::leg::CallLeg;
@@ -39,9 +41,10 @@ impl Generation {
     pub(crate) fn new(
         number: u32,
         facts: &NodeFacts,
+        leg: LegId,
         credentials: Credentials,
     ) -> Result<Self, Problem> {
-        let faces = facts.faces.iter();
+        let faces = facts.faces_of(leg);
         let addresses = faces.map(|f| LocalAddress { announced: f.announced, bound: f.bound });
         let config = AgentConfig {
             local: addresses.collect(),
@@ -99,7 +102,7 @@ impl CallLeg {
         };
         let number = self.next.as_ref().map_or(self.ice.number, |next| next.number) + 1;
         let own = Credentials::random();
-        let mut next = Generation::new(number, facts, own.clone())?;
+        let mut next = Generation::new(number, facts, self.slot, own.clone())?;
         let far = remote.credentials.clone();
         next.agent.set_remote(now, remote);
         let before = &mut negotiated.transport.credentials;
@@ -107,7 +110,7 @@ impl CallLeg {
             std::mem::replace(before, IceCredentials::new(&far.ufrag, far.password.as_str()));
         let own = IceCredentials::new(&own.ufrag, own.password.as_str());
         next.before = Some((std::mem::replace(&mut self.local.credentials, own), before));
-        self.local.candidates = candidates(facts);
+        self.local.candidates = candidates(facts, self.slot);
         let remote = EngineCredentials { ufrag: far.ufrag, password: far.password };
         let consent = Consent::new(&next.spec(Some(remote)), random());
         self.next = Some(next);
@@ -262,9 +265,9 @@ impl Call {
 
 /// The node's candidates, best first: what is announced, and behind it the bound addresses that are
 /// offered too.
-pub(super) fn candidates(facts: &NodeFacts) -> Vec<Candidate> {
-    let announced = facts.faces.iter().map(|face| face.announced);
-    let private = facts.faces.iter().filter(|face| face.private && face.bound != face.announced);
+pub(super) fn candidates(facts: &NodeFacts, leg: LegId) -> Vec<Candidate> {
+    let announced = facts.faces_of(leg).map(|face| face.announced);
+    let private = facts.faces_of(leg).filter(|face| face.private && face.bound != face.announced);
     let all = announced.chain(private.map(|face| face.bound));
     (0u32..)
         .zip(all)

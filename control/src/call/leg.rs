@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use arrayvec::ArrayVec;
 use causeway_engine::command::{
-    Command, Credentials as EngineCredentials, KeysSpec, LegId, LegSpec, Mid, PayloadType,
+    Codec, Command, Credentials as EngineCredentials, KeysSpec, LegId, LegSpec, Mid, PayloadType,
     Security, SinkId, SinkSpec, SocketId, StreamId, StreamSpec, TransportId, TransportSpec,
 };
 use causeway_engine::config::PAIRS_PER_TRANSPORT;
@@ -34,6 +34,8 @@ pub(crate) struct CallLeg {
     pub(crate) id: String,
     pub(crate) role: String,
     pub(crate) slot: LegId,
+    /// Whether it has no say in the call's end.
+    pub(crate) stays: bool,
     /// The ICE generation that carries media.
     pub(crate) ice: Generation,
     /// The one that a restart has begun, until it nominates.
@@ -64,6 +66,7 @@ pub(crate) struct CallLeg {
     connected: bool,
     security: Option<String>,
     deadline: Instant,
+    dscp: u8,
 }
 
 /// Where an ended leg is still known.
@@ -85,7 +88,7 @@ impl CallLeg {
         limits: &[&Negotiated],
     ) -> Result<(Self, String), Problem> {
         let credentials = Credentials::random();
-        let mut local = local(facts, &credentials)?;
+        let mut local = local(facts, slot, &credentials)?;
         let (description, negotiated, offered) = match &asked.offer {
             Some(offer) => {
                 let offer = Sdp::parse(offer)?;
@@ -100,11 +103,12 @@ impl CallLeg {
                 (text, None, Some(offered))
             }
         };
-        let ice = Generation::new(0, facts, credentials)?;
+        let ice = Generation::new(0, facts, slot, credentials)?;
         let mut leg = Self {
             id: random_id(),
             role: asked.role.unwrap_or_else(|| DEFAULT_ROLE.into()),
             slot,
+            stays: asked.stays,
             ice,
             next: None,
             negotiated: None,
@@ -126,6 +130,7 @@ impl CallLeg {
             connected: false,
             security: None,
             deadline: now + facts.join,
+            dscp: asked.dscp.unwrap_or(facts.dscp),
         };
         if let Some(negotiated) = negotiated {
             leg.take(now, negotiated);
@@ -174,6 +179,7 @@ impl CallLeg {
             security: Security::Srtp,
             keys: None,
             learn_remote: false,
+            dscp: self.dscp,
         };
         let spec = LegSpec { transports: vec![transport], streams: Vec::new(), sinks: Vec::new() };
         Leg::new(&spec, random).map_err(|refusal| Problem::internal(refusal.to_string()))
@@ -375,12 +381,12 @@ fn remote(negotiated: &Negotiated) -> Remote {
     Remote { credentials, lite: transport.lite }
 }
 
-fn local(facts: &NodeFacts, credentials: &Credentials) -> Result<Local, Problem> {
-    let first = facts.faces.first().ok_or_else(|| Problem::internal("no interface"))?;
+fn local(facts: &NodeFacts, slot: LegId, credentials: &Credentials) -> Result<Local, Problem> {
+    let first = facts.faces_of(slot).next().ok_or_else(|| Problem::internal("no interface"))?;
     Ok(Local {
         session_id: random() >> 1,
         address: first.announced,
-        candidates: candidates(facts),
+        candidates: candidates(facts, slot),
         end_of_candidates: true,
         credentials: IceCredentials {
             ufrag: credentials.ufrag.clone(),
@@ -398,11 +404,16 @@ fn local(facts: &NodeFacts, credentials: &Credentials) -> Result<Local, Problem>
 fn stream_spec(media: &NegotiatedMedia) -> StreamSpec {
     let payload_types = media.codecs.iter().flat_map(|codec| {
         let clock_rate = codec.codec.clock_rate();
-        let plain = PayloadType { number: codec.payload_type, clock_rate, retransmits: None };
+        let plain = PayloadType {
+            number: codec.payload_type,
+            clock_rate,
+            retransmits: None,
+            codec: engine_codec(codec.codec),
+        };
         let rtx = codec.rtx.map(|number| PayloadType {
             number,
-            clock_rate,
             retransmits: Some(codec.payload_type),
+            ..plain
         });
         std::iter::once(plain).chain(rtx)
     });
@@ -414,6 +425,10 @@ fn stream_spec(media: &NegotiatedMedia) -> StreamSpec {
         mid_extension: media.mid_extension(),
         ssrcs: media.remote_ssrcs.clone(),
         payload_types: payload_types.collect(),
+        rids: Vec::new(),
+        rid_extension: None,
+        repaired_rid_extension: None,
+        audio_level_extension: None,
         paused: !media.direction.receives(),
     }
 }
@@ -429,6 +444,15 @@ fn sink_spec(media: &NegotiatedMedia, cname: &str) -> SinkSpec {
         cname: cname.into(),
         mid: mid(media),
         mid_extension: media.mid_extension(),
+    }
+}
+
+/// What the engine must know of a codec.
+pub(crate) fn engine_codec(codec: sdp::Codec) -> Codec {
+    match codec {
+        sdp::Codec::Vp8 => Codec::Vp8,
+        sdp::Codec::H264 { .. } => Codec::H264,
+        _ => Codec::Other,
     }
 }
 

@@ -54,6 +54,17 @@ pub struct NodeFacts {
     pub fingerprint: crate::sdp::Fingerprint,
     /// For a leg to connect, and for a call to get its first.
     pub join: Duration,
+    /// The code point of legs that ask for none.
+    pub dscp: u8,
+}
+
+impl NodeFacts {
+    /// What a leg is offered: of each interface one port, in turn by the leg's slot.
+    pub(crate) fn faces_of(&self, leg: LegId) -> impl Iterator<Item = &Face> {
+        self.faces
+            .chunk_by(|one, other| one.interface == other.interface)
+            .filter_map(move |ports| ports.get(usize::from(leg.slot).checked_rem(ports.len())?))
+    }
 }
 
 /// A shared socket as both sides of the 1-to-1 NAT see it.
@@ -61,6 +72,8 @@ pub struct NodeFacts {
 pub struct Face {
     /// Its slot on the worker.
     pub socket: SocketId,
+    /// Its interface's place in the configuration. One interface may have several ports.
+    pub interface: u16,
     /// What it is bound to.
     pub bound: SocketAddr,
     /// What the world sends to.
@@ -475,7 +488,7 @@ impl Call {
             Event::MediaStarted { transport, remote } => {
                 self.note_of(transport.leg, Note::FirstMedia(remote));
             }
-            Event::Applied { .. } => {}
+            Event::LayerChanged { .. } | Event::Speaking { .. } | Event::Applied { .. } => {}
         }
     }
 
@@ -744,20 +757,24 @@ impl Call {
         self.note(place, Note::LegOver(reason));
         self.read_last(&id, slot);
         self.tell_tagged(Pending::Remove { leg: id }, Command::RemoveLeg { leg: slot });
-        let leg = self.legs[place].view();
+        let (leg, stays) = (self.legs[place].view(), self.legs[place].stays);
         self.say(What::LegEnded { call: self.id.clone(), leg });
-        self.weigh_ending(now, reason);
+        self.weigh_ending(now, reason, stays);
     }
 
     /// A call that was active ends with the leg that leaves a single one behind. If that leg was
     /// lost rather than left, the one behind waits for it to join again, as an empty call does.
-    fn weigh_ending(&mut self, now: Instant, reason: EndReason) {
-        let left = self.legs.iter().filter(|leg| leg.ended.is_none()).count();
-        let meant = matches!(reason, EndReason::Left | EndReason::Closed);
-        if self.ended.is_some() || left > 1 || (left == 1 && !self.was_active) {
+    /// Publishers and viewers come and go: they end the call for nobody, and wait for as long as
+    /// they stay.
+    fn weigh_ending(&mut self, now: Instant, reason: EndReason, stays: bool) {
+        let mut behind = self.legs.iter().filter(|leg| leg.ended.is_none());
+        let (first, more) = (behind.next(), behind.next().is_some());
+        let waits = first.is_some_and(|leg| leg.stays || stays || !self.was_active);
+        if self.ended.is_some() || more || waits {
             return;
         }
-        if self.was_active && meant {
+        let meant = matches!(reason, EndReason::Left | EndReason::Closed);
+        if self.was_active && meant && !stays {
             self.end(now, EndReason::CallEnded);
         } else {
             self.lonely_until = Some(now + self.facts.join);

@@ -8,6 +8,8 @@ use crate::dtls::Identity;
 
 const CHROMIUM: &str = include_str!("../sdp/fixtures/chromium.sdp");
 const FIREFOX: &str = include_str!("../sdp/fixtures/firefox.sdp");
+/// What the node sends with where a leg does not say.
+const DSCP: u8 = 18;
 const JOIN: Duration = Duration::from_secs(60);
 
 /// A call, its clock, and what it said so far.
@@ -28,6 +30,7 @@ impl Bench {
         let digest = hex.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
         let face = Face {
             socket: SocketId(0),
+            interface: 0,
             bound: "172.31.5.10:40500".parse().unwrap(),
             announced: "203.0.113.5:40500".parse().unwrap(),
             private: false,
@@ -36,6 +39,7 @@ impl Bench {
             faces: vec![face],
             fingerprint: crate::sdp::Fingerprint { hash: crate::sdp::HashFunction::Sha256, digest },
             join: JOIN,
+            dscp: DSCP,
         };
         let now = Instant::now();
         let asked = CreateCall::default();
@@ -147,6 +151,17 @@ fn a_leg_is_answered_when_the_worker_has_applied_it() {
     assert!(!answer.contains("172.31.5.10"), "the bind address is the node's own affair");
     assert_eq!(bench.names()[..2], ["call_created", "leg_joined"]);
     assert_eq!(bench.names()[2..], ["candidate", "candidate"], "one, and that it was the last");
+}
+
+#[test]
+fn a_leg_is_sent_to_with_its_own_code_point_or_else_with_the_node_s() {
+    for (asked, sent) in [(None, DSCP), (Some(0), 0), (Some(46), 46)] {
+        let mut bench = Bench::new();
+        let offer = Some(CHROMIUM.into());
+        bench.add(AddLeg { offer, dscp: asked, ..AddLeg::default() }).unwrap();
+        let Command::AddLeg { state, .. } = &bench.told[0].1 else { panic!("{:?}", bench.told[0]) };
+        assert_eq!(state.dscp(0), Some(sent));
+    }
 }
 
 #[test]
@@ -308,4 +323,44 @@ fn the_node_offers_and_takes_the_answer_once() {
     assert!(matches!(bench.replies.last(), Some((2, Ok(Reply::Leg(_))))));
     let again = bench.call.answer(bench.now, 3, &id, &Description { sdp: answer });
     assert_eq!(again.unwrap_err().status, 409);
+}
+
+#[test]
+fn publishers_and_viewers_come_and_go_without_ending_the_call() {
+    let mut bench = Bench::new();
+    let join = |bench: &mut Bench, stays| {
+        let asked = AddLeg { offer: Some(CHROMIUM.into()), stays, ..AddLeg::default() };
+        let leg = bench.add(asked).unwrap();
+        bench.apply();
+        bench.connect(leg);
+        leg
+    };
+    let leave = |bench: &mut Bench, leg| {
+        let id = bench.id(leg);
+        bench.call.remove_leg(bench.now, 900, &id).unwrap();
+        bench.drain();
+        bench.call.dtls_gone(leg);
+        bench.apply();
+    };
+    let (publisher, viewer) = (join(&mut bench, true), join(&mut bench, true));
+    assert!(bench.names().contains(&"call_active"));
+    leave(&mut bench, publisher);
+    // Whoever views waits for as long as it likes.
+    bench.call.handle_timeout(bench.now + 1000 * JOIN);
+    bench.drain();
+    assert!(!bench.names().contains(&"call_ended"));
+    let publisher = join(&mut bench, true);
+    leave(&mut bench, viewer);
+    leave(&mut bench, publisher);
+    // An empty call waits for the next one, but not for ever.
+    assert!(!bench.names().contains(&"call_ended"));
+    join(&mut bench, true);
+    let speakers = [join(&mut bench, false)];
+    leave(&mut bench, speakers[0]);
+    assert!(!bench.names().contains(&"call_ended"), "a viewer is left, who waits");
+    let viewer = bench.call.legs.iter().find(|leg| leg.ended.is_none()).unwrap().slot;
+    leave(&mut bench, viewer);
+    bench.call.handle_timeout(bench.now + 2 * JOIN);
+    bench.drain();
+    assert!(bench.names().contains(&"call_ended"));
 }

@@ -1,10 +1,10 @@
 //! Wires: which stream of one leg goes to which sink of another.
 
-use causeway_engine::command::{Command, SinkId, Source, StreamId};
+use causeway_engine::command::{Codec, Command, SinkId, Source, StreamId};
 use causeway_engine::route::{PayloadMap, RouteMap, TransportCc};
 use causeway_engine::twcc::Answerer;
 
-use super::leg::CallLeg;
+use super::leg::{CallLeg, engine_codec};
 use crate::sdp::{Negotiated, NegotiatedMedia, extension, map_extensions, map_payload_types};
 
 /// A stream that goes to a sink, and how its numbers change on the way.
@@ -147,6 +147,7 @@ fn route_map(media: &NegotiatedMedia, other: &NegotiatedMedia, end_to_end: bool)
             to: map.to,
             clock_rate: map.clock_rate,
             retransmits: map.retransmits.is_some(),
+            codec: codec_of(media, map.from),
         })
         .collect();
     let extensions: Vec<_> = map_extensions(media, other)
@@ -160,6 +161,14 @@ fn route_map(media: &NegotiatedMedia, other: &NegotiatedMedia, end_to_end: bool)
         _ => TransportCc::Strip,
     };
     RouteMap::new(&payloads, &extensions).with_transport_cc(transport_cc)
+}
+
+fn codec_of(media: &NegotiatedMedia, payload_type: u8) -> Codec {
+    let named = media
+        .codecs
+        .iter()
+        .find(|codec| codec.payload_type == payload_type || codec.rtx == Some(payload_type));
+    named.map_or(Codec::Other, |codec| engine_codec(codec.codec))
 }
 
 /// Whether transport-wide numbers pass from end to end: the call has two legs, and whatever one of

@@ -50,6 +50,7 @@ fn everything_that_can_be_set_is_read() {
         name = "v6"
         bind = "2001:db8::5"
         announce = "aws"
+        dont_fragment = true
         [http]
         listen = "10.0.0.1:8080"
         workers = 2
@@ -59,6 +60,10 @@ fn everything_that_can_be_set_is_read() {
         tls_cert = "c.pem"
         tls_key = "k.pem"
         desk = true
+        [media]
+        dscp = 46
+        [dtls]
+        versions = ["1.3"]
         [auth]
         join_secret = "0123456789abcdef0123456789abcdef"
         {TOKEN}
@@ -77,6 +82,9 @@ fn everything_that_can_be_set_is_read() {
     assert_eq!(config.node.backend, Backend::Uring);
     assert_eq!(config.interface[0].announce, Announce::Address([203, 0, 113, 5].into()));
     assert_eq!(config.interface[1].announce, Announce::Provider(Provider::Aws));
+    assert_eq!(config.dtls.versions(), Versions::Only13);
+    assert_eq!(config.media.dscp, 46);
+    assert!(!config.interface[0].dont_fragment && config.interface[1].dont_fragment);
     assert_eq!(config.timeouts.drain, Duration::from_secs(60));
     assert_eq!(config.auth.token[0].name, "t");
     assert!(config.desk());
@@ -102,6 +110,15 @@ const WRONG: &[(&str, &[&str])] = &[
     ("[[interface]]\nports = \"9-10\"", &["interface[0].ports", "LOW-HIGH"]),
     ("[[interface]]\nports = \"40000-41000\"", &["interface[0].mux_port: 40500-40502", "overlaps"]),
     ("[[interface]]\nmux_port = 65534", &["c.toml:2: interface[0].mux_port: 65534", "65533"]),
+    ("[[interface]]\nmux_ports = 0", &["interface[0].mux_ports: 0", "1 to 64"]),
+    (
+        "[[interface]]\nmux_port = 65530\nmux_ports = 4",
+        &["c.toml:2: interface[0].mux_port: 65530", "65524", "4 per worker"],
+    ),
+    (
+        "[[interface]]\nports = \"40511-41000\"\nmux_ports = 4",
+        &["interface[0].mux_port: 40500-40511", "4 per worker, overlaps"],
+    ),
     ("[[interface]]\nmux_port = 70000", &["interface[0].mux_port: 70000"]),
     ("[[interface]]\n[[interface]]\nbind = \"127.0.0.2\"", &["interface[1].name: \"main\""]),
     ("[[interface]]\n[[interface]]\nname = \"b\"", &["interface[1].bind", "shares ports"]),
@@ -234,5 +251,65 @@ proptest! {
     fn ports_read_back_as_they_print(low in 1024..65_535u16, more in 1..1000u16) {
         let ports = Ports { low, high: low.saturating_add(more) };
         prop_assert_eq!(ports.to_string().parse::<Ports>().unwrap(), ports);
+    }
+}
+
+#[test]
+fn origins_and_ice_servers_of_whip_are_checked_and_no_password_is_shown() {
+    let good = "[whip]\norigins = [\"https://studio.example\", \"http://[::1]:8080\"]\n\
+        [[whip.ice_server]]\nurl = \"stun:s.example\"\n\
+        [[whip.ice_server]]\nurl = \"turn:t.example:3478?transport=udp\"\n\
+        username = \"u\"\ncredential = \"hidden\"\n";
+    let whip = from_file(good).unwrap().config.whip;
+    assert_eq!((whip.origins.len(), whip.ice_server.len()), (2, 2));
+    assert!(!format!("{whip:?}").contains("hidden"));
+    assert_eq!(from_file("").unwrap().config.whip.origins, ["*"]);
+
+    for (line, part) in [
+        ("origins = [\"studio.example\"]", "studio.example"),
+        ("origins = [\"https://a.example/path\"]", "allowed are"),
+        ("origins = \"https://a.example\"", "whip.origins"),
+        ("ice_server = [{ url = \"https://a\" }]", "stun:"),
+        ("ice_server = [{ url = \"stun:a>b\" }]", "stun:"),
+        ("ice_server = [{ url = \"turn:a\" }]", "username and credential"),
+        ("ice_server = [{ url = \"stun:a\", username = \"u\" }]", "come together"),
+        ("ice_server = [{ uri = \"stun:a\" }]", "uri"),
+    ] {
+        let faults = from_file(&format!("[whip]\n{line}\n")).unwrap_err().join("\n");
+        assert!(faults.contains(part), "{part} is not in {faults}");
+    }
+    let secret =
+        "[whip]\nice_server = [{ url = \"x:a\", username = \"u\", credential = \"hidden\" }]";
+    assert!(!from_file(secret).unwrap_err().join("\n").contains("hidden"));
+}
+
+#[test]
+fn dtls_versions_are_read_as_a_list_and_as_text() {
+    let in_file = |value: &str| from_file(&format!("[dtls]\nversions = {value}"));
+    let allowed = |loaded: Loaded| loaded.config.dtls.versions();
+    assert_eq!(allowed(from_file("").unwrap()), Versions::Both);
+    assert_eq!(allowed(in_file("[\"1.3\", \"1.2\"]").unwrap()), Versions::Both);
+    assert_eq!(allowed(in_file("[\"1.2\"]").unwrap()), Versions::Only12);
+    for (text, versions) in
+        [("1.2", Versions::Only12), ("1.3", Versions::Only13), ("1.2,1.3", Versions::Both)]
+    {
+        let loaded = from_environment(&[("CAUSEWAY_DTLS_VERSIONS", text)]).unwrap();
+        assert_eq!(allowed(loaded), versions);
+    }
+    for wrong in ["[]", "[\"1.1\"]", "[\"1.2\", \"1.2\"]", "1.2", "true"] {
+        let faults = in_file(wrong).unwrap_err();
+        assert!(
+            faults[0].contains("dtls.versions") && faults[0].contains("allowed are"),
+            "{faults:?}"
+        );
+    }
+}
+
+#[test]
+fn a_code_point_has_six_bits() {
+    assert_eq!(from_file("[media]\ndscp = 63").unwrap().config.media.dscp, 63);
+    for wrong in ["64", "-1", "\"ef\""] {
+        let faults = from_file(&format!("[media]\ndscp = {wrong}")).unwrap_err();
+        assert!(faults[0].contains("media.dscp"), "{faults:?}");
     }
 }

@@ -16,7 +16,13 @@ const MEDIA_PT: u8 = 96;
 const RTX_PT: u8 = 97;
 
 fn map() -> RouteMap {
-    let payload = |from, to, retransmits| PayloadMap { from, to, clock_rate: 90_000, retransmits };
+    let payload = |from, to, retransmits| PayloadMap {
+        from,
+        to,
+        clock_rate: 90_000,
+        retransmits,
+        codec: Codec::Other,
+    };
     RouteMap::new(&[payload(MEDIA_PT, 102, false), payload(RTX_PT, 103, true)], &[(3, 5), (4, 14)])
 }
 
@@ -89,8 +95,11 @@ impl Sent {
             room,
             bytes.len(),
             &header,
-            self.payload_type == RTX_PT,
-            now,
+            Passage {
+                retransmission: self.payload_type == RTX_PT,
+                transport_sequence: Some(0x4321),
+                now,
+            },
         )?;
         assert_eq!(start + len, room + bytes.len());
         assert!(frame[..start.min(room)].iter().all(|byte| *byte == 0xee));
@@ -501,8 +510,8 @@ proptest! {
             let mut frame = vec![0; 24];
             frame.extend_from_slice(&bytes);
             let now = Nanos::from_millis(300 * at as u64);
-            let rewritten =
-                route.forward(&mut frame, 24, bytes.len(), &header, retransmission, now);
+            let passage = Passage { retransmission, transport_sequence: None, now };
+            let rewritten = route.forward(&mut frame, 24, bytes.len(), &header, passage);
             if let Ok((start, len)) = rewritten {
                 prop_assert!(RtpHeader::parse(&frame[start..start + len]).is_ok());
             }

@@ -44,6 +44,7 @@ pub struct Mmsg {
     /// Frames that `spare` may hold: fewer than a batch where the pool is tiny.
     spares: usize,
     headers: Box<Headers>,
+    paused: bool,
 }
 
 /// Whether a socket is in `ready`.
@@ -63,6 +64,7 @@ impl Mmsg {
             spare: ArrayVec::new(),
             spares: (frames.capacity() / 2).clamp(1, BATCH),
             headers: Headers::new(),
+            paused: false,
         };
         mmsg.refill(frames);
         Ok(mmsg)
@@ -104,6 +106,22 @@ impl Mmsg {
 
     pub(super) fn closed(&mut self) -> Option<(SocketId, UdpSocket)> {
         self.slots.closed()
+    }
+
+    pub(super) fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    pub(super) fn resume(&mut self) {
+        self.paused = false;
+    }
+
+    pub(super) fn receiving(&self) -> bool {
+        !self.paused
+    }
+
+    pub(super) fn duplicates(&mut self) -> io::Result<Vec<(SocketId, UdpSocket)>> {
+        self.slots.duplicates()
     }
 
     pub(super) fn sockets(&self) -> usize {
@@ -154,10 +172,12 @@ impl Mmsg {
         self.submit(frames, out);
         self.refill(frames);
         // Without frames the ready sockets are no reason to stay awake.
-        let idle = self.ready.is_empty() || self.spare.is_empty();
+        let idle = self.ready.is_empty() || self.spare.is_empty() || self.paused;
         let may_wait = idle && !rx.is_full() && !self.slots.retiring();
         let polled = self.find_ready(wait.filter(|_| may_wait).unwrap_or_default());
-        self.receive(frames, rx, out);
+        if !self.paused {
+            self.receive(frames, rx, out);
+        }
         while self.slots.close_next().is_some() {}
         polled
     }
@@ -308,7 +328,7 @@ impl Headers {
         let control = &self.controls[n].0[..header.msg_controllen.min(CONTROL_LEN)];
         let received = socket::read_timestamp(control);
         let (start, len) = (HEAD_ROOM as u16, message.msg_len as u16);
-        Ok(Packet { frame, start, len, socket, remote, received })
+        Ok(Packet { frame, start, len, socket, remote, traffic_class: 0, received })
     }
 
     /// Sends the packets that `batch` names. What the kernel refuses is counted and passed over.
@@ -327,13 +347,14 @@ impl Headers {
             let base = payload.as_ptr().cast_mut().cast();
             self.vectors[n] = libc::iovec { iov_base: base, iov_len: payload.len() };
             let address_len = self.addresses[n].set(packet.remote);
-            self.point(n, address_len, 0);
+            let control_len = self.controls[n].set_class(packet.remote, packet.traffic_class);
+            self.point(n, address_len, control_len);
         }
         let mut done = 0;
         while done < batch.len() {
-            // SAFETY: the messages from `done` to the batch's end point at one vector and address
-            // each, which live in `self`; each vector spans part of a frame that a queued packet
-            // keeps, and the kernel only reads it.
+            // SAFETY: the messages from `done` to the batch's end point at one vector, address and
+            // control buffer each, which are as long as said and live in `self`; each vector spans
+            // part of a frame that a queued packet keeps, and the kernel only reads it.
             let result = unsafe {
                 libc::sendmmsg(
                     udp.as_raw_fd(),
@@ -345,7 +366,7 @@ impl Headers {
             match usize::try_from(result) {
                 Ok(sent) if sent > 0 => done += sent,
                 _ => {
-                    out.refused += 1;
+                    out.refuse(io::Error::last_os_error().raw_os_error().unwrap_or(0));
                     done += 1;
                 }
             }

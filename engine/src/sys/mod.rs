@@ -6,6 +6,8 @@
 //!   [`crate::config::TAIL_ROOM`] behind it; empty datagrams and those that do not fit are dropped
 //!   as truncated;
 //! - without free frames datagrams stay in their sockets until frames come back;
+//! - a packet leaves with its own traffic class, though its socket serves many; only those that have
+//!   one carry a control message;
 //! - sending never waits: what the kernel does not take at once is refused and counted;
 //! - a socket that was removed delivers nothing any more and comes back through
 //!   [`Backend::closed`] once the kernel has let go of it. What was queued before is still sent.
@@ -27,6 +29,7 @@ pub mod frames;
 pub(crate) mod libsrtp;
 mod mmsg;
 mod pace;
+pub mod pass;
 pub mod probe;
 mod slots;
 pub mod socket;
@@ -78,8 +81,11 @@ pub struct IoCounters {
     pub packets_out: u64,
     /// Bytes of their payloads.
     pub bytes_out: u64,
-    /// Datagrams that the kernel refused to send.
+    /// Datagrams that the kernel refused to send for any other reason.
     pub refused: u64,
+    /// Datagrams that the kernel refused to send since they are longer than their path takes and
+    /// must not be fragmented.
+    pub too_long: u64,
     /// Datagrams dropped because they are empty or longer than a frame holds.
     pub truncated: u64,
     /// Times that a socket could not be read for want of a frame. Its datagrams wait in it.
@@ -88,6 +94,16 @@ pub struct IoCounters {
     pub rearms: u64,
     /// Datagrams dropped because their socket is gone or going.
     pub closed_socket: u64,
+}
+
+impl IoCounters {
+    /// Counts what the kernel has refused, and why.
+    fn refuse(&mut self, errno: i32) {
+        match errno {
+            libc::EMSGSIZE => self.too_long += 1,
+            _ => self.refused += 1,
+        }
+    }
 }
 
 /// A worker's way to its sockets. Lives and dies on the thread that made it.
@@ -156,6 +172,29 @@ impl Backend {
     /// A removed socket that the kernel is done with. Its slot is free again.
     pub fn closed(&mut self) -> Option<(SocketId, UdpSocket)> {
         either!(self, backend => backend.closed())
+    }
+
+    /// Stops receiving on every socket; what comes stays in it. Sockets added meanwhile wait too.
+    pub fn pause(&mut self) {
+        either!(self, backend => backend.pause());
+    }
+
+    /// Receives again.
+    pub fn resume(&mut self) {
+        either!(self, backend => backend.resume());
+    }
+
+    /// Whether a paused backend may still hand out a datagram by a later turn.
+    pub fn receiving(&self) -> bool {
+        either!(self, backend => backend.receiving())
+    }
+
+    /// A second descriptor of each socket that is not going.
+    ///
+    /// # Errors
+    /// What the kernel says: no descriptors left.
+    pub fn duplicates(&mut self) -> io::Result<Vec<(SocketId, UdpSocket)>> {
+        either!(self, backend => backend.duplicates())
     }
 
     /// Sockets held, those that are going included.

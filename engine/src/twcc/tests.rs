@@ -51,6 +51,10 @@ fn decode(packet: &[u8]) -> Told {
         };
         arrivals.push((base.wrapping_add(at as u16), tick));
     }
+    let read: Vec<_> = Feedback::parse(feedback.body).unwrap().packets().collect();
+    assert_eq!(read.len(), usize::from(count));
+    let read = read.into_iter().filter_map(|(number, tick)| Some((number, tick?)));
+    assert_eq!(read.collect::<Vec<_>>(), arrivals, "the reader agrees");
     Told { base, count, reference, packets, arrivals }
 }
 

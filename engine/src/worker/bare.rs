@@ -2,6 +2,7 @@
 //! benches and fuzzers drive by hand. Compiled with the feature `bare` alone.
 
 pub mod bridge;
+pub mod simulcast;
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use crate::command::{
     Ticket, TransportSpec, WorkerId,
 };
 use crate::config::{EVENT_RING, HEAD_ROOM, PAYLOAD_MAX, PUNT_RING};
+use crate::export::{Exported, Unreadable};
 use crate::hop;
 use crate::packet::{Nanos, Packet};
 use crate::ring::{CommandSender, Receiver, command_ring, ring};
@@ -21,6 +23,17 @@ use crate::stun::{self, IntegrityKey, Role, TransactionId};
 use crate::sys::frames::FramePool;
 use crate::sys::wake::Wake;
 use crate::worker::{Rings, Worker, plain_len};
+
+/// Why a worker did not go on with a copy.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// It does not fit the worker.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
 
 /// A worker without a kernel: datagrams go in by [`Bare::receive`] and come out by [`Bare::sent`].
 pub struct Bare {
@@ -67,6 +80,26 @@ impl Bare {
         self.worker.apply(command)
     }
 
+    /// Copies its state, as [`Command::Export`] does; there are no sockets in it.
+    pub fn export(&mut self, now: Nanos) -> Exported {
+        let mut exported = Exported::default();
+        self.worker.now = now;
+        self.worker.copy_state(&mut exported);
+        exported
+    }
+
+    /// Goes on with a copy.
+    ///
+    /// # Errors
+    /// Why it cannot be read, or what the worker refuses.
+    pub fn install(&mut self, exported: Exported, now: Nanos) -> Result<(), InstallError> {
+        self.worker.now = now;
+        for command in exported.commands(now)? {
+            self.apply(command).0?;
+        }
+        Ok(())
+    }
+
     /// Queues a command for a turn with a backend.
     ///
     /// # Errors
@@ -91,7 +124,10 @@ impl Bare {
             .copy_from_slice(payload);
         let (start, len) = (plain_len(HEAD_ROOM), plain_len(payload.len()));
         self.worker.now = now;
-        self.worker.walk(Packet { frame, start, len, socket, remote, received: now }, now);
+        self.worker.walk(
+            Packet { frame, start, len, socket, remote, traffic_class: 0, received: now },
+            now,
+        );
         true
     }
 
@@ -112,6 +148,11 @@ impl Bare {
             self.worker.frames.give(packet.frame);
         }
         count
+    }
+
+    /// Where each packet that waits to be sent goes, and with which traffic class.
+    pub fn classes(&self) -> impl Iterator<Item = (SocketAddr, u8)> {
+        self.worker.tx.iter().map(|packet| (packet.remote, packet.traffic_class))
     }
 
     /// The next event.
@@ -150,6 +191,8 @@ pub struct Far {
     pub remote: SocketAddr,
     /// The node's ufrag; none without ICE.
     pub ufrag: Option<&'static str>,
+    /// The code point that the node sends to it with.
+    pub dscp: u8,
     keys: Option<KeysSpec>,
     srtp: Option<Srtp>,
 }
@@ -161,7 +204,7 @@ impl Far {
     /// One that speaks plain RTP from a fixed address.
     pub fn plain(socket: u16, port: u16) -> Self {
         let remote = SocketAddr::from(([127, 0, 0, 1], port));
-        Self { socket: SocketId(socket), remote, ufrag: None, keys: None, srtp: None }
+        Self { socket: SocketId(socket), remote, ufrag: None, dscp: 0, keys: None, srtp: None }
     }
 
     /// One that speaks SRTP with keys of its own.
@@ -201,6 +244,7 @@ impl Far {
             security: if self.keys.is_some() { Security::Srtp } else { Security::Plain },
             keys: self.keys.clone(),
             learn_remote: false,
+            dscp: self.dscp,
         }
     }
 
@@ -257,7 +301,11 @@ pub struct Rtp {
     pub timestamp: u32,
     /// A transport-wide sequence number and the extension id that it goes under.
     pub transport_cc: Option<(u8, u16)>,
-    /// Bytes of payload, which count up from 0.
+    /// A header extension of one byte: its id and the byte.
+    pub element: Option<(u8, u8)>,
+    /// What the payload begins with.
+    pub payload_head: &'static [u8],
+    /// Bytes of payload, the head included; behind it they count up.
     pub payload_len: usize,
 }
 
@@ -265,22 +313,30 @@ impl Rtp {
     /// Writes it to `out`; its length.
     ///
     /// # Panics
-    /// If `out` is shorter than 20 bytes and the payload.
+    /// If `out` is shorter than 24 bytes and the payload.
     #[allow(clippy::cast_possible_truncation)] // the payload counts in bytes
     pub fn write(&self, out: &mut [u8]) -> usize {
-        let extended = if self.transport_cc.is_some() { 0x10 } else { 0 };
+        let is_extended = self.transport_cc.is_some() || self.element.is_some();
+        let extended = if is_extended { 0x10 } else { 0 };
         out[..2].copy_from_slice(&[0x80 | extended, self.payload_type]);
         out[2..4].copy_from_slice(&self.sequence.to_be_bytes());
         out[4..8].copy_from_slice(&self.timestamp.to_be_bytes());
         out[8..12].copy_from_slice(&self.ssrc.to_be_bytes());
         let mut len = 12;
-        if let Some((id, number)) = self.transport_cc {
-            let [high, low] = number.to_be_bytes();
-            out[12..20].copy_from_slice(&[0xbe, 0xde, 0, 1, id << 4 | 1, high, low, 0]);
-            len = 20;
+        if is_extended {
+            let [high, low] = self.transport_cc.map_or(0, |(_, number)| number).to_be_bytes();
+            // An element without an id is padding (RFC 8285 §4.2).
+            let number = self.transport_cc.map_or([0; 3], |(id, _)| [id << 4 | 1, high, low]);
+            let element = self.element.map_or([0; 2], |(id, byte)| [id << 4, byte]);
+            out[12..16].copy_from_slice(&[0xbe, 0xde, 0, 2]);
+            out[16..19].copy_from_slice(&number);
+            out[19..21].copy_from_slice(&element);
+            out[21..24].fill(0);
+            len = 24;
         }
-        for (place, byte) in out[len..len + self.payload_len].iter_mut().enumerate() {
-            *byte = place as u8;
+        let payload = &mut out[len..len + self.payload_len];
+        for (place, byte) in payload.iter_mut().enumerate() {
+            *byte = self.payload_head.get(place).copied().unwrap_or(place as u8);
         }
         len + self.payload_len
     }

@@ -1,9 +1,11 @@
 //! Behaviours, on descriptions as the browsers and a phone write them.
 
 mod answering;
+mod fragments;
 mod hostile;
 mod mapping;
 mod offering;
+mod one_way;
 mod reading;
 mod trickling;
 

@@ -1,9 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::command::Codec;
 use crate::config::RTCP_MAX;
 use crate::packet::Nanos;
-use crate::route::{PayloadMap, RouteMap, TransportCc};
+use crate::route::{Passage, PayloadMap, RouteMap, TransportCc};
 use crate::rtcp::{Faults, SenderInfo};
 use crate::rtp::RtpHeader;
 
@@ -34,11 +35,18 @@ const BLOCK: ReportBlock = ReportBlock {
 const SINK: u32 = 100;
 const SINK_RTX: u32 = 101;
 const OWN: u32 = 55;
+const PASSAGE: Passage = Passage { retransmission: false, transport_sequence: None, now: Nanos(0) };
 
 /// A route whose source `ssrc` has sent 10 to 29, which the sink sent as 1000 to 1019.
 fn fed(sink: u32, ssrc: u32, cc: TransportCc) -> Route {
     let mut route = Route::new(sink, Some(sink + 1), None, None, 1000, 0, 5000);
-    let payload = PayloadMap { from: 96, to: 96, clock_rate: 90_000, retransmits: false };
+    let payload = PayloadMap {
+        from: 96,
+        to: 96,
+        clock_rate: 90_000,
+        retransmits: false,
+        codec: Codec::Other,
+    };
     route.set_source(&RouteMap::new(&[payload], &[]).with_transport_cc(cc));
     for sequence in 10..30_u8 {
         send(&mut route, ssrc, sequence);
@@ -50,7 +58,7 @@ fn send(route: &mut Route, ssrc: u32, sequence: u8) {
     let mut packet = [0x80, 96, 0, sequence, 0, 0, 0, 0, 0, 0, 0, 0];
     packet[8..].copy_from_slice(&ssrc.to_be_bytes());
     let header = RtpHeader::parse(&packet).unwrap();
-    route.forward(&mut packet, 0, 12, &header, false, Nanos(0)).unwrap();
+    route.forward(&mut packet, 0, 12, &header, PASSAGE).unwrap();
 }
 
 fn backward(bytes: &[u8], routes: &[Route], target: &FeedbackTarget<'_>) -> (Feedback, Vec<u8>) {

@@ -2,8 +2,8 @@
 //! numbers differ in everything: ready-made for [`super::Bare`] or a running engine.
 
 use crate::command::{
-    Command, LegId, LegSpec, MediaKind, Mid, PayloadType, SinkId, SinkSpec, Source, StreamId,
-    StreamSpec, TransportId, WorkerId,
+    Codec, Command, LegId, LegSpec, MediaKind, Mid, PayloadType, SinkId, SinkSpec, Source,
+    StreamId, StreamSpec, TransportId, WorkerId,
 };
 use crate::leg::Leg;
 use crate::route::{PayloadMap, RouteMap};
@@ -96,7 +96,7 @@ pub fn map(side: usize) -> RouteMap {
         |place: usize| (SIDES[side].payload_types[place], SIDES[1 - side].payload_types[place]);
     let payloads = [(0, 48_000), (1, 90_000), (2, 90_000)].map(|(place, clock_rate)| {
         let (from, to) = numbers(place);
-        PayloadMap { from, to, clock_rate, retransmits: place == 2 }
+        PayloadMap { from, to, clock_rate, retransmits: place == 2, codec: Codec::Other }
     });
     RouteMap::new(&payloads, &[])
 }
@@ -113,6 +113,10 @@ pub fn spec(far: &Far, side: usize) -> LegSpec {
         mid_extension: Some(numbers.mid),
         ssrcs: vec![(numbers.theirs[place], retransmits.then_some(numbers.theirs[2]))],
         payload_types: payload_types(numbers.payload_types, place),
+        rids: Vec::new(),
+        rid_extension: None,
+        repaired_rid_extension: None,
+        audio_level_extension: None,
         paused: false,
     };
     let sink = |kind, place: usize, retransmits: bool| SinkSpec {
@@ -134,7 +138,8 @@ pub fn spec(far: &Far, side: usize) -> LegSpec {
 
 fn payload_types(numbers: [u8; 3], place: usize) -> Vec<PayloadType> {
     let clock_rate = if place == 0 { 48_000 } else { 90_000 };
-    let own = PayloadType { number: numbers[place], clock_rate, retransmits: None };
-    let rtx = PayloadType { number: numbers[2], clock_rate, retransmits: Some(numbers[1]) };
+    let codec = Codec::Other;
+    let own = PayloadType { number: numbers[place], clock_rate, retransmits: None, codec };
+    let rtx = PayloadType { number: numbers[2], retransmits: Some(numbers[1]), ..own };
     [own, rtx].into_iter().take(place + 1).collect()
 }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::command::Codec;
 use crate::leg::Leg;
 use crate::route::{PayloadMap, RouteMap};
 
@@ -117,7 +118,13 @@ const REACHED: &[(DropReason, Drive)] = &[
         }
     }),
     (DropReason::RewriteRoom, |call| {
-        let payload = PayloadMap { from: 111, to: 109, clock_rate: 48_000, retransmits: false };
+        let payload = PayloadMap {
+            from: 111,
+            to: 109,
+            clock_rate: 48_000,
+            retransmits: false,
+            codec: Codec::Other,
+        };
         set_map(call, &RouteMap::new(&[payload], &[(1, 1)]));
         let mut buffer = [0; 400];
         audio(0, 0).write(&mut buffer);
@@ -169,8 +176,12 @@ const REACHED: &[(DropReason, Drive)] = &[
 ];
 
 /// What needs a kernel or 2^31 packets; tested with the backends and with SRTP.
-const ELSEWHERE: &[DropReason] =
-    &[DropReason::TxRefused, DropReason::SocketGone, DropReason::SrtpKeyExpired];
+const ELSEWHERE: &[DropReason] = &[
+    DropReason::TxRefused,
+    DropReason::TxTooLong,
+    DropReason::SocketGone,
+    DropReason::SrtpKeyExpired,
+];
 
 #[test]
 fn every_reason_to_drop_is_reached_by_input() {

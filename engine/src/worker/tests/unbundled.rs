@@ -1,7 +1,7 @@
 //! Legs that are not bundled: transports of every kind side by side.
 
 use super::*;
-use crate::command::{LegSpec, MediaKind, PayloadType, SinkSpec, Source, StreamSpec};
+use crate::command::{Codec, LegSpec, MediaKind, PayloadType, SinkSpec, Source, StreamSpec};
 use crate::leg::Leg;
 use crate::route::{PayloadMap, RouteMap};
 use crate::rtcp::{Compound, ReportBlock, Rtcp, SenderInfo, Writer};
@@ -81,7 +81,13 @@ impl Three {
     fn wire(&mut self, from: Feed, to: Feed, clock_rate: u32) {
         let stream = StreamId { leg: from.0, index: from.1 };
         let sink = SinkId { leg: to.0, index: to.1 };
-        let payload = PayloadMap { from: from.3, to: to.3, clock_rate, retransmits: false };
+        let payload = PayloadMap {
+            from: from.3,
+            to: to.3,
+            clock_rate,
+            retransmits: false,
+            codec: Codec::Other,
+        };
         let source =
             Source { stream, own_ssrc: 0xc00 + from.2, cname: "node".into(), reduced_size: false };
         let map = Box::new(RouteMap::new(&[payload], &[]));
@@ -152,7 +158,12 @@ fn line(
     payload_type: u8,
 ) -> (StreamSpec, SinkSpec) {
     let clock_rate = if kind == MediaKind::Audio { 8000 } else { 90_000 };
-    let payload_types = vec![PayloadType { number: payload_type, clock_rate, retransmits: None }];
+    let payload_types = vec![PayloadType {
+        number: payload_type,
+        clock_rate,
+        retransmits: None,
+        codec: Codec::Other,
+    }];
     let (mid, mid_extension) = (None, None);
     let stream = StreamSpec {
         kind,
@@ -162,6 +173,10 @@ fn line(
         mid_extension,
         ssrcs: vec![(ssrc, None)],
         payload_types,
+        rids: Vec::new(),
+        rid_extension: None,
+        repaired_rid_extension: None,
+        audio_level_extension: None,
         paused: false,
     };
     let sink = SinkSpec {
