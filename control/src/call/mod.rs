@@ -15,7 +15,7 @@ mod media;
 mod wire;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,15 @@ pub struct NodeFacts {
     pub fingerprint: crate::sdp::Fingerprint,
     /// For a leg to connect, and for a call to get its first.
     pub join: Duration,
+}
+
+impl NodeFacts {
+    /// Tells new legs and ICE restarts another address for an interface; ports stay.
+    pub fn announce(&mut self, place: usize, address: IpAddr) {
+        if let Some(face) = self.faces.get_mut(place) {
+            face.announced.set_ip(address);
+        }
+    }
 }
 
 /// A shared socket as both sides of the 1-to-1 NAT see it.
@@ -352,6 +361,11 @@ impl Call {
         }
         self.say(What::CallEnded { call: self.id.clone(), reason });
         self.say_over();
+    }
+
+    /// See [`NodeFacts::announce`].
+    pub fn announce(&mut self, place: usize, address: IpAddr) {
+        Arc::make_mut(&mut self.facts).announce(place, address);
     }
 
     /// Asks the worker for every leg's counters.

@@ -10,7 +10,7 @@ use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
-use crate::api::{AddLeg, CreateCall, CreateToken, Description, Problem, Trickle};
+use crate::api::{AddLeg, CreateCall, CreateToken, Description, Problem, SetInterface, Trickle};
 
 /// Bytes of a body with a session description, most.
 const DESCRIPTION_MAX: usize = 64 * 1024;
@@ -29,6 +29,7 @@ pub(super) trait Bounded: DeserializeOwned + 'static {
 
 impl Bounded for CreateCall {}
 impl Bounded for CreateToken {}
+impl Bounded for SetInterface {}
 impl Bounded for Trickle {}
 impl Bounded for AddLeg {
     const MAX: usize = DESCRIPTION_MAX;

@@ -11,6 +11,7 @@ mod calls;
 mod desk;
 mod events;
 mod health;
+mod interfaces;
 mod legs;
 mod local;
 mod metrics;
@@ -206,6 +207,8 @@ fn admin(services: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
         .service(tokens::create)
         .service(events::all)
         .service(node::show)
+        .service(interfaces::list)
+        .service(interfaces::set)
         .service(health::alive)
         .service(health::ready)
         .service(metrics::show);

@@ -99,11 +99,12 @@ fn refusable(operation: &mut Operation) {
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten()
+    [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().flatten()
 }
 
 fn methods(item: &mut PathItem) -> String {
-    let all = [("GET", &item.get), ("POST", &item.post), ("DELETE", &item.delete)];
+    let all =
+        [("GET", &item.get), ("POST", &item.post), ("PUT", &item.put), ("DELETE", &item.delete)];
     let there: Vec<_> = all.iter().filter(|(_, op)| op.is_some()).map(|(name, _)| *name).collect();
     there.join(", ")
 }

@@ -166,6 +166,17 @@ impl Calls for Double {
         self.reply(self.leg(&call, &leg, |_| restarted))
     }
 
+    fn interfaces(&self) -> Answer<Vec<InterfaceView>> {
+        self.reply(Ok(vec![interface("192.0.2.1")]))
+    }
+
+    fn announce(&self, name: String, announce: String) -> Answer<InterfaceView> {
+        self.reply(match name.as_str() {
+            "pub" => Ok(interface(&announce)),
+            _ => Err(Problem::not_found("no such interface")),
+        })
+    }
+
     fn trickle(&self, call: String, leg: String, _: Trickle) -> Answer<()> {
         self.reply(self.leg(&call, &leg, |_| ()))
     }
@@ -211,5 +222,14 @@ impl Calls for Double {
     fn ready(&self) -> Answer<()> {
         let full = self.full.load(Ordering::Relaxed);
         self.reply(if full { Err(Problem::unavailable("full")) } else { Ok(()) })
+    }
+}
+
+fn interface(announce: &str) -> InterfaceView {
+    InterfaceView {
+        name: "pub".into(),
+        bind: "192.0.2.1:40500".into(),
+        announce: announce.into(),
+        private_candidate: false,
     }
 }
