@@ -1,9 +1,10 @@
-//! Protect and unprotect, per suite, at a voice and a video size.
+//! Protect and unprotect, per suite, at a voice and a video size, by the backend that the engine was
+//! compiled with: run it with `--features libsrtp` too, and compare.
 
 use std::hint::black_box;
 
 use causeway_engine::rtp::RtpHeader;
-use causeway_engine::srtp::{Inbound, MasterKey, Outbound, Suite};
+use causeway_engine::srtp::{BACKEND, Inbound, MasterKey, Outbound, Suite};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
 /// Bytes of the payloads behind a 12-byte header.
@@ -19,7 +20,7 @@ fn protect(criterion: &mut Criterion) {
     for (suite, size) in cases() {
         let mut sender = Sender::new(suite, size);
         group.throughput(Throughput::Elements(1));
-        group.bench_function(format!("{}/{size}", suite.name()), |bencher| {
+        group.bench_function(format!("{BACKEND}/{}/{size}", suite.name()), |bencher| {
             bencher.iter(|| black_box(sender.next().len()));
         });
     }
@@ -31,7 +32,7 @@ fn unprotect(criterion: &mut Criterion) {
         let mut sender = Sender::new(suite, size);
         let mut receiver = Inbound::new(&master(suite));
         group.throughput(Throughput::Elements(1));
-        group.bench_function(format!("{}/{size}", suite.name()), |bencher| {
+        group.bench_function(format!("{BACKEND}/{}/{size}", suite.name()), |bencher| {
             bencher.iter_batched_ref(
                 || sender.next().to_vec(),
                 |packet| {

@@ -2,10 +2,19 @@
 //!
 //! `rest/` parses into these, `actors/` answers with them; they name no HTTP and no actor.
 
+mod why;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use why::{
+    ClientCandidate, ClientPair, ClientReport, ClientState, Finding, Gravity, Moment, PairState,
+    REPORT_PAIRS_MAX, Topic, Verdict, Why,
+};
+
+use crate::sdp::SdpErrorKind;
 
 /// Asks for a new call.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -462,8 +471,31 @@ pub struct Problem {
     pub at: Option<String>,
 }
 
+/// Every kind of [`Problem`] but those of descriptions ([`SdpErrorKind`]): name, HTTP
+/// status, when it is told. Stable under `/v1`; `control/NAMES.md` lists them.
+pub const PROBLEMS: &[(&str, u16, &str)] = &[
+    ("malformed", 400, "The request cannot be understood."),
+    ("unauthorized", 401, "There is no valid token."),
+    ("forbidden", 403, "The token does not reach that far."),
+    ("not-found", 404, "There is no such thing, or not any more."),
+    ("method-not-allowed", 405, "The resource does not know this method."),
+    ("conflict", 409, "The call or leg is in a state that does not allow it."),
+    ("too-large", 413, "The body, the description or one of its lines is too long."),
+    ("unsupported-media-type", 415, "The body is of a type that is not read here."),
+    ("too-many-requests", 429, "Too many requests came from this address."),
+    ("internal", 500, "A fault of the node itself."),
+    ("unavailable", 503, "A limit of the node is reached, or it stops."),
+    ("ice-restart", 422, "The offer restarts ICE, which this leg cannot."),
+];
+
+fn is_listed(kind: &str, status: u16) -> bool {
+    PROBLEMS.iter().any(|(name, of, _)| (*name, *of) == (kind, status))
+        || (status == 422 && SdpErrorKind::ALL.iter().any(|name| name.name() == kind))
+}
+
 impl Problem {
     fn new(kind: &str, title: &str, status: u16, detail: impl Into<String>) -> Self {
+        debug_assert!(is_listed(kind, status), "{kind} is not among the stable names");
         Self {
             kind: format!("urn:causeway:problem:{kind}"),
             title: title.into(),

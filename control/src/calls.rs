@@ -6,9 +6,10 @@ use futures_util::future::BoxFuture;
 use tokio::sync::broadcast;
 
 use crate::api::{
-    AddLeg, CallStats, CallView, CreateCall, Description, InterfaceView, LegAdded, LegView,
-    LifeEvent, NodeStats, Problem, Trickle,
+    AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, InterfaceView, LegAdded,
+    LegView, LifeEvent, NodeStats, Problem, Trickle, Why,
 };
+use crate::call::{Eyes, Remark};
 use crate::ice::Credentials;
 
 /// The node's side of a new ICE generation.
@@ -58,6 +59,12 @@ pub trait Calls: Send + Sync + 'static {
     fn remove_leg(&self, call: String, leg: String) -> Answer<()>;
     /// What a call's media does.
     fn stats(&self, call: String) -> Answer<CallStats>;
+    /// Why a call, live or just over, works or does not.
+    fn why(&self, call: String, eyes: Eyes) -> Answer<Why>;
+    /// What a leg's browser says of its side.
+    fn report(&self, call: String, leg: String, report: ClientReport) -> Answer<()>;
+    /// Something that a door has seen of a call; may be lost.
+    fn remark(&self, call: String, remark: Remark);
     /// What the node does.
     fn node(&self) -> Answer<NodeStats>;
     /// Where media comes in.

@@ -1,7 +1,7 @@
 //! A blocking HTTP/1.1 client for JSON, just as large as the tests need it: one connection that is
 //! kept, bodies with a length or in chunks.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub struct Response {
     pub content_type: String,
     /// The body; `Null` if it is no JSON.
     pub body: Value,
+    /// The body as it came.
+    pub text: String,
 }
 
 impl Response {
@@ -121,7 +123,7 @@ impl Client {
     }
 }
 
-fn read(from: &mut BufReader<TcpStream>) -> io::Result<(Response, bool)> {
+pub(crate) fn read(from: &mut impl BufRead) -> io::Result<(Response, bool)> {
     let status = line(from)?;
     let status = status.split(' ').nth(1).and_then(|status| status.parse().ok());
     let status = status.ok_or(io::ErrorKind::InvalidData)?;
@@ -140,10 +142,11 @@ fn read(from: &mut BufReader<TcpStream>) -> io::Result<(Response, bool)> {
     }
     let bytes = if chunked { chunks(from)? } else { exactly(from, length)? };
     let body = serde_json::from_slice(&bytes).unwrap_or_default();
-    Ok((Response { status, content_type, body }, close))
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok((Response { status, content_type, body, text }, close))
 }
 
-fn chunks(from: &mut BufReader<TcpStream>) -> io::Result<Vec<u8>> {
+fn chunks(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     loop {
         let length = usize::from_str_radix(&line(from)?, 16).map_err(io::Error::other)?;
@@ -155,13 +158,13 @@ fn chunks(from: &mut BufReader<TcpStream>) -> io::Result<Vec<u8>> {
     }
 }
 
-fn exactly(from: &mut BufReader<TcpStream>, length: usize) -> io::Result<Vec<u8>> {
+fn exactly(from: &mut impl BufRead, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; length];
     from.read_exact(&mut bytes)?;
     Ok(bytes)
 }
 
-fn line(from: &mut BufReader<TcpStream>) -> io::Result<String> {
+fn line(from: &mut impl BufRead) -> io::Result<String> {
     let mut text = String::new();
     if from.read_line(&mut text)? == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());

@@ -9,6 +9,7 @@ pub mod browser;
 pub mod freeze;
 pub mod guest;
 pub mod http;
+pub mod https;
 pub mod lab;
 pub mod local;
 pub mod namespace;

@@ -33,10 +33,12 @@ pub struct Setup {
     pub join: Duration,
     /// The address that media is bound to.
     pub bind: IpAddr,
-    /// What is announced instead.
+    /// What the node says that it is reached at; the bound address if absent.
     pub announce: Option<IpAddr>,
     /// Whether the bound address is offered too.
     pub private_candidate: bool,
+    /// What join tokens are signed with; random if absent.
+    pub join_secret: Option<&'static str>,
 }
 
 impl Default for Setup {
@@ -49,6 +51,7 @@ impl Default for Setup {
             bind: Ipv4Addr::LOCALHOST.into(),
             announce: None,
             private_candidate: false,
+            join_secret: None,
         }
     }
 }
@@ -57,6 +60,8 @@ impl Default for Setup {
 pub struct LocalNode {
     /// The admin listener.
     pub http: SocketAddr,
+    /// The public listener.
+    pub public: SocketAddr,
     calls: Arc<dyn Calls>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -74,15 +79,15 @@ impl LocalNode {
             actix_rt::System::new().block_on(async move {
                 let node = Node::start(&node_config(&setup)).expect("the node starts");
                 let servers = rest::serve(&rest_config(&setup), node.calls()).expect("doors");
-                report.send((servers.http, node.calls())).expect("the test waits");
+                report.send((servers.http, servers.public, node.calls())).expect("the test waits");
                 // The test's end is as good a reason to stop as its word.
                 let _ = stopped.await;
                 servers.stop().await;
                 node.stop().await;
             });
         });
-        let (http, calls) = started.recv().expect("the node starts");
-        Self { http, calls, stop: Some(stop), thread: Some(thread) }
+        let (http, public, calls) = started.recv().expect("the node starts");
+        Self { http, public, calls, stop: Some(stop), thread: Some(thread) }
     }
 
     /// A client of its admin listener.
@@ -217,6 +222,9 @@ fn rest_config(setup: &Setup) -> Config {
     config.public.listen = (Ipv4Addr::LOCALHOST, 0).into();
     config.public.workers = 1;
     config.limits.calls = setup.calls;
+    config.auth.join_secret = setup
+        .join_secret
+        .map(|secret| serde_json::from_value(json!(secret)).expect("a secret is a text"));
     config.timeouts.drain = Duration::from_secs(1);
     config
 }

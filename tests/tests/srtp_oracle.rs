@@ -25,8 +25,8 @@ impl Oracle {
         let joined = [key, salt].concat();
         let policy = || StreamPolicy {
             key: &joined,
-            rtp: policy_of(suite),
-            rtcp: policy_of(suite),
+            rtp: rtp_policy(suite),
+            rtcp: rtcp_policy(suite),
             window_size: 1024,
             ..StreamPolicy::default()
         };
@@ -91,12 +91,38 @@ impl Oracle {
     }
 }
 
-fn policy_of(suite: Suite) -> CryptoPolicy {
+/// The suites that libsrtp speaks as RFC 6188 has them: it derives the session keys of AES-192 with
+/// a 256-bit key made of master key and salt, so those have the RFC's vectors alone.
+const SUITES: [Suite; 6] = [
+    Suite::AesCm128HmacSha1_80,
+    Suite::AesCm128HmacSha1_32,
+    Suite::AesCm256HmacSha1_80,
+    Suite::AesCm256HmacSha1_32,
+    Suite::AeadAes128Gcm,
+    Suite::AeadAes256Gcm,
+];
+
+fn rtp_policy(suite: Suite) -> CryptoPolicy {
     match suite {
         Suite::AesCm128HmacSha1_80 => CryptoPolicy::aes_cm_128_hmac_sha1_80(),
+        Suite::AesCm128HmacSha1_32 => CryptoPolicy::aes_cm_128_hmac_sha1_32(),
+        Suite::AesCm192HmacSha1_80 => CryptoPolicy::aes_cm_192_hmac_sha1_80(),
+        Suite::AesCm192HmacSha1_32 => CryptoPolicy::aes_cm_192_hmac_sha1_32(),
+        Suite::AesCm256HmacSha1_80 => CryptoPolicy::aes_cm_256_hmac_sha1_80(),
+        Suite::AesCm256HmacSha1_32 => CryptoPolicy::aes_cm_256_hmac_sha1_32(),
         Suite::AeadAes128Gcm => CryptoPolicy::aes_gcm_128_16_auth(),
         Suite::AeadAes256Gcm => CryptoPolicy::aes_gcm_256_16_auth(),
     }
+}
+
+/// The short tag is for SRTP alone.
+fn rtcp_policy(suite: Suite) -> CryptoPolicy {
+    rtp_policy(match suite {
+        Suite::AesCm128HmacSha1_32 => Suite::AesCm128HmacSha1_80,
+        Suite::AesCm192HmacSha1_32 => Suite::AesCm192HmacSha1_80,
+        Suite::AesCm256HmacSha1_32 => Suite::AesCm256HmacSha1_80,
+        other => other,
+    })
 }
 
 /// The `number`th packet of a stream: header and payload of many shapes, the same in every run.
@@ -146,6 +172,21 @@ fn aes_cm_128_hmac_sha1_80_rtp_is_the_same_through_a_wrap() {
 }
 
 #[test]
+fn aes_cm_128_hmac_sha1_32_rtp_is_the_same_through_a_wrap() {
+    rtp_is_the_same_through_a_wrap(Suite::AesCm128HmacSha1_32);
+}
+
+#[test]
+fn aes_256_cm_hmac_sha1_80_rtp_is_the_same_through_a_wrap() {
+    rtp_is_the_same_through_a_wrap(Suite::AesCm256HmacSha1_80);
+}
+
+#[test]
+fn aes_256_cm_hmac_sha1_32_rtp_is_the_same_through_a_wrap() {
+    rtp_is_the_same_through_a_wrap(Suite::AesCm256HmacSha1_32);
+}
+
+#[test]
 fn aead_aes_128_gcm_rtp_is_the_same_through_a_wrap() {
     rtp_is_the_same_through_a_wrap(Suite::AeadAes128Gcm);
 }
@@ -157,7 +198,7 @@ fn aead_aes_256_gcm_rtp_is_the_same_through_a_wrap() {
 
 #[test]
 fn loss_reordering_and_replay_around_a_wrap_are_judged_the_same() {
-    for &suite in Suite::ALL {
+    for suite in SUITES {
         let mut oracle = Oracle::new(suite);
         let sent: Vec<_> = (0..3000)
             .map(|number| rtp(7, 0xfa00, number))
@@ -177,7 +218,7 @@ fn loss_reordering_and_replay_around_a_wrap_are_judged_the_same() {
 
 #[test]
 fn late_packets_are_sent_the_same() {
-    for &suite in Suite::ALL {
+    for suite in SUITES {
         let mut oracle = Oracle::new(suite);
         for number in [0, 1, 5, 3, 4, 2, 300, 299, 258, 260, 256, 259, 257, 255] {
             oracle.protect_rtp(&rtp(9, 0xff00, number));
@@ -187,7 +228,7 @@ fn late_packets_are_sent_the_same() {
 
 #[test]
 fn a_forgery_is_refused_by_both_and_the_genuine_packet_passes_after_it() {
-    for &suite in Suite::ALL {
+    for suite in SUITES {
         let mut oracle = Oracle::new(suite);
         let plain = rtp(3, 77, 5);
         let packet = oracle.protect_rtp(&plain);
@@ -202,7 +243,7 @@ fn a_forgery_is_refused_by_both_and_the_genuine_packet_passes_after_it() {
 
 #[test]
 fn rtcp_is_the_same() {
-    for &suite in Suite::ALL {
+    for suite in SUITES {
         let mut oracle = Oracle::new(suite);
         // Index 0, the first by RFC 3711 §3.4, is one that libsrtp accepts but never sends.
         let plain = rtcp(0xaabb_ccdd, 0);
@@ -220,7 +261,7 @@ fn rtcp_is_the_same() {
 
 #[test]
 fn libsrtp_accepts_srtcp_of_several_sources_under_one_count() {
-    for &suite in Suite::ALL {
+    for suite in SUITES {
         let mut oracle = Oracle::new(suite);
         for number in 0..300 {
             let plain = rtcp(number % 7, number);

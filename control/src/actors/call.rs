@@ -12,9 +12,11 @@ use crate::actors::dtls::{DtlsActor, Shake};
 use crate::actors::events::Events;
 use crate::actors::registry::{Announced, Gone, Registry};
 use crate::actors::worker_link::{Own, Tell, WorkerDesk, WorkerLink, lock};
-use crate::api::{AddLeg, CallView, Description, EndReason, LegView, Problem, Trickle};
-use crate::call::{Call, DtlsInput, Output, Reply, RequestId};
-use crate::dtls::{DtlsError, SrtpKeys, Version};
+use crate::api::{
+    AddLeg, CallView, ClientReport, Description, EndReason, LegView, Problem, Trickle,
+};
+use crate::call::{Call, DtlsInput, Eyes, Output, Remark, Reply, RequestId};
+use crate::dtls::{DtlsError, Fingerprint, SrtpKeys, Version};
 use crate::ice::Credentials;
 
 /// Messages that can wait for a call; requests beyond it are refused, datagrams lost.
@@ -37,6 +39,10 @@ pub enum Ask {
     RemoveLeg(String),
     /// Read counters.
     Stats,
+    /// Say why it works or does not, to these eyes.
+    Why(Eyes),
+    /// Take a browser's report of a leg.
+    Report(String, ClientReport),
     /// End the call.
     End(EndReason),
 }
@@ -60,6 +66,11 @@ pub struct Show;
 #[derive(Message)]
 #[rtype(result = "Result<LegView, Problem>")]
 pub struct ShowLeg(pub String);
+
+/// Something that a door has seen of the call. Nobody waits for an answer.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Remarked(pub Remark);
 
 /// What comes up from the worker.
 #[derive(Message)]
@@ -93,7 +104,12 @@ pub enum FromDtls {
         version: Version,
     },
     /// Failed.
-    Failed(DtlsError),
+    Failed {
+        /// How.
+        error: DtlsError,
+        /// The fingerprint of the far side's certificate, if it showed one.
+        shown: Option<Fingerprint>,
+    },
     /// Closed by the far side.
     Closed,
     /// Closed and forgotten as it was told; the last word.
@@ -160,6 +176,15 @@ impl CallActor {
                 self.call.stats(request);
                 Ok(())
             }
+            Ask::Why(eyes) => {
+                self.call.why(request, eyes);
+                Ok(())
+            }
+            Ask::Report(leg, report) => {
+                self.call.report(&leg, report)?;
+                self.reply(request, Ok(Reply::Done));
+                Ok(())
+            }
             Ask::End(reason) => {
                 self.call.end(now, reason);
                 self.reply(request, Ok(Reply::Done));
@@ -169,9 +194,11 @@ impl CallActor {
     }
 
     fn add_leg(&mut self, now: Instant, request: RequestId, asked: AddLeg) -> Result<(), Problem> {
-        self.call.may_join()?;
-        let slot = lock(&self.to.desk.slots).take();
-        let slot = slot.ok_or_else(|| Problem::unavailable("the worker has no free leg"))?;
+        self.call.may_join().map_err(|problem| self.call.note_turned_away(&asked, problem))?;
+        let slot = lock(&self.to.desk.slots).take().ok_or_else(|| {
+            let full = Problem::unavailable("the worker has no free leg");
+            self.call.note_turned_away(&asked, full)
+        })?;
         self.call.add_leg(now, request, asked, slot).inspect_err(|_| {
             lock(&self.to.desk.slots).give(slot);
         })
@@ -195,7 +222,8 @@ impl CallActor {
                 Output::Dtls(leg, input) => self.shake(leg, input, ctx),
                 Output::Event(what) => self.to.events.say(what),
                 Output::Over => {
-                    self.to.registry.do_send(Gone(self.id.clone()));
+                    let journal = self.call.take_journal();
+                    self.to.registry.do_send(Gone { call: self.id.clone(), journal });
                     ctx.stop();
                 }
                 Output::Timeout(next) => {
@@ -247,7 +275,9 @@ impl CallActor {
         let wait = next.saturating_duration_since(Instant::now());
         let handle = ctx.run_later(wait, |actor, ctx| {
             actor.timer = None;
-            actor.call.handle_timeout(Instant::now());
+            let now = Instant::now();
+            actor.call.observe(now);
+            actor.call.handle_timeout(now);
             actor.drain(ctx);
         });
         self.timer = Some((next, handle));
@@ -270,10 +300,20 @@ impl Handler<Request> for CallActor {
         let request = self.next_request;
         self.next_request += 1;
         self.replies.insert(request, reply);
+        self.call.observe(Instant::now());
         if let Err(problem) = self.ask(request, ask) {
             self.reply(request, Err(problem));
         }
         self.drain(ctx);
+    }
+}
+
+impl Handler<Remarked> for CallActor {
+    type Result = ();
+
+    fn handle(&mut self, Remarked(remark): Remarked, _: &mut Self::Context) {
+        self.call.observe(Instant::now());
+        self.call.remark(remark);
     }
 }
 
@@ -306,6 +346,7 @@ impl Handler<FromEngine> for CallActor {
 
     fn handle(&mut self, message: FromEngine, ctx: &mut Self::Context) {
         let now = Instant::now();
+        self.call.observe(now);
         match message {
             FromEngine::Applied { tag, outcome, returned } => {
                 self.call.applied(now, tag, outcome, returned);
@@ -322,14 +363,15 @@ impl Handler<DtlsOutput> for CallActor {
 
     fn handle(&mut self, DtlsOutput { leg, output }: DtlsOutput, ctx: &mut Self::Context) {
         let now = Instant::now();
+        self.call.observe(now);
         match output {
             FromDtls::Datagram(bytes) => self.call.dtls_datagram(leg, bytes),
             FromDtls::Connected { keys, version } => {
                 self.call.dtls_connected(leg, &keys, version);
             }
-            FromDtls::Failed(error) => {
+            FromDtls::Failed { error, shown } => {
                 tracing::info!(call = self.id, %error, "DTLS failed");
-                self.call.dtls_failed(now, leg, &error);
+                self.call.dtls_failed(now, leg, &error, shown.as_ref());
             }
             FromDtls::Closed => self.call.dtls_closed(now, leg),
             FromDtls::Gone => self.call.dtls_gone(leg),

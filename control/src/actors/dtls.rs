@@ -70,7 +70,8 @@ impl DtlsActor {
                     entry.tell(leg, FromDtls::Connected { keys, version });
                 }
                 Output::Failed(error) => {
-                    entry.tell(leg, FromDtls::Failed(error));
+                    let shown = entry.handshake.shown();
+                    entry.tell(leg, FromDtls::Failed { error, shown });
                     break (true, None);
                 }
                 Output::Closed => {

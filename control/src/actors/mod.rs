@@ -14,5 +14,6 @@ pub mod call;
 pub mod dtls;
 pub mod events;
 pub mod node;
+mod past;
 pub mod registry;
 pub mod worker_link;

@@ -21,15 +21,17 @@ use crate::actors::call::{Ask, CallActor, Request, Show, ShowLeg};
 use crate::actors::dtls::DtlsActor;
 use crate::actors::events::Events;
 use crate::actors::registry::{
-    ANSWER_TIMEOUT, All, Announced, CallCounts, Create, EndAll, Find, Registry, WorkerSeat,
+    ANSWER_TIMEOUT, All, Announced, CallCounts, Create, EndAll, Find, Registry, Seen, WhyPast,
+    WorkerSeat,
 };
 use crate::actors::worker_link::{WorkerDesk, WorkerLink, lock};
 use crate::address;
 use crate::api::{
-    AddLeg, CallStats, CallView, CreateCall, Description, EndReason, InterfaceView, Latency,
-    LegAdded, LegView, LifeEvent, NodeState, NodeStats, Problem, Trickle, What, WorkerStats,
+    AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, EndReason, InterfaceView,
+    Latency, LegAdded, LegView, LifeEvent, NodeState, NodeStats, Problem, Trickle, What, Why,
+    WorkerStats,
 };
-use crate::call::{Face, NodeFacts, Reply};
+use crate::call::{Eyes, Face, NodeFacts, Remark, Reply};
 use crate::calls::{Answer, Calls, Restarted};
 use crate::cloud::{self, CloudError};
 use crate::config::Announce;
@@ -389,6 +391,32 @@ impl Calls for NodeCalls {
             Reply::Stats(stats) => Some(*stats),
             _ => None,
         })
+    }
+
+    fn why(&self, call: String, eyes: Eyes) -> Answer<Why> {
+        let live = self.ask(call.clone(), Ask::Why(eyes.clone()), |reply| match reply {
+            Reply::Why(why) => Some(*why),
+            _ => None,
+        });
+        let registry = self.registry.clone();
+        Box::pin(async move {
+            match live.await {
+                Err(problem) if problem.status == 404 => {
+                    let past = registry.send(WhyPast(call, eyes)).timeout(ANSWER_TIMEOUT);
+                    past.await.map_err(lost)?
+                }
+                told => told,
+            }
+        })
+    }
+
+    fn report(&self, call: String, leg: String, report: ClientReport) -> Answer<()> {
+        self.ask(call, Ask::Report(leg, report), done)
+    }
+
+    fn remark(&self, call: String, remark: Remark) {
+        // A node that is busy has more to do than to take notes.
+        let _ = self.registry.try_send(Seen { call, remark });
     }
 
     fn node(&self) -> Answer<NodeStats> {

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use crate::actors::call::{Ask, CallActor, Neighbours, Request};
+use crate::actors::call::{Ask, CallActor, Neighbours, Remarked, Request};
 use crate::actors::dtls::DtlsActor;
 use crate::actors::events::{Events, unix_ms};
+use crate::actors::past::Past;
 use crate::actors::worker_link::{WorkerDesk, WorkerLink, lock};
-use crate::api::{CallView, CreateCall, EndReason, Problem};
-use crate::call::{Call, NodeFacts, random_id};
+use crate::api::{CallView, CreateCall, EndReason, Problem, Why};
+use crate::call::{Call, Eyes, Journal, NodeFacts, Remark, random_id};
 
 /// Messages that can wait; beyond it a request is refused.
 const MAILBOX: usize = 4096;
@@ -44,6 +45,7 @@ pub struct Registry {
     seats: Vec<WorkerSeat>,
     dtls: Vec<Addr<DtlsActor>>,
     calls: HashMap<String, Addr<CallActor>>,
+    past: Past,
     calls_max: usize,
     events: Events,
     counts: Arc<CallCounts>,
@@ -59,7 +61,8 @@ impl Registry {
         events: Events,
         counts: Arc<CallCounts>,
     ) -> Self {
-        Self { seats, dtls, calls: HashMap::new(), calls_max, events, counts, emptied: None }
+        let (calls, past) = (HashMap::new(), Past::default());
+        Self { seats, dtls, calls, past, calls_max, events, counts, emptied: None }
     }
 
     fn say_emptied(&mut self) {
@@ -116,7 +119,7 @@ impl Handler<Create> for Registry {
         };
         let id = random_id();
         let (facts, worker) = (seat.facts.clone(), seat.desk.worker);
-        let call = Call::new(id.clone(), asked, worker, facts, unix_ms() / 1000, Instant::now());
+        let call = Call::new(id.clone(), asked, worker, facts, unix_ms(), Instant::now());
         let view = call.view();
         let actor = CallActor::new(id.clone(), call, to).start();
         self.calls.insert(id, actor);
@@ -155,15 +158,58 @@ impl Handler<All> for Registry {
 /// A call is over and the worker has nothing of it any more.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Gone(pub String);
+pub struct Gone {
+    /// The call.
+    pub call: String,
+    /// What happened in it.
+    pub journal: Box<Journal>,
+}
 
 impl Handler<Gone> for Registry {
     type Result = ();
 
-    fn handle(&mut self, Gone(id): Gone, _: &mut Self::Context) {
-        self.calls.remove(&id);
+    fn handle(&mut self, Gone { call, journal }: Gone, _: &mut Self::Context) {
+        self.calls.remove(&call);
+        self.past.keep(journal, Instant::now());
         self.say_emptied();
         self.counts.live.store(self.calls.len() as u64, Ordering::Relaxed);
+    }
+}
+
+/// Asks why a call that is over worked or did not.
+#[derive(Message)]
+#[rtype(result = "Result<Why, Problem>")]
+pub struct WhyPast(pub String, pub Eyes);
+
+impl Handler<WhyPast> for Registry {
+    type Result = Result<Why, Problem>;
+
+    fn handle(&mut self, WhyPast(call, eyes): WhyPast, _: &mut Self::Context) -> Self::Result {
+        self.past
+            .why(&call, &eyes, Instant::now())
+            .ok_or_else(|| Problem::not_found("there is no such call, or it is over for too long"))
+    }
+}
+
+/// Something that a door has seen of a call, which may be over. Nobody waits for an answer.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Seen {
+    /// The call.
+    pub call: String,
+    /// What.
+    pub remark: Remark,
+}
+
+impl Handler<Seen> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Seen { call, remark }: Seen, _: &mut Self::Context) {
+        match self.calls.get(&call) {
+            // A call that is busy has more to tell than this.
+            Some(live) => drop(live.try_send(Remarked(remark))),
+            None => self.past.remark(&call, remark, Instant::now()),
+        }
     }
 }
 

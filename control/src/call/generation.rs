@@ -10,17 +10,19 @@ use std::time::Instant;
 
 use causeway_engine::command::{Command, Credentials as EngineCredentials, IceSpec, Refusal};
 use causeway_engine::consent::Consent;
+use causeway_engine::stun;
 
 use super::leg::CallLeg;
 use super::media::random;
+use super::note::Note;
 use super::{Call, NodeFacts, Pending, Reply, RequestId, refused};
 use crate::api::{EndReason, Problem};
 use crate::calls::Restarted;
-use crate::ice::{Agent, AgentConfig, Credentials, LocalAddress, Output, Remote, host_priority};
+use crate::ice::{
+    Agent, AgentConfig, Credentials, IceError, LocalAddress, Output, RTP, Remote, Sight,
+    host_priority,
+};
 use crate::sdp::{Candidate, IceCredentials, Negotiated};
-
-/// RTP, and RTCP with it (RFC 5761 §5.1.3).
-const COMPONENT: u8 = 1;
 
 /// One ICE generation of a leg.
 pub(crate) struct Generation {
@@ -45,7 +47,7 @@ impl Generation {
             local: addresses.collect(),
             lite: true,
             controlling: false,
-            component: COMPONENT,
+            component: RTP,
             credentials,
         };
         let agent = Agent::new(config).map_err(|error| Problem::internal(error.to_string()))?;
@@ -60,7 +62,7 @@ impl Generation {
             remote,
             send_checks: !self.agent.is_lite(),
             controlling: self.agent.is_controlling(),
-            component: COMPONENT,
+            component: RTP,
             generation: self.number,
         }
     }
@@ -137,7 +139,14 @@ impl CallLeg {
         None
     }
 
-    /// Hands both agents a STUN message; each takes what names its ufrag or answers it.
+    /// What an agent saw of the far side's checks.
+    pub(crate) fn ice_sight(&mut self) -> Option<Sight> {
+        let mut all = iter::once(&mut self.ice).chain(&mut self.next);
+        all.find_map(|generation| generation.agent.poll_sight())
+    }
+
+    /// Hands a STUN message to the agent whose ufrag it names; an answer names none, and each
+    /// knows its own checks.
     pub(crate) fn take_stun(
         &mut self,
         now: Instant,
@@ -145,7 +154,12 @@ impl CallLeg {
         bound: SocketAddr,
         bytes: &[u8],
     ) {
-        for generation in iter::once(&mut self.ice).chain(&mut self.next) {
+        let message = stun::Message::parse(bytes).ok();
+        let name = message.as_ref().and_then(|message| message.username);
+        let named = |generation: &&mut Generation| {
+            name.is_none_or(|name| generation.agent.is_named_by(name))
+        };
+        for generation in iter::once(&mut self.ice).chain(&mut self.next).filter(named) {
             generation.agent.handle_packet(now, from, bound, bytes);
         }
     }
@@ -222,6 +236,7 @@ impl Call {
         next: Box<Consent>,
     ) {
         let (transport, generation) = (self.legs[place].transport(), next.generation());
+        self.note(place, Note::IceRestarted);
         let leg = self.legs[place].id.clone();
         let pending = Pending::Restart { leg, generation, request, reply };
         self.tell_tagged(pending, Command::RestartIce { transport, next });
@@ -242,12 +257,21 @@ impl Call {
     }
 
     /// A generation found no pair: if it was to be the next one, the current one goes on.
-    pub(super) fn generation_failed(&mut self, now: Instant, place: usize, generation: u32) {
+    pub(super) fn generation_failed(
+        &mut self,
+        now: Instant,
+        place: usize,
+        generation: u32,
+        error: IceError,
+    ) {
         let transport = self.legs[place].transport();
         let was_next = self.legs[place].ice.number != generation;
         if !self.legs[place].outlives(generation) {
+            tracing::info!(call = self.id, leg = self.legs[place].id, %error, "ICE failed");
+            self.note(place, Note::IceFailed(error));
             self.end_leg(now, place, EndReason::JoinTimeout);
         } else if was_next {
+            self.note(place, Note::IceRestartFailed(error));
             self.tell(Command::CancelRestart { transport, generation });
         }
     }
@@ -262,7 +286,7 @@ pub(super) fn candidates(facts: &NodeFacts) -> Vec<Candidate> {
     (0u32..)
         .zip(all)
         .map(|(place, address)| {
-            Candidate::host((place + 1).to_string(), host_priority(COMPONENT, place), address)
+            Candidate::host((place + 1).to_string(), host_priority(RTP, place), address)
         })
         .collect()
 }

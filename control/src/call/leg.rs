@@ -146,6 +146,11 @@ impl CallLeg {
         }
     }
 
+    /// DTLS version and SRTP suite, once agreed on.
+    pub(crate) fn security(&self) -> Option<&str> {
+        self.security.as_deref()
+    }
+
     pub(crate) fn state(&self) -> LegState {
         match (self.ended, &self.negotiated) {
             (Some(_), _) => LegState::Ended,

@@ -52,7 +52,7 @@ pub(crate) fn call_stats(
     CallStats { call: call.into(), legs: stats, latency_us: quantiles(&latency) }
 }
 
-fn leg_stats(leg: &CallLeg, reading: &LegReading) -> LegStats {
+pub(crate) fn leg_stats(leg: &CallLeg, reading: &LegReading) -> LegStats {
     let kind = |place: u8| {
         let line = leg.lines.get(usize::from(place)).copied();
         let negotiated = leg.negotiated.as_ref();

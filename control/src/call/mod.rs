@@ -10,9 +10,14 @@
 //! tells the workers the difference; joining, hold, resume and leaving are nothing else.
 
 mod generation;
+mod journal;
 mod leg;
 mod media;
+mod note;
+mod noting;
+mod why;
 mod wire;
+mod words;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -26,14 +31,18 @@ use causeway_engine::stats::LegReading;
 
 use crate::api::{
     AddLeg, CallState, CallStats, CallView, CreateCall, Description, EndReason, LEGS_PER_CALL,
-    LegAdded, LegState, LegView, Problem, Trickle, What,
+    LegAdded, LegState, LegView, Problem, Trickle, What, Why,
 };
 use crate::calls::Restarted;
 use crate::dtls::{DtlsError, Fingerprint, Role, SrtpKeys, Version};
 
 use crate::sdp::Negotiated;
+pub use journal::Journal;
 use leg::{CallLeg, Remains};
 pub use media::random_id;
+use note::{Asked, Heard, Note};
+pub use note::{Eyes, Remark};
+pub use why::sanitised;
 use wire::Wire;
 
 /// What the machine needs to know of its node.
@@ -85,6 +94,8 @@ pub enum Reply {
     Restarted(Box<Restarted>),
     /// Statistics.
     Stats(Box<CallStats>),
+    /// Why the call works or does not.
+    Why(Box<Why>),
     /// Done.
     Done,
 }
@@ -141,11 +152,15 @@ enum Pending {
     Part { slot: LegId },
     /// A leg's removal.
     Remove { leg: String },
+    /// A leg's last counters, read before its removal.
+    Last { leg: String },
     /// A leg's counters for a statistics request.
     Read { leg: String, request: RequestId },
 }
 
 struct Reading {
+    /// Who wants to know why, where it is not about numbers alone.
+    eyes: Option<Eyes>,
     missing: usize,
     legs: Vec<(String, Box<LegReading>)>,
 }
@@ -168,24 +183,26 @@ pub struct Call {
     over_said: bool,
     lonely_until: Option<Instant>,
     outputs: VecDeque<Output>,
+    journal: Journal,
 }
 
 impl Call {
-    /// A call without legs on `worker`. `created` is in seconds since 1970.
+    /// A call without legs on `worker`. `created_ms` is in milliseconds since 1970.
     pub fn new(
         id: String,
         asked: CreateCall,
         worker: WorkerId,
         facts: Arc<NodeFacts>,
-        created: u64,
+        created_ms: u64,
         now: Instant,
     ) -> Self {
         let lonely_until = Some(now + facts.join);
+        let journal = Journal::new(&id, asked.name.as_deref(), created_ms, now);
         let mut call = Self {
             id,
             name: asked.name,
             labels: asked.labels,
-            created,
+            created: created_ms / 1000,
             worker,
             facts,
             legs: Vec::new(),
@@ -198,6 +215,7 @@ impl Call {
             over_said: false,
             lonely_until,
             outputs: VecDeque::new(),
+            journal,
         };
         let view = call.view();
         call.say(What::CallCreated { call: view });
@@ -253,7 +271,12 @@ impl Call {
     ) -> Result<(), Problem> {
         self.may_join()?;
         let limits = self.limits(None);
-        let (leg, description) = CallLeg::join(now, &self.facts, asked, slot, &limits)?;
+        let heard = Heard::read(asked.role.as_deref(), asked.offer.as_deref(), &limits);
+        let joined = CallLeg::join(now, &self.facts, asked, slot, &limits);
+        let (leg, description) = match joined {
+            Ok(joined) => joined,
+            Err(problem) => return Err(self.note_refused(None, heard, Asked::Join, problem)),
+        };
         let state = leg.engine_leg()?;
         let id = leg.id.clone();
         let added = LegAdded {
@@ -267,6 +290,7 @@ impl Call {
         self.legs.push(leg);
         self.lonely_until = None;
         let place = self.legs.len() - 1;
+        self.note_joined(place, heard);
         self.install_media(place);
         self.start_dtls(place);
         self.drain_agent(now, place);
@@ -283,7 +307,11 @@ impl Call {
         answer: &Description,
     ) -> Result<(), Problem> {
         let place = self.place(leg)?;
-        self.legs[place].accept_answer(now, &answer.sdp)?;
+        let heard = Heard::read(None, Some(&answer.sdp), &[]);
+        if let Err(problem) = self.legs[place].accept_answer(now, &answer.sdp) {
+            return Err(self.note_refused(Some(place), heard, Asked::Answer, problem));
+        }
+        self.note_described(place, heard);
         let transport = self.legs[place].transport();
         if let Some(credentials) = self.legs[place].remote_credentials() {
             let agent = &self.legs[place].ice.agent;
@@ -316,7 +344,15 @@ impl Call {
         let place = self.place(leg)?;
         let limits: Vec<_> = self.limits(Some(leg)).into_iter().cloned().collect();
         let limits: Vec<_> = limits.iter().collect();
-        let (sdp, next) = self.legs[place].renegotiate(now, &self.facts, &offer.sdp, &limits)?;
+        let heard = Heard::read(None, Some(&offer.sdp), &limits);
+        let renewed = self.legs[place].renegotiate(now, &self.facts, &offer.sdp, &limits);
+        let (sdp, next) = match renewed {
+            Ok(renewed) => renewed,
+            Err(problem) => {
+                return Err(self.note_refused(Some(place), heard, Asked::Offer, problem));
+            }
+        };
+        self.note_renegotiated(place, heard);
         self.install_media(place);
         self.rewire();
         let reply = Reply::Description(Description { sdp });
@@ -332,7 +368,11 @@ impl Call {
     /// Takes further candidates of a leg (RFC 8838).
     pub fn trickle(&mut self, now: Instant, leg: &str, more: &Trickle) -> Result<(), Problem> {
         let place = self.place(leg)?;
-        self.legs[place].trickle(more)?;
+        let heard = Heard::trickled(&more.candidates, more.end_of_candidates);
+        if let Err(problem) = self.legs[place].trickle(more) {
+            return Err(self.note_refused(Some(place), heard, Asked::Candidates, problem));
+        }
+        heard.notes().for_each(|note| self.note(place, note));
         self.drain_agent(now, place);
         Ok(())
     }
@@ -359,6 +399,7 @@ impl Call {
         for place in 0..self.legs.len() {
             self.end_leg(now, place, EndReason::CallEnded);
         }
+        self.journal.call(Note::Over(reason));
         self.say(What::CallEnded { call: self.id.clone(), reason });
         self.say_over();
     }
@@ -370,13 +411,18 @@ impl Call {
 
     /// Asks the worker for every leg's counters.
     pub fn stats(&mut self, request: RequestId) {
+        self.read(request, None);
+    }
+
+    /// Asks the worker for every leg's counters; with `eyes` the reply says why, else how much.
+    fn read(&mut self, request: RequestId, eyes: Option<Eyes>) {
         let live: Vec<(String, LegId)> = self
             .legs
             .iter()
             .filter(|leg| leg.ended.is_none())
             .map(|leg| (leg.id.clone(), leg.slot))
             .collect();
-        self.readings.insert(request, Reading { missing: live.len(), legs: Vec::new() });
+        self.readings.insert(request, Reading { eyes, missing: live.len(), legs: Vec::new() });
         for (leg, slot) in live {
             let into = Box::new(LegReading::new());
             let read = Pending::Read { leg, request };
@@ -410,6 +456,7 @@ impl Call {
             Pending::Remove { leg } => {
                 self.forget(|held| held.id == leg, |remains| remains.in_worker = false);
             }
+            Pending::Last { leg } => self.note_counters(&leg, returned),
             Pending::Read { leg, request } => {
                 if let Some(reading) = self.readings.get_mut(&request) {
                     reading.missing -= 1;
@@ -427,16 +474,22 @@ impl Call {
         match *event {
             Event::Nominated { transport, remote, generation } => {
                 if let Some(place) = self.place_of(transport.leg) {
+                    self.note(place, Note::Nominated { remote, by_worker: true });
                     self.nominated(now, place, generation, remote);
                     self.drain_agent(now, place);
                 }
             }
             Event::ConsentLost { transport } => {
                 if let Some(place) = self.place_of(transport.leg) {
+                    self.note(place, Note::ConsentLost);
                     self.end_leg(now, place, EndReason::ConsentLost);
                 }
             }
-            Event::RoleConflict { .. } | Event::MediaStarted { .. } | Event::Applied { .. } => {}
+            Event::RoleConflict { transport } => self.note_of(transport.leg, Note::RoleConflict),
+            Event::MediaStarted { transport, remote } => {
+                self.note_of(transport.leg, Note::FirstMedia(remote));
+            }
+            Event::Applied { .. } => {}
         }
     }
 
@@ -454,6 +507,7 @@ impl Call {
             }
             PuntKind::Dtls => {
                 self.legs[place].dtls_heard = true;
+                self.note(place, Note::DtlsHeard);
                 self.legs[place].dtls_path = Some((punt.socket, punt.remote));
                 self.start_dtls(place);
                 let bytes = punt.bytes.as_slice().into();
@@ -477,12 +531,20 @@ impl Call {
         let held = &mut self.legs[place];
         let Some(contexts) = held.secure(keys, version) else { return };
         let (id, transport) = (held.id.clone(), held.transport());
+        self.note_agreed(place);
         self.tell_tagged(Pending::Keys { leg: id }, Command::SetKeys { transport, keys: contexts });
     }
 
-    /// A handshake has failed.
-    pub fn dtls_failed(&mut self, now: Instant, leg: LegId, error: &DtlsError) {
+    /// A handshake has failed; `shown` is the fingerprint of a certificate that is the wrong one.
+    pub fn dtls_failed(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        error: &DtlsError,
+        shown: Option<&Fingerprint>,
+    ) {
         let Some(place) = self.place_of(leg) else { return };
+        self.note_dtls_failed(place, error, shown);
         let reason = match error {
             DtlsError::FingerprintMismatch => EndReason::FingerprintMismatch,
             _ => EndReason::DtlsFailed,
@@ -493,6 +555,7 @@ impl Call {
     /// The far side has closed DTLS.
     pub fn dtls_closed(&mut self, now: Instant, leg: LegId) {
         if let Some(place) = self.place_of(leg) {
+            self.note(place, Note::DtlsClosed);
             self.end_leg(now, place, EndReason::Closed);
         }
     }
@@ -588,6 +651,7 @@ impl Call {
 
     fn say_changed(&mut self, place: usize) {
         let leg = self.legs[place].view();
+        self.note_held(place, leg.held);
         self.say(What::LegChanged { call: self.id.clone(), leg });
     }
 
@@ -649,6 +713,7 @@ impl Call {
     fn part_applied(&mut self, now: Instant, slot: LegId, outcome: Result<(), Refusal>) {
         let lacks = outcome.is_err_and(|refusal| refusal != Refusal::Gone);
         if let Some(place) = self.place_of(slot).filter(|_| lacks) {
+            self.note_lack(place, outcome);
             self.end_leg(now, place, EndReason::EngineRefused);
         }
     }
@@ -656,9 +721,11 @@ impl Call {
     fn keyed(&mut self, now: Instant, leg: &str, outcome: Result<(), Refusal>) {
         let Ok(place) = self.place(leg) else { return };
         if outcome.is_err() {
+            self.note_lack(place, outcome);
             self.end_leg(now, place, EndReason::EngineRefused);
             return;
         }
+        self.note(place, Note::KeysInstalled);
         self.legs[place].keyed = true;
         self.check_connected(place);
     }
@@ -667,9 +734,11 @@ impl Call {
         if !self.legs[place].note_connected() {
             return;
         }
+        self.note(place, Note::Connected);
         self.say_changed(place);
         if self.connected() >= 2 && !self.was_active {
             self.was_active = true;
+            self.journal.call(Note::Active);
             self.say(What::CallActive { call: self.id.clone() });
         }
     }
@@ -686,6 +755,8 @@ impl Call {
             self.outputs.push_back(Output::Dtls(slot, DtlsInput::Close));
         }
         self.rewire();
+        self.note(place, Note::LegOver(reason));
+        self.read_last(&id, slot);
         self.tell_tagged(Pending::Remove { leg: id }, Command::RemoveLeg { leg: slot });
         let leg = self.legs[place].view();
         self.say(What::LegEnded { call: self.id.clone(), leg });
@@ -719,6 +790,7 @@ impl Call {
         let inputs = self.legs[place].dtls_inputs();
         let slot = self.legs[place].slot;
         for input in inputs {
+            self.note_shaking(place, &input);
             self.outputs.push_back(Output::Dtls(slot, input));
         }
     }
@@ -727,6 +799,7 @@ impl Call {
     /// makes the far side use it.
     fn drain_agent(&mut self, now: Instant, place: usize) {
         use crate::ice::Output as Ice;
+        self.note_sights(place);
         let transport = self.legs[place].transport();
         while let Some((generation, output)) = self.legs[place].ice_output() {
             match output {
@@ -744,13 +817,12 @@ impl Call {
                     self.install_pair(transport, (local, remote), false, generation);
                 }
                 Ice::Nominated { local, remote } => {
+                    self.note(place, Note::Nominated { remote, by_worker: false });
                     self.install_pair(transport, (local, remote), true, generation);
                     self.nominated(now, place, generation, remote);
                 }
                 Ice::Failed(error) => {
-                    let leg = &self.legs[place].id;
-                    tracing::info!(call = self.id, leg, %error, "ICE failed");
-                    self.generation_failed(now, place, generation);
+                    self.generation_failed(now, place, generation, error);
                     if self.legs[place].ended.is_some() {
                         return;
                     }
@@ -809,6 +881,7 @@ impl Call {
     fn say_mismatches(&mut self) {
         let call = self.id.clone();
         for (leg, because) in wire::mismatches(&mut self.legs) {
+            self.journal.leg(&leg, Note::OfferWanted(because.clone()));
             self.say(What::RenegotiationNeeded { call: call.clone(), leg, because });
         }
     }
@@ -819,7 +892,14 @@ impl Call {
         }
         let Some(reading) = self.readings.remove(&request) else { return };
         let stats = media::call_stats(&self.id, &self.legs, &reading.legs);
-        self.outputs.push_back(Output::Reply(request, Ok(Reply::Stats(Box::new(stats)))));
+        let reply = match reading.eyes {
+            None => Reply::Stats(Box::new(stats)),
+            Some(eyes) => {
+                let why = self.journal.why(self.was_active, &stats.legs, &eyes);
+                Reply::Why(Box::new(why))
+            }
+        };
+        self.outputs.push_back(Output::Reply(request, Ok(reply)));
     }
 }
 

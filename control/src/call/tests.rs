@@ -257,7 +257,7 @@ fn a_lost_leg_may_come_back_until_the_call_has_waited_long_enough() {
 fn a_wrong_certificate_ends_the_leg_with_that_reason_and_installs_no_keys() {
     let mut bench = Bench::new();
     let leg = bench.join(CHROMIUM);
-    bench.call.dtls_failed(bench.now, leg, &DtlsError::FingerprintMismatch);
+    bench.call.dtls_failed(bench.now, leg, &DtlsError::FingerprintMismatch, None);
     bench.drain();
     assert_eq!(bench.count(|told| matches!(told, Command::SetKeys { .. })), 0);
     let ended = bench.events.iter().find_map(|event| match event {

@@ -179,6 +179,13 @@ impl Handshake {
         self.dtls = None;
     }
 
+    /// The fingerprint of the far side's certificate, made as the description's is, while it
+    /// matters: until there are keys.
+    pub fn shown(&self) -> Option<Fingerprint> {
+        let hash = self.expected.first()?.hash();
+        Some(Fingerprint::of(hash, self.certificate.as_ref()?))
+    }
+
     /// Whether there are keys and the far side is not known to need anything again: no retransmission
     /// is pending. A machine that is settled may be dropped where memory counts more than hearing a close_notify.
     pub fn is_settled(&self) -> bool {

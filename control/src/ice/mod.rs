@@ -24,6 +24,7 @@
 
 mod candidate;
 mod credentials;
+mod sight;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +41,8 @@ use zeroize::Zeroizing;
 
 pub use candidate::Ignored;
 pub use credentials::Credentials;
+use sight::Sights;
+pub use sight::{CheckOutcome, Sight};
 
 /// How an agent is made.
 #[derive(Debug, Clone)]
@@ -159,6 +162,7 @@ pub struct Agent {
     /// The highest number of a nomination so far, where the far side numbers them.
     highest_nomination: Option<u32>,
     outputs: VecDeque<Output>,
+    sights: Sights,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,6 +218,7 @@ impl Agent {
             nominated: None,
             highest_nomination: None,
             outputs: VecDeque::new(),
+            sights: Sights::default(),
         })
     }
 
@@ -230,6 +235,12 @@ impl Agent {
     pub fn local_credentials(&self) -> Credentials {
         let own = self.inner.local_credentials();
         Credentials { ufrag: own.ufrag.clone(), password: Zeroizing::new(own.pass.clone()) }
+    }
+
+    /// Whether a check with this username is for this agent (RFC 8445 §7.3).
+    pub fn is_named_by(&self, username: &[u8]) -> bool {
+        let own = self.inner.local_credentials().ufrag.as_bytes();
+        username.strip_prefix(own).is_some_and(|rest| rest.first() == Some(&b':'))
     }
 
     /// Whether this agent has the controlling role as things stand.
@@ -316,7 +327,7 @@ impl Agent {
         let Some(announced) = self.announced(local) else { return };
         let Ok(message) = StunMessage::parse(bytes) else { return };
         if message.is_binding_request() {
-            let nominates = self.nominates(bytes);
+            let nominates = Self::nominates(bytes);
             self.handle_check(now, from, announced, message, nominates);
         } else {
             self.handle_response(now, from, announced, message);
@@ -361,6 +372,19 @@ impl Agent {
         self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.next_timeout()))
     }
 
+    /// A check of the far side that was not told of yet.
+    pub fn poll_sight(&mut self) -> Option<Sight> {
+        self.sights.next()
+    }
+
+    /// The address of a candidate line of the far side, if the node could use it.
+    ///
+    /// # Errors
+    /// Why the line is of no use.
+    pub fn judge(line: &str) -> Result<SocketAddr, Ignored> {
+        candidate::parse(line, RTP).map(|candidate| candidate.addr())
+    }
+
     /// RFC 8445 §7.3: a check of the far side.
     fn handle_check(
         &mut self,
@@ -373,7 +397,12 @@ impl Agent {
         if !self.described {
             self.expect_early(&message);
         }
-        if !self.inner.accepts_message(&message) || !self.has_room(from) {
+        if !self.inner.accepts_message(&message) {
+            self.sights.see(announced, from, self.why_refused(&message));
+            return;
+        }
+        if !self.has_room(from) {
+            self.sights.see(announced, from, CheckOutcome::Refused);
             return;
         }
         self.feed(now, from, announced, message);
@@ -381,6 +410,12 @@ impl Agent {
         let succeeded = answers
             .iter()
             .any(|answer| answer.remote == from && answer.bytes.starts_with(&SUCCESS));
+        let outcome = match answers.first() {
+            _ if succeeded => CheckOutcome::Answered { nominates: nominates != Nomination::None },
+            Some(_) => CheckOutcome::RoleConflict,
+            None => CheckOutcome::Refused,
+        };
+        self.sights.see(announced, from, outcome);
         if succeeded {
             self.authenticate(announced, from);
             if self.lite && self.follows(nominates) {
@@ -392,9 +427,17 @@ impl Agent {
         self.advance(now);
     }
 
+    fn why_refused(&self, check: &StunMessage<'_>) -> CheckOutcome {
+        let named = check.split_username().map(|(_, far)| far);
+        match self.inner.remote_credentials() {
+            Some(known) if named != Some(known.ufrag.as_str()) => CheckOutcome::OtherUfrag,
+            _ => CheckOutcome::IntegrityWrong,
+        }
+    }
+
     /// Whether a check asks for its pair: with USE-CANDIDATE (RFC 8445 §7.3.1.5) or, renominating,
     /// with a number.
-    fn nominates(&self, bytes: &[u8]) -> Nomination {
+    fn nominates(bytes: &[u8]) -> Nomination {
         match stun::Message::parse(bytes) {
             Ok(message) => match message.nomination {
                 Some(number) => Nomination::Numbered(number),
@@ -624,6 +667,8 @@ fn random_tie_breaker() -> u64 {
     u64::from_be_bytes(bytes)
 }
 
+/// The component of RTP, and of RTCP with it (RFC 5761 §5.1.3).
+pub const RTP: u8 = 1;
 /// Type preference of host candidates (RFC 8445 §5.1.2.2).
 const HOST: u32 = 126;
 /// Type preference of peer-reflexive candidates, under which checks name their own.

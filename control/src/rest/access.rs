@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::{Door, State, local};
 use crate::api::Problem;
 use crate::auth::{Pass, Scope};
+use crate::call::Remark;
 
 /// Proof that the request may do what needs `N`.
 pub(super) struct May<N> {
@@ -128,15 +129,24 @@ fn admit<N: Need>(request: &HttpRequest) -> Result<Who, Problem> {
 fn joining<N: Need>(request: &HttpRequest, state: &State) -> Result<Who, Problem> {
     let token = bearer(request, N::QUERY)
         .ok_or_else(|| Problem::unauthorized("send `Authorization: Bearer` with a join token"))?;
-    let pass = state.joins.check(&token)?;
+    let pass = state.joins.check(&token).inspect_err(|_| note_expired(state, &token))?;
     let part = |name| request.match_info().get(name).unwrap_or_default();
     if N::JOIN == Reach::Nothing || pass.call != part("call") {
+        state.calls.remark(pass.call, Remark::TokenElsewhere { role: pass.role });
         return Err(Problem::forbidden("the join token is for another call"));
     }
     if N::JOIN == Reach::Leg && !state.owners.owns(&pass.jti, part("leg")) {
         return Err(Problem::forbidden("the leg was not added with this join token"));
     }
     Ok(Who::Join(pass))
+}
+
+/// An expired token still says truly whose it was, and its call is where its bearer is missed.
+fn note_expired(state: &State, token: &str) {
+    if let Some(pass) = state.joins.expired(token) {
+        let remark = Remark::TokenExpired { role: pass.role, expired: pass.exp };
+        state.calls.remark(pass.call, remark);
+    }
 }
 
 pub(super) fn surroundings(request: &HttpRequest) -> Result<(Door, &State), Problem> {

@@ -10,7 +10,9 @@ use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
-use crate::api::{AddLeg, CreateCall, CreateToken, Description, Problem, SetInterface, Trickle};
+use crate::api::{
+    AddLeg, ClientReport, CreateCall, CreateToken, Description, Problem, SetInterface, Trickle,
+};
 
 /// Bytes of a body with a session description, most.
 const DESCRIPTION_MAX: usize = 64 * 1024;
@@ -31,6 +33,7 @@ impl Bounded for CreateCall {}
 impl Bounded for CreateToken {}
 impl Bounded for SetInterface {}
 impl Bounded for Trickle {}
+impl Bounded for ClientReport {}
 impl Bounded for AddLeg {
     const MAX: usize = DESCRIPTION_MAX;
 }

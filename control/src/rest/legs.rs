@@ -2,12 +2,13 @@
 
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Json, Path};
-use actix_web::{HttpResponse, delete, get, post};
+use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 
 use super::State;
 use super::access::{Drive, Join, May, SeeLeg};
 use super::body::Body;
 use super::pace::Paced;
+use super::why;
 use crate::api::{AddLeg, Description, LegAdded, LegView, Problem, Trickle};
 use crate::auth::ROLE_MAX;
 
@@ -27,6 +28,7 @@ const CANDIDATE_MAX: usize = 1024;
 pub(super) async fn add(
     _: Paced,
     may: May<Join>,
+    request: HttpRequest,
     state: Data<State>,
     call: Path<String>,
     Body(mut asked): Body<AddLeg>,
@@ -44,6 +46,7 @@ pub(super) async fn add(
         state.ask(state.calls.remove_leg(call.into_inner(), added.leg.id)).await?;
         return Err(full);
     }
+    why::note_host(&state, &request, &call, &added.leg.id);
     let location = format!("/v1/calls/{call}/legs/{}", added.leg.id);
     Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(added))
 }

@@ -24,6 +24,7 @@ mod problem;
 mod sse;
 pub mod tls;
 mod tokens;
+mod why;
 
 use std::future::Future;
 use std::io;
@@ -227,6 +228,8 @@ fn shared(services: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
     services
         .service(calls::show)
         .service(calls::stats)
+        .service(why::show)
+        .service(why::report)
         .service(events::of_call)
         .service(legs::add)
         .service(legs::show)

@@ -51,6 +51,12 @@ impl Owners {
         self.locked().get(leg).is_some_and(|owner| owner.jti == jti)
     }
 
+    /// The legs that were added with the token whose id is `jti`.
+    pub(super) fn of(&self, jti: &str) -> Vec<String> {
+        let legs = self.locked();
+        legs.iter().filter(|(_, owner)| owner.jti == jti).map(|(leg, _)| leg.clone()).collect()
+    }
+
     /// Forgets a leg that is over.
     pub(super) fn forget(&self, leg: &str) {
         self.locked().remove(leg);

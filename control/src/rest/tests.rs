@@ -1,8 +1,10 @@
 //! Both listeners, seen from outside, over [`double::Double`].
 
 pub(super) mod double;
+mod names;
 mod servers;
 mod streams;
+mod why;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;

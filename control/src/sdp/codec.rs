@@ -277,13 +277,13 @@ pub(super) fn codecs_of(
 }
 
 /// A payload type with all that is said of it.
-struct Format<'a> {
-    map: RtpMap<'a>,
-    fmtp: Option<&'a str>,
+pub(super) struct Format<'a> {
+    pub(super) map: RtpMap<'a>,
+    pub(super) fmtp: Option<&'a str>,
 }
 
 /// The payload types that are explained, at most 128, in the writer's order.
-fn formats_of(section: MediaSection<'_>) -> Vec<Format<'_>> {
+pub(super) fn formats_of(section: MediaSection<'_>) -> Vec<Format<'_>> {
     let mut maps: [Option<RtpMap<'_>>; 128] = std::array::from_fn(|_| None);
     let mut fmtps: [Option<&str>; 128] = [None; 128];
     for map in section.rtpmaps() {

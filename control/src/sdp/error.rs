@@ -93,6 +93,33 @@ pub enum SdpErrorKind {
 }
 
 impl SdpErrorKind {
+    /// Every kind.
+    pub const ALL: &'static [Self] = &[
+        Self::NotSdp,
+        Self::TooLong,
+        Self::TooManyLines,
+        Self::LineTooLong,
+        Self::TooManyMedia,
+        Self::TooManyStreams,
+        Self::MalformedMedia,
+        Self::NoMedia,
+        Self::UnsupportedProfile,
+        Self::NoIceCredentials,
+        Self::BadIceCredentials,
+        Self::NoFingerprint,
+        Self::WeakFingerprint,
+        Self::BadFingerprint,
+        Self::BadSetup,
+        Self::NoRtcpMux,
+        Self::NotBundled,
+        Self::BadMid,
+        Self::DuplicateMid,
+        Self::NoCommonCodec,
+        Self::MediaMismatch,
+        Self::BadCandidate,
+        Self::TooManyCandidates,
+    ];
+
     /// Its stable name, as it stands in a [`Problem`].
     pub fn name(self) -> &'static str {
         match self {
@@ -120,6 +147,12 @@ impl SdpErrorKind {
             Self::BadCandidate => "bad-candidate",
             Self::TooManyCandidates => "too-many-candidates",
         }
+    }
+
+    /// An error of this kind that no line is to blame for.
+    #[cfg(test)]
+    pub(crate) fn anywhere(self) -> SdpError {
+        SdpError::whole(self)
     }
 
     fn is_too_large(self) -> bool {
@@ -172,7 +205,7 @@ fn shown(line: &str) -> String {
     }
 }
 
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut shown: String = text
         .chars()
         .take(SHOWN_MAX)

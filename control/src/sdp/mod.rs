@@ -14,6 +14,7 @@
 mod answer;
 mod candidate;
 mod codec;
+mod decide;
 mod error;
 mod local;
 mod model;
@@ -30,6 +31,7 @@ mod tests;
 pub use answer::answer;
 pub use candidate::{Candidate, CandidateKind, TcpType, Via};
 pub use codec::{Codec, Feedback, NegotiatedCodec, PtMap, extension, map_payload_types};
+pub use decide::{Decision, Declined, decisions};
 pub use error::{SdpError, SdpErrorKind};
 pub use local::{Local, LocalSsrcs};
 pub use model::{Attribute, MediaLine, MediaSection, Sdp};

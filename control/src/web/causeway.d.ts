@@ -170,6 +170,43 @@ export interface NodeStats {
   latency_us: NodeLatency;
 }
 
+/** What is wrong with one leg or with the call, and what to do about it. */
+export interface Finding {
+  leg: string | null;
+  role: string | null;
+  /** In one word, such as `fine`, `waiting` or `no_checks`. */
+  verdict: string;
+  what: string;
+  advice: string | null;
+}
+
+/** Something that happened in a call. */
+export interface Moment {
+  /** Milliseconds since 1970. */
+  at_ms: number;
+  /** Milliseconds since the call began, the first time and the last. */
+  since_ms: number;
+  last_ms: number;
+  times: number;
+  leg: string | null;
+  role: string | null;
+  topic: string;
+  gravity: 'good' | 'plain' | 'bad';
+  text: string;
+}
+
+/** Why a call works or does not. */
+export interface Why {
+  call: string;
+  name: string | null;
+  state: 'waiting' | 'active' | 'ended';
+  ended: string | null;
+  began_ms: number;
+  summary: Finding[];
+  timeline: Moment[];
+  left_out: number;
+}
+
 export interface Device {
   id: string;
   label: string;
@@ -240,6 +277,8 @@ export class Call extends EventTarget {
   play(): void;
   stats(options?: { node?: true }): Promise<CallStats & { node: NodeStats | null }>;
   stats(options: { node: boolean }): Promise<CallStats & { node: NodeStats | null }>;
+  /** Why the call works or does not, as the node sees it; some minutes after its end still. */
+  why(): Promise<Why>;
   leave(): Promise<void>;
 
   addEventListener<T extends keyof CallEvents>(type: T, listener: (event: CallEvents[T]) => void, options?: boolean | AddEventListenerOptions): void;

@@ -27,6 +27,12 @@ const RESTART_REQUEST = { first: 500, longest: 4_000, pause: 100 };
 const SILENCE = { look: 200, limit: 700 };
 /** Milliseconds in which the loss of the event stream asks for a new path only once. */
 const RESTART_REST = 5_000;
+/** Milliseconds after which a call that still connects tells the node what it sees, once more each time. */
+const REPORT_AFTER = [5_000, 12_000];
+/** Milliseconds that a last report may hold up the goodbye. */
+const REPORT_LIMIT = 1_500;
+/** Candidate pairs in one report, a limit of the API. */
+const REPORT_PAIRS = 16;
 /** Milliseconds that own candidates are gathered into one request. */
 const TRICKLE_DELAY = 50;
 /** Candidates in one request, a limit of the API. */
@@ -128,6 +134,8 @@ export class Call extends EventTarget {
   #trickling = null;
   #limit = null;
   #ticker = null;
+  #reports = [];
+  #began = Date.now();
   #history = [];
   #restarted = false;
   #renewing = null;
@@ -274,6 +282,12 @@ export class Call extends EventTarget {
     return { ...report, node: await asked };
   }
 
+  /** Why the call works or does not, as the node sees it: `summary` and `timeline`. Some minutes after its end still. */
+  async why() {
+    if (!this.#api) throw new CausewayError('not-joined', 'The call has not begun.');
+    return this.#api.get(`/v1/calls/${encodeURIComponent(this.id)}/why`);
+  }
+
   // --- joining
 
   async #join() {
@@ -378,6 +392,7 @@ export class Call extends EventTarget {
     this.#applyCandidates();
     if (this.state === 'joining') this.#setState('connecting');
     this.#limit = setTimeout(() => this.#connectTimedOut(), CONNECT_LIMIT);
+    this.#reports = REPORT_AFTER.map((after) => setTimeout(() => this.state !== 'connected' && this.#report(), after));
     this.#connectionChanged();
     this.#listener = setInterval(() => this.#listenForMedia(), SILENCE.look);
     if (this.#options.statsInterval > 0) this.#ticker = setInterval(() => this.#tick(), this.#options.statsInterval);
@@ -719,6 +734,19 @@ export class Call extends EventTarget {
     return this.#api.get(`/v1/calls/${encodeURIComponent(this.id)}/stats`).catch(() => null);
   }
 
+  /** Tells the node how far this side has come. It helps whoever looks for a fault, so its own failure is none. */
+  async #report() {
+    const peer = this.#peer;
+    if (!peer || !this.leg) return;
+    try {
+      const pairs = candidatePairs(await peer.getStats());
+      const body = { connection: peer.connectionState, ice: peer.iceConnectionState, after_ms: Date.now() - this.#began, pairs };
+      await this.#api.send('POST', this.#path('/report'), body, { keepalive: true });
+    } catch {
+      // the node notes that nothing was reported by noting nothing
+    }
+  }
+
   /** Rates come from the youngest snapshot that is old enough, so that two callers do not spoil each other's. */
   #measureRates(report) {
     const old = this.#history.findLast?.((past) => report.at - past.at >= RATE_SPAN) ?? this.#history[0];
@@ -741,15 +769,16 @@ export class Call extends EventTarget {
 
   #fail(error) {
     if (this.state === 'ended') return;
-    this.#forget();
+    // What this side saw is worth more to the node than a quick goodbye.
+    const told = Promise.race([this.#report(), sleep(REPORT_LIMIT)]).then(() => this.#forget());
     this.#emit('error', { error, fatal: true });
-    this.#finish('failed', error);
+    this.#finish('failed', error, told);
   }
 
   #finish(reason, error = null, told = null) {
     if (this.state === 'ended') return;
     this.#stream?.close();
-    for (const timer of [this.#limit, this.#trickling]) clearTimeout(timer);
+    for (const timer of [this.#limit, this.#trickling, ...this.#reports]) clearTimeout(timer);
     clearInterval(this.#ticker);
     clearInterval(this.#listener);
     if (told) told.finally(() => this.#peer?.close());
@@ -1091,7 +1120,6 @@ function sleep(milliseconds) {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** One `getStats` report as the few numbers that a person or a test asks for. */
 /** What is probably meant if the node says that its media is at an address other than the one that this page came from. */
 function announcedElsewhere(sdp, host) {
   const addresses = [...sdp.matchAll(/^a=candidate:\S+ \d+ \S+ \d+ (\S+) /gm)].map((line) => line[1]);
@@ -1103,6 +1131,7 @@ function announcedElsewhere(sdp, host) {
   return `The service says that its media is at ${addresses.join(' and ')}, but this page came from ${host}. Behind a 1-to-1 NAT its configuration needs ${meant}.`;
 }
 
+/** One `getStats` report as the few numbers that a person or a test asks for. */
 function digest(report) {
   const all = [...report.values()];
   const codec = (id) => report.get(id)?.mimeType?.split('/')[1] ?? null;
@@ -1120,6 +1149,27 @@ function digest(report) {
   }
   out.rtt ??= out.sent.audio?.rtt ?? out.sent.video?.rtt ?? null;
   return out;
+}
+
+/** The candidate pairs of a `getStats` report as the node takes them. Own addresses stay here. */
+function candidatePairs(report) {
+  const all = [...report.values()];
+  const selected = all.find((stats) => stats.type === 'transport')?.selectedCandidatePairId;
+  return all
+    .filter((stats) => stats.type === 'candidate-pair')
+    .slice(0, REPORT_PAIRS)
+    .map((pair) => {
+      const far = report.get(pair.remoteCandidateId);
+      const address = far?.address ?? far?.ip;
+      return {
+        state: pair.state ?? 'unknown',
+        selected: pair.id === selected,
+        local: report.get(pair.localCandidateId)?.candidateType ?? 'unknown',
+        ...(address && { remote: address.includes(':') ? `[${address}]:${far.port}` : `${address}:${far.port}` }),
+        sent: pair.requestsSent ?? 0,
+        answered: pair.responsesReceived ?? 0,
+      };
+    });
 }
 
 function inbound(stats, codec) {

@@ -5,6 +5,9 @@ import { Causeway, Desk } from './causeway.js';
 /** Milliseconds that a message stays, unless it is closed or replaced. */
 const NOTICE_TIME = 12_000;
 
+/** Milliseconds between two looks at why, while they are shown. */
+const WHY_PAUSE = 2000;
+
 /** What is going on now; also how tests look in. */
 const page = { call: null, desk: null };
 globalThis.causeway = page;
@@ -24,6 +27,7 @@ function start() {
   wireControls();
   wirePanels();
   setInterval(describe, 1000);
+  setInterval(() => $('why-panel').hidden || showWhy(), WHY_PAUSE);
   const token = secret('token');
   if (token) return startLink(token);
   return location.pathname.replace(/\/$/, '').endsWith('/agent') ? startAgent() : startCustomer();
@@ -134,6 +138,7 @@ function enter(call, from, callerName = null) {
   document.body.dataset.view = 'call';
   for (const id of ['customer', 'agent', 'link']) $(id).hidden = true;
   for (const id of ['stage', 'controls']) $(id).hidden = false;
+  $('open-why').hidden = from === 'customer';
   notify('');
   $('numbers').textContent = '';
   $('dialled').textContent = '';
@@ -277,6 +282,7 @@ function wirePanels() {
   panel('open-keypad', 'keypad');
   panel('open-devices', 'devices', listDevices);
   panel('numbers', 'details', () => showDetails());
+  panel('open-why', 'why-panel', showWhy);
   for (const select of document.querySelectorAll('[data-device]')) {
     select.addEventListener('change', () => chooseDevice(select));
   }
@@ -371,6 +377,34 @@ async function showDetails() {
   ];
   const shownRows = rows.filter(([, value]) => value);
   $('details').replaceChildren(...shownRows.flatMap(([term, value]) => [make('dt', { textContent: term }), make('dd', { textContent: value })]));
+}
+
+/** What the node says of the call: what is wrong and what to do, then all that happened. */
+async function showWhy() {
+  const { call } = page;
+  try {
+    const why = await call.why();
+    if (call !== page.call) return;
+    $('findings').replaceChildren(...why.summary.map(showFinding));
+    $('timeline').replaceChildren(...why.timeline.map(showMoment));
+    set($('why-state'), why.left_out ? `${why.left_out} entries were left out for want of room.` : '');
+  } catch (error) {
+    set($('why-state'), error.message);
+  }
+}
+
+function showFinding({ role, verdict, what, advice }) {
+  const item = make('li', {}, make('strong', { textContent: `${role ?? 'The call'}: ${verdict.replaceAll('_', ' ')}` }), make('p', { textContent: what }));
+  if (advice) item.append(make('p', { className: 'advice', textContent: advice }));
+  item.dataset.verdict = verdict;
+  return item;
+}
+
+function showMoment({ since_ms: since, times, role, gravity, text }) {
+  const often = times > 1 ? ` (${times} times)` : '';
+  const item = make('li', {}, make('span', { className: 'at', textContent: (since / 1000).toFixed(2) }), make('span', { className: 'soft', textContent: role ?? 'call' }), make('span', { textContent: text + often }));
+  item.dataset.gravity = gravity;
+  return item;
 }
 
 function media(kinds) {

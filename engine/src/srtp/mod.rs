@@ -7,20 +7,26 @@
 //! SSRC takes no place. An index that is sent is marked used before it is used, so two packets never
 //! share a keystream; late packets pass while their index is free.
 //!
-//! Which crates, and why: AES comes from aws-lc-rs, which has counter mode and GCM in place with an
-//! expanded key and without allocation. HMAC-SHA1 comes from `hmac` and `sha1` instead, because a
-//! state that has absorbed its key can be cloned there for the price of a copy, while aws-lc-rs
-//! copies a context of several hundred bytes; at voice sizes that is a third of the whole. `aes` and
-//! `ctr` would save some 20 of 270 ns at 160 bytes and lose 70 of 1270 at 1200: no reason for a
-//! second AES. The HMAC is four fifths of the cost, so that is where to look first.
+//! Two backends do the cryptography behind one seam (`Sealer` and `Opener`), chosen when the engine
+//! is compiled: `native`, the engine's own and the default, and `libsrtp` with the feature of that
+//! name, for those who must run that library. Sources, windows and lives of keys are counted here, so
+//! that both refuse alike; where they still differ stands in `libsrtp`.
+//!
+//! SRTCP is encrypted unless its key says otherwise ([`MasterKey::with_clear_srtcp`]); clear SRTCP is
+//! authenticated all the same.
 //!
 //! Not spoken: MKI, key derivation rates other than 0, encrypted header extensions (RFC 6904), and
-//! SRTCP that is not encrypted.
+//! RFC 4568's `UNENCRYPTED_SRTP` and `UNAUTHENTICATED_SRTP`, which give away what SRTP is for: there is
+//! no key that allows either.
 
-mod aead_gcm;
-mod aes_cm_hmac;
 mod index;
-mod kdf;
+#[cfg(feature = "libsrtp")]
+mod libsrtp;
+#[cfg_attr(
+    feature = "libsrtp",
+    allow(dead_code, reason = "vectors and the other backend are tested with it")
+)]
+mod native;
 
 use std::fmt;
 
@@ -32,13 +38,20 @@ pub use self::index::{
     REPLAY_WINDOW, RTCP_KEY_LIFETIME, RTCP_REPLAY_WINDOW, RTP_KEY_LIFETIME, SsrcIndex,
 };
 
-use self::aead_gcm::AeadGcm;
-use self::aes_cm_hmac::AesCmHmac;
+use self::backend::{Opener, Sealer};
 use self::index::{RtcpWindows, RtpWindows};
-use self::kdf::{Kdf, Protocol};
+#[cfg(feature = "libsrtp")]
+use self::libsrtp as backend;
+#[cfg(not(feature = "libsrtp"))]
+use self::native as backend;
 use crate::config::TAIL_ROOM;
 use crate::error::DropReason;
 use crate::rtp::RtpHeader;
+
+/// Which backend the engine was compiled with: `native` or `libsrtp`.
+pub const BACKEND: &str = backend::NAME;
+/// Whether a context can go on where another one stopped: [`Inbound::restore`], [`Outbound::restore`].
+pub const RESTORES: bool = backend::RESTORES;
 
 /// Bytes of the longest master key.
 pub const KEY_MAX: usize = 32;
@@ -59,6 +72,17 @@ const ENCRYPTED: u32 = 1 << 31;
 pub enum Suite {
     /// AES-128 in counter mode with an 80-bit HMAC-SHA1 tag (RFC 3711; RFC 4568 §6.2.1).
     AesCm128HmacSha1_80,
+    /// The same with a 32-bit tag on SRTP (RFC 4568 §6.2.2). SRTCP keeps the 80 bits, here as in
+    /// every suite that ends in 32 (RFC 3711 §5.2).
+    AesCm128HmacSha1_32,
+    /// AES-192 in counter mode with an 80-bit HMAC-SHA1 tag (RFC 6188).
+    AesCm192HmacSha1_80,
+    /// AES-192 in counter mode with a 32-bit HMAC-SHA1 tag (RFC 6188).
+    AesCm192HmacSha1_32,
+    /// AES-256 in counter mode with an 80-bit HMAC-SHA1 tag (RFC 6188).
+    AesCm256HmacSha1_80,
+    /// AES-256 in counter mode with a 32-bit HMAC-SHA1 tag (RFC 6188).
+    AesCm256HmacSha1_32,
     /// AES-128 in Galois/counter mode (RFC 7714).
     AeadAes128Gcm,
     /// AES-256 in Galois/counter mode (RFC 7714).
@@ -66,11 +90,16 @@ pub enum Suite {
 }
 
 impl Suite {
-    /// Every suite.
-    pub const ALL: &'static [Self] =
-        &[Self::AesCm128HmacSha1_80, Self::AeadAes128Gcm, Self::AeadAes256Gcm];
+    /// Every suite that the backend speaks; the native one speaks all that there are.
+    pub const ALL: &'static [Self] = backend::SUITES;
 
-    /// The name in SDES (RFC 4568 §6.2, RFC 7714 §14.2).
+    /// Whether a key can be made for it.
+    #[must_use]
+    pub fn is_spoken(self) -> bool {
+        Self::ALL.contains(&self)
+    }
+
+    /// The name in SDES (RFC 4568 §6.2, RFC 6188 §4, RFC 7714 §14.2).
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.row().name
@@ -115,30 +144,14 @@ impl Suite {
     /// Everything that tells one suite from another.
     const fn row(self) -> Row {
         match self {
-            Self::AesCm128HmacSha1_80 => Row {
-                name: "AES_CM_128_HMAC_SHA1_80",
-                kind: Kind::AesCmHmac,
-                key_len: 16,
-                salt_len: 14,
-                rtp_tag_len: 10,
-                rtcp_tag_len: 10,
-            },
-            Self::AeadAes128Gcm => Row {
-                name: "AEAD_AES_128_GCM",
-                kind: Kind::AeadGcm,
-                key_len: 16,
-                salt_len: 12,
-                rtp_tag_len: 16,
-                rtcp_tag_len: 16,
-            },
-            Self::AeadAes256Gcm => Row {
-                name: "AEAD_AES_256_GCM",
-                kind: Kind::AeadGcm,
-                key_len: 32,
-                salt_len: 12,
-                rtp_tag_len: 16,
-                rtcp_tag_len: 16,
-            },
+            Self::AesCm128HmacSha1_80 => Row::aes_cm("AES_CM_128_HMAC_SHA1_80", 16, 10),
+            Self::AesCm128HmacSha1_32 => Row::aes_cm("AES_CM_128_HMAC_SHA1_32", 16, 4),
+            Self::AesCm192HmacSha1_80 => Row::aes_cm("AES_192_CM_HMAC_SHA1_80", 24, 10),
+            Self::AesCm192HmacSha1_32 => Row::aes_cm("AES_192_CM_HMAC_SHA1_32", 24, 4),
+            Self::AesCm256HmacSha1_80 => Row::aes_cm("AES_256_CM_HMAC_SHA1_80", 32, 10),
+            Self::AesCm256HmacSha1_32 => Row::aes_cm("AES_256_CM_HMAC_SHA1_32", 32, 4),
+            Self::AeadAes128Gcm => Row::aead_gcm("AEAD_AES_128_GCM", 16),
+            Self::AeadAes256Gcm => Row::aead_gcm("AEAD_AES_256_GCM", 32),
         }
     }
 }
@@ -151,6 +164,17 @@ struct Row {
     salt_len: usize,
     rtp_tag_len: usize,
     rtcp_tag_len: usize,
+}
+
+impl Row {
+    const fn aes_cm(name: &'static str, key_len: usize, rtp_tag_len: usize) -> Self {
+        Self { name, kind: Kind::AesCmHmac, key_len, salt_len: 14, rtp_tag_len, rtcp_tag_len: 10 }
+    }
+
+    const fn aead_gcm(name: &'static str, key_len: usize) -> Self {
+        let (rtp_tag_len, rtcp_tag_len) = (16, 16);
+        Self { name, kind: Kind::AeadGcm, key_len, salt_len: 12, rtp_tag_len, rtcp_tag_len }
+    }
 }
 
 enum Kind {
@@ -171,6 +195,12 @@ const _: () = {
 /// Why a master key was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
+    /// The engine was compiled with a backend that has not this suite ([`BACKEND`]).
+    #[error("{} is not spoken by {BACKEND}", suite.name())]
+    Suite {
+        /// The suite.
+        suite: Suite,
+    },
     /// The key has another length than the suite's.
     #[error("{} takes a master key of {} bytes, not {got}", suite.name(), suite.key_len())]
     KeyLength {
@@ -189,10 +219,28 @@ pub enum KeyError {
     },
 }
 
+/// Why a context cannot go on where another one stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// The engine was compiled with a backend whose counts cannot be set ([`RESTORES`]).
+    #[error("{BACKEND} cannot go on where another SRTP context stopped")]
+    Backend,
+    /// An index cannot be taken up.
+    #[error("an SRTP index cannot be taken up ({})", .0.label())]
+    Index(DropReason),
+}
+
+impl From<DropReason> for RestoreError {
+    fn from(reason: DropReason) -> Self {
+        Self::Index(reason)
+    }
+}
+
 /// A master key and salt for one direction; wiped when dropped, never printed.
 #[derive(Clone)]
 pub struct MasterKey {
     suite: Suite,
+    clear_srtcp: bool,
     key: Zeroizing<ArrayVec<u8, KEY_MAX>>,
     salt: Zeroizing<ArrayVec<u8, SALT_MAX>>,
 }
@@ -201,8 +249,11 @@ impl MasterKey {
     /// A copy of `key` and `salt`.
     ///
     /// # Errors
-    /// [`KeyError`] if either has not the suite's length.
+    /// [`KeyError`] if either has not the suite's length, or the suite is not spoken.
     pub fn new(suite: Suite, key: &[u8], salt: &[u8]) -> Result<Self, KeyError> {
+        if !suite.is_spoken() {
+            return Err(KeyError::Suite { suite });
+        }
         if key.len() != suite.key_len() {
             return Err(KeyError::KeyLength { suite, got: key.len() });
         }
@@ -211,15 +262,30 @@ impl MasterKey {
         }
         Ok(Self {
             suite,
+            clear_srtcp: false,
             key: Zeroizing::new(key.iter().copied().collect()),
             salt: Zeroizing::new(salt.iter().copied().collect()),
         })
+    }
+
+    /// The same key for a peer that has asked for `UNENCRYPTED_SRTCP` (RFC 4568 §6.3.2): SRTCP is sent
+    /// clear, and clear SRTCP is accepted; its tag is as without.
+    #[must_use]
+    pub fn with_clear_srtcp(mut self) -> Self {
+        self.clear_srtcp = true;
+        self
     }
 
     /// The suite that it is for.
     #[must_use]
     pub fn suite(&self) -> Suite {
         self.suite
+    }
+
+    /// Whether SRTCP is clear.
+    #[must_use]
+    pub fn clear_srtcp(&self) -> bool {
+        self.clear_srtcp
     }
 
     /// The key's bytes.
@@ -239,6 +305,7 @@ impl PartialEq for MasterKey {
     /// In constant time for keys of the same suite. An offer that repeats its key must not reset a context.
     fn eq(&self, other: &Self) -> bool {
         self.suite == other.suite
+            && self.clear_srtcp == other.clear_srtcp
             && bool::from(self.key().ct_eq(other.key()) & self.salt().ct_eq(other.salt()))
     }
 }
@@ -247,7 +314,10 @@ impl Eq for MasterKey {}
 
 impl fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MasterKey").field("suite", &self.suite).finish_non_exhaustive()
+        f.debug_struct("MasterKey")
+            .field("suite", &self.suite)
+            .field("clear_srtcp", &self.clear_srtcp)
+            .finish_non_exhaustive()
     }
 }
 
@@ -271,7 +341,8 @@ impl Srtp {
 /// The context for packets that come from the peer.
 pub struct Inbound {
     suite: Suite,
-    keys: SessionKeys,
+    clear_srtcp: bool,
+    keys: Opener,
     rtp: RtpWindows,
     rtcp: RtcpWindows,
 }
@@ -282,7 +353,8 @@ impl Inbound {
     pub fn new(master: &MasterKey) -> Self {
         Self {
             suite: master.suite(),
-            keys: SessionKeys::new(master),
+            clear_srtcp: master.clear_srtcp(),
+            keys: Opener::new(master),
             rtp: RtpWindows::new(),
             rtcp: RtcpWindows::new(),
         }
@@ -320,15 +392,16 @@ impl Inbound {
     /// Authenticates and decrypts an SRTCP packet where it lies. Returns the length of the RTCP packet.
     ///
     /// # Errors
-    /// As [`Self::unprotect_rtp`], and [`DropReason::SrtcpClear`] if the packet is not encrypted.
+    /// As [`Self::unprotect_rtp`], and [`DropReason::SrtcpClear`] if the packet is not encrypted and
+    /// the key does not allow it.
     pub fn unprotect_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, DropReason> {
-        let (ssrc, word) = self.keys.rtcp_ids(self.suite, packet).ok_or(DropReason::SrtpShort)?;
-        if word & ENCRYPTED == 0 {
+        let (ssrc, word) = rtcp_ids(self.suite, packet).ok_or(DropReason::SrtpShort)?;
+        if word & ENCRYPTED == 0 && !self.clear_srtcp {
             return Err(DropReason::SrtcpClear);
         }
         let index = u64::from(word & !ENCRYPTED);
         let place = self.rtcp.ask_index(ssrc, index)?;
-        let len = self.keys.unprotect_rtcp(PacketId { ssrc, index }, packet)?;
+        let len = self.keys.unprotect_rtcp(PacketId { ssrc, index }, word, packet)?;
         self.rtcp.commit(place);
         Ok(len)
     }
@@ -347,15 +420,20 @@ impl Inbound {
     /// refused as replayed, so packets that are late across the change are lost.
     ///
     /// # Errors
-    /// [`DropReason::SrtpSsrcs`] if there are more than a context holds; other reasons if an index
-    /// lies before one that is already here, or beyond the key's life.
+    /// [`RestoreError::Index`] if there are more sources than a context holds, or an index lies before
+    /// one that is already here or beyond the key's life; [`RestoreError::Backend`].
     pub fn restore(
         &mut self,
         rtp: impl IntoIterator<Item = SsrcIndex>,
         rtcp: impl IntoIterator<Item = SsrcIndex>,
-    ) -> Result<(), DropReason> {
-        rtp.into_iter().try_for_each(|at| self.rtp.restore(at))?;
-        rtcp.into_iter().try_for_each(|at| self.rtcp.restore(at))
+    ) -> Result<(), RestoreError> {
+        for at in rtp {
+            self.rtp.restore(restorable(at)?)?;
+        }
+        for at in rtcp {
+            self.rtcp.restore(restorable(at)?)?;
+        }
+        Ok(())
     }
 }
 
@@ -368,7 +446,9 @@ impl fmt::Debug for Inbound {
 /// The context for packets that go to the peer.
 pub struct Outbound {
     suite: Suite,
-    keys: SessionKeys,
+    keys: Sealer,
+    /// The E bit of SRTCP, or nothing.
+    encrypted: u32,
     rtp: RtpWindows,
     // One count for all SSRCs: unique for each of them, as the transform needs it, and it keeps the
     // key's life, which all share. A receiver sees gaps, as if packets had been lost.
@@ -381,9 +461,10 @@ impl Outbound {
     pub fn new(master: &MasterKey) -> Self {
         Self {
             suite: master.suite(),
-            keys: SessionKeys::new(master),
+            keys: Sealer::new(master),
+            encrypted: if master.clear_srtcp() { 0 } else { ENCRYPTED },
             rtp: RtpWindows::new(),
-            next_rtcp: 0,
+            next_rtcp: backend::FIRST_RTCP_INDEX,
         }
     }
 
@@ -415,7 +496,7 @@ impl Outbound {
         let place = self.rtp.ask_sent(header.ssrc, header.sequence)?;
         self.rtp.commit(place);
         let id = PacketId { ssrc: header.ssrc, index: place.index };
-        self.keys.protect_rtp(id, header_len, packet);
+        self.keys.protect_rtp(id, header_len, packet)?;
         Ok(packet.len())
     }
 
@@ -437,7 +518,7 @@ impl Outbound {
         }
         self.next_rtcp += 1;
         let id = PacketId { ssrc, index: u64::from(index) };
-        self.keys.protect_rtcp(id, ENCRYPTED | index, packet);
+        self.keys.protect_rtcp(id, self.encrypted | index, packet)?;
         Ok(packet.len())
     }
 
@@ -461,9 +542,14 @@ impl Outbound {
         &mut self,
         rtp: impl IntoIterator<Item = SsrcIndex>,
         next_rtcp_index: u32,
-    ) -> Result<(), DropReason> {
-        self.next_rtcp = self.next_rtcp.max(next_rtcp_index);
-        rtp.into_iter().try_for_each(|at| self.rtp.restore(at))
+    ) -> Result<(), RestoreError> {
+        if next_rtcp_index > self.next_rtcp {
+            self.next_rtcp = restorable(next_rtcp_index)?;
+        }
+        for at in rtp {
+            self.rtp.restore(restorable(at)?)?;
+        }
+        Ok(())
     }
 }
 
@@ -480,76 +566,22 @@ struct PacketId {
     index: u64,
 }
 
-/// The session keys of one direction.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the commonest suite's keys lie in the context, which is boxed once with all it holds"
-)]
-enum SessionKeys {
-    AesCmHmac { rtp: AesCmHmac, rtcp: AesCmHmac },
-    AeadGcm { rtp: AeadGcm, rtcp: AeadGcm },
+/// `count`, if the backend can take one up.
+fn restorable<T>(count: T) -> Result<T, RestoreError> {
+    if RESTORES { Ok(count) } else { Err(RestoreError::Backend) }
 }
 
-impl SessionKeys {
-    fn new(master: &MasterKey) -> Self {
-        let (suite, kdf) = (master.suite(), Kdf::new(master));
-        match suite.row().kind {
-            Kind::AesCmHmac => Self::AesCmHmac {
-                rtp: AesCmHmac::new(suite, &kdf, Protocol::Rtp),
-                rtcp: AesCmHmac::new(suite, &kdf, Protocol::Rtcp),
-            },
-            Kind::AeadGcm => Self::AeadGcm {
-                rtp: AeadGcm::new(suite, &kdf, Protocol::Rtp),
-                rtcp: AeadGcm::new(suite, &kdf, Protocol::Rtcp),
-            },
-        }
+/// The SSRC of an SRTCP packet and its word of E bit and index; `None` if it is too short.
+fn rtcp_ids(suite: Suite, packet: &[u8]) -> Option<(u32, u32)> {
+    if packet.len() < RTCP_HEADER_LEN + suite.rtcp_overhead() {
+        return None;
     }
-
-    fn protect_rtp(&self, id: PacketId, header_len: usize, packet: &mut [u8]) {
-        match self {
-            Self::AesCmHmac { rtp, .. } => rtp.protect_rtp(id, header_len, packet),
-            Self::AeadGcm { rtp, .. } => rtp.protect_rtp(id, header_len, packet),
-        }
-    }
-
-    fn unprotect_rtp(
-        &self,
-        id: PacketId,
-        header_len: usize,
-        packet: &mut [u8],
-    ) -> Result<usize, DropReason> {
-        match self {
-            Self::AesCmHmac { rtp, .. } => rtp.unprotect_rtp(id, header_len, packet),
-            Self::AeadGcm { rtp, .. } => rtp.unprotect_rtp(id, header_len, packet),
-        }
-    }
-
-    fn protect_rtcp(&self, id: PacketId, index_word: u32, packet: &mut [u8]) {
-        match self {
-            Self::AesCmHmac { rtcp, .. } => rtcp.protect_rtcp(id, index_word, packet),
-            Self::AeadGcm { rtcp, .. } => rtcp.protect_rtcp(id, index_word, packet),
-        }
-    }
-
-    fn unprotect_rtcp(&self, id: PacketId, packet: &mut [u8]) -> Result<usize, DropReason> {
-        match self {
-            Self::AesCmHmac { rtcp, .. } => rtcp.unprotect_rtcp(id, packet),
-            Self::AeadGcm { rtcp, .. } => rtcp.unprotect_rtcp(id, packet),
-        }
-    }
-
-    /// The SSRC of an SRTCP packet and its word of E bit and index; `None` if it is too short.
-    fn rtcp_ids(&self, suite: Suite, packet: &[u8]) -> Option<(u32, u32)> {
-        if packet.len() < RTCP_HEADER_LEN + suite.rtcp_overhead() {
-            return None;
-        }
-        let behind_the_word = match self {
-            Self::AesCmHmac { .. } => suite.rtcp_tag_len(),
-            Self::AeadGcm { .. } => 0,
-        };
-        let word = packet.len() - behind_the_word - RTCP_INDEX_LEN;
-        Some((word_at(packet, RTCP_SSRC_AT)?, word_at(packet, word)?))
-    }
+    let behind_the_word = match suite.row().kind {
+        Kind::AesCmHmac => suite.rtcp_tag_len(),
+        Kind::AeadGcm => 0,
+    };
+    let word = packet.len() - behind_the_word - RTCP_INDEX_LEN;
+    Some((word_at(packet, RTCP_SSRC_AT)?, word_at(packet, word)?))
 }
 
 /// The first `len` bytes of `buffer` and `room` more.

@@ -23,6 +23,8 @@ use crate::packet::Packet;
 mod buffers;
 pub mod cpu;
 pub mod frames;
+#[cfg(feature = "libsrtp")]
+pub(crate) mod libsrtp;
 mod mmsg;
 mod pace;
 pub mod probe;

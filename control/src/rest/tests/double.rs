@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use tokio::sync::broadcast;
 
 use crate::api::*;
+use crate::call::{Eyes, Remark};
 use crate::calls::{Answer, Calls, Restarted};
 use crate::ice::Credentials;
 
@@ -20,6 +21,8 @@ pub(in crate::rest) struct Double {
     count: AtomicU64,
     /// Never answers.
     pub(in crate::rest) stuck: AtomicBool,
+    /// What the doors have seen.
+    pub(in crate::rest) remarks: Mutex<Vec<(String, Remark)>>,
     /// Takes no more calls.
     pub(in crate::rest) full: AtomicBool,
 }
@@ -32,6 +35,7 @@ impl Double {
             count: AtomicU64::new(0),
             stuck: AtomicBool::new(false),
             full: AtomicBool::new(false),
+            remarks: Mutex::default(),
         })
     }
 
@@ -201,6 +205,44 @@ impl Calls for Double {
             latency_us: Latency::default(),
         };
         self.reply(self.call(&call, stats))
+    }
+
+    fn why(&self, call: String, eyes: Eyes) -> Answer<Why> {
+        let why = |call: &mut CallView| Why {
+            call: call.id.clone(),
+            name: call.name.clone(),
+            state: call.state,
+            ended: None,
+            began_ms: 1_764_000_000_123,
+            summary: vec![Finding {
+                leg: Some("leg1".into()),
+                role: Some("agent".into()),
+                verdict: Verdict::NoChecks,
+                what: format!("seen by {eyes:?}"),
+                advice: Some("open the port".into()),
+            }],
+            timeline: vec![Moment {
+                at_ms: 1_764_000_001_123,
+                since_ms: 1000,
+                times: 2,
+                last_ms: 3000,
+                leg: Some("leg1".into()),
+                role: Some("agent".into()),
+                topic: Topic::Ice,
+                gravity: Gravity::Bad,
+                text: "A check failed.".into(),
+            }],
+            left_out: 0,
+        };
+        self.reply(self.call(&call, why))
+    }
+
+    fn report(&self, call: String, leg: String, _: ClientReport) -> Answer<()> {
+        self.reply(self.leg(&call, &leg, |_| ()))
+    }
+
+    fn remark(&self, call: String, remark: Remark) {
+        self.remarks.lock().unwrap().push((call, remark));
     }
 
     fn node(&self) -> Answer<NodeStats> {

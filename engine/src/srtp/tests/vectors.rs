@@ -1,5 +1,8 @@
 //! The test vectors of RFC 3711, RFC 6188 and RFC 7714.
 
+use super::super::native::aead_gcm::AeadGcm;
+use super::super::native::aes_cm_hmac::AesCm;
+use super::super::native::kdf::{Kdf, Protocol};
 use super::*;
 
 /// "Gallia est omnis divisa in partes tres" (RFC 7714 §16).
@@ -34,7 +37,7 @@ fn gcm_rtcp_protects_to(key_len: u8, protected: &str) {
     packet.resize(plain.len() + 20, 0);
     gcm(key_len).protect_rtcp(id, ENCRYPTED | 0x5d4, &mut packet);
     assert_eq!(packet, protected);
-    let len = gcm(key_len).unprotect_rtcp(id, &mut packet).unwrap();
+    let len = gcm(key_len).unprotect_rtcp(id, ENCRYPTED | 0x5d4, &mut packet).unwrap();
     assert_eq!(packet[..len], plain);
 }
 
@@ -74,19 +77,59 @@ fn aead_aes_256_gcm_srtcp_is_rfc_7714_section_17_2() {
     );
 }
 
-#[test]
-fn the_counter_mode_keystream_is_rfc_3711_appendix_b_2() {
-    let cipher = aes_cm_hmac::AesCm::new(&hex("2b7e151628aed2a6abf7158809cf4f3c"));
+/// Blocks 0, 1, 2, 0xfeff, 0xff00 and 0xff01 of a keystream.
+fn counter_mode_is(key: &str, blocks: [&str; 6]) {
     let counter = 0xf0f1_f2f3_f4f5_f6f7_f8f9_fafb_fcfd_0000;
     let mut keystream = vec![0; 0xff02 * 16];
-    cipher.apply(counter, &mut keystream);
-    let block = |i: usize| &keystream[i * 16..][..16];
-    assert_eq!(block(0), hex("e03ead0935c95e80e166b16dd92b4eb4"));
-    assert_eq!(block(1), hex("d23513162b02d0f72a43a2fe4a5f97ab"));
-    assert_eq!(block(2), hex("41e95b3bb0a2e8dd477901e4fca894c0"));
-    assert_eq!(block(0xfeff), hex("ec8cdf7398607cb0f2d21675ea9ea1e4"));
-    assert_eq!(block(0xff00), hex("362b7c3c6773516318a077d7fc5073ae"));
-    assert_eq!(block(0xff01), hex("6a2cc3787889374fbeb4c81b17ba6c44"));
+    AesCm::new(&hex(key)).apply(counter, &mut keystream);
+    for (i, block) in [0, 1, 2, 0xfeff, 0xff00, 0xff01].into_iter().zip(blocks) {
+        assert_eq!(keystream[i * 16..][..16], hex(block), "block {i}");
+    }
+}
+
+#[test]
+fn the_counter_mode_keystream_is_rfc_3711_appendix_b_2() {
+    counter_mode_is(
+        "2b7e151628aed2a6abf7158809cf4f3c",
+        [
+            "e03ead0935c95e80e166b16dd92b4eb4",
+            "d23513162b02d0f72a43a2fe4a5f97ab",
+            "41e95b3bb0a2e8dd477901e4fca894c0",
+            "ec8cdf7398607cb0f2d21675ea9ea1e4",
+            "362b7c3c6773516318a077d7fc5073ae",
+            "6a2cc3787889374fbeb4c81b17ba6c44",
+        ],
+    );
+}
+
+#[test]
+fn the_counter_mode_keystream_of_a_256_bit_key_is_rfc_6188_section_7_1() {
+    counter_mode_is(
+        "57f82fe3613fd170a85ec93c40b1f0922ec4cb0dc025b58272147cc438944a98",
+        [
+            "92bdd28a93c3f52511c677d08b5515a4",
+            "9da71b2378a854f67050756ded165bac",
+            "63c4868b7096d88421b563b8c94c9a31",
+            "cea518c90fd91ced9cbb18c078a54711",
+            "3dbc4814f4da5f00a08772b63c6a046d",
+            "6eb246913062a16891433e97dd01a57f",
+        ],
+    );
+}
+
+#[test]
+fn the_counter_mode_keystream_of_a_192_bit_key_is_rfc_6188_section_7_3() {
+    counter_mode_is(
+        "eab234764e517b2d3d160d587d8c86219740f65f99b6bcf7",
+        [
+            "35096cba4610028dc1b57503804ce37c",
+            "5de986291dcce161d5165ec4568f5c9a",
+            "474a40c77894bc17180202272a4c264d",
+            "d108d1a31a00bad6367ec23eb044b415",
+            "c8f57129fdeb970b59f917b257662d4c",
+            "a5dab625811034e8cebdfeb6dc158dd3",
+        ],
+    );
 }
 
 #[test]
@@ -121,5 +164,21 @@ fn the_key_derivation_of_a_256_bit_key_is_rfc_6188_section_7_2() {
     assert_eq!(
         prf.authentication_key::<20>(Protocol::Rtp)[..],
         hex("fd9c32d39ed5fbb5a9dc96b30818454d1313dc05")
+    );
+}
+
+#[test]
+fn the_key_derivation_of_a_192_bit_key_is_rfc_6188_section_7_4() {
+    let prf = Kdf::from_parts(
+        &hex("73edc66c4fa15776fb57f9505c17136550ffda71f3e8e5f1"),
+        &hex("c8522f3acd4ce86d5add78edbb11"),
+    );
+    prf.encryption_key(Protocol::Rtp, 24, |key| {
+        assert_eq!(key, hex("31874736a8f1143870c26e4857d8a5b2c4a354407faadabb"));
+    });
+    assert_eq!(prf.salt::<14>(Protocol::Rtp)[..], hex("2372b82d639b6d8503a47adc0a6c"));
+    assert_eq!(
+        prf.authentication_key::<20>(Protocol::Rtp)[..],
+        hex("355b10973cd95b9eacf4061c7e1a7151e7cfbfcb")
     );
 }

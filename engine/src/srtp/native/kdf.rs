@@ -5,39 +5,39 @@
 
 use zeroize::Zeroizing;
 
-use super::MasterKey;
 use super::aes_cm_hmac::AesCm;
+use crate::srtp::MasterKey;
 
 /// Bytes of the longest session key: HMAC-SHA1's (RFC 3711 §4.2.1) or AES-256's.
 const SESSION_KEY_MAX: usize = 32;
 
 /// A session key; wiped when it is dropped.
-pub(super) type SessionKey<const LEN: usize> = Zeroizing<[u8; LEN]>;
+pub(in crate::srtp) type SessionKey<const LEN: usize> = Zeroizing<[u8; LEN]>;
 
 /// Which protocol a session key is for. The values are the first of its three labels (RFC 3711 §4.3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub(in crate::srtp) enum Protocol {
     Rtp = 0,
     Rtcp = 3,
 }
 
 /// The pseudo-random function of a master key (RFC 3711 §4.3.3).
-pub(super) struct Kdf {
+pub(in crate::srtp) struct Kdf {
     prf: AesCm,
     salt: u128,
 }
 
 impl Kdf {
-    pub(super) fn new(master: &MasterKey) -> Self {
+    pub(in crate::srtp) fn new(master: &MasterKey) -> Self {
         Self::from_parts(master.key(), master.salt())
     }
 
-    pub(super) fn from_parts(key: &[u8], salt: &[u8]) -> Self {
+    pub(in crate::srtp) fn from_parts(key: &[u8], salt: &[u8]) -> Self {
         Self { prf: AesCm::new(key), salt: left_aligned(salt) }
     }
 
     /// Calls `with` with the encryption key, `len` bytes.
-    pub(super) fn encryption_key<T>(
+    pub(in crate::srtp) fn encryption_key<T>(
         &self,
         protocol: Protocol,
         len: usize,
@@ -48,7 +48,7 @@ impl Kdf {
     }
 
     /// The authentication key.
-    pub(super) fn authentication_key<const LEN: usize>(
+    pub(in crate::srtp) fn authentication_key<const LEN: usize>(
         &self,
         protocol: Protocol,
     ) -> SessionKey<LEN> {
@@ -56,7 +56,7 @@ impl Kdf {
     }
 
     /// The session salt.
-    pub(super) fn salt<const LEN: usize>(&self, protocol: Protocol) -> SessionKey<LEN> {
+    pub(in crate::srtp) fn salt<const LEN: usize>(&self, protocol: Protocol) -> SessionKey<LEN> {
         self.derive(protocol as u8 + 2)
     }
 

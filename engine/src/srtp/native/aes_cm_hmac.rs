@@ -14,8 +14,8 @@ use sha1::Sha1;
 use subtle::ConstantTimeEq;
 
 use super::kdf::{Kdf, Protocol};
-use super::{PacketId, RTCP_HEADER_LEN, RTCP_INDEX_LEN, Suite};
 use crate::error::DropReason;
+use crate::srtp::{ENCRYPTED, PacketId, RTCP_HEADER_LEN, RTCP_INDEX_LEN, Suite};
 
 /// Bytes of the session authentication key (RFC 3711 §8.2).
 const AUTHENTICATION_KEY_LEN: usize = 20;
@@ -24,7 +24,7 @@ const SALT_LEN: usize = 14;
 
 /// Session keys of one protocol in one direction: the expanded AES key and the HMAC state that has
 /// already absorbed its key.
-pub(super) struct AesCmHmac {
+pub(in crate::srtp) struct AesCmHmac {
     cipher: AesCm,
     /// The session salt where the packet's SSRC and index are added: 16 bits above the block counter.
     salt: u128,
@@ -33,7 +33,7 @@ pub(super) struct AesCmHmac {
 }
 
 impl AesCmHmac {
-    pub(super) fn new(suite: Suite, kdf: &Kdf, protocol: Protocol) -> Self {
+    pub(in crate::srtp) fn new(suite: Suite, kdf: &Kdf, protocol: Protocol) -> Self {
         let tag_len = match protocol {
             Protocol::Rtp => suite.rtp_tag_len(),
             Protocol::Rtcp => suite.rtcp_tag_len(),
@@ -56,14 +56,14 @@ impl AesCmHmac {
     }
 
     /// Protects `packet`, which ends in room for the tag.
-    pub(super) fn protect_rtp(&self, id: PacketId, header_len: usize, packet: &mut [u8]) {
+    pub(in crate::srtp) fn protect_rtp(&self, id: PacketId, header_len: usize, packet: &mut [u8]) {
         let (body, tag) = self.split_tag(packet);
         self.cipher.apply(self.counter(id), &mut body[header_len..]);
         tag.copy_from_slice(&self.rtp_tag(id, body)[..tag.len()]);
     }
 
     /// Authenticates and decrypts `packet`; returns its length without the tag.
-    pub(super) fn unprotect_rtp(
+    pub(in crate::srtp) fn unprotect_rtp(
         &self,
         id: PacketId,
         header_len: usize,
@@ -76,24 +76,29 @@ impl AesCmHmac {
     }
 
     /// Protects `packet`, which ends in room for index and tag.
-    pub(super) fn protect_rtcp(&self, id: PacketId, index_word: u32, packet: &mut [u8]) {
+    pub(in crate::srtp) fn protect_rtcp(&self, id: PacketId, index_word: u32, packet: &mut [u8]) {
         let (authenticated, tag) = self.split_tag(packet);
         let (body, trailer) = authenticated.split_at_mut(authenticated.len() - RTCP_INDEX_LEN);
-        self.cipher.apply(self.counter(id), &mut body[RTCP_HEADER_LEN..]);
+        if index_word & ENCRYPTED != 0 {
+            self.cipher.apply(self.counter(id), &mut body[RTCP_HEADER_LEN..]);
+        }
         trailer.copy_from_slice(&index_word.to_be_bytes());
         tag.copy_from_slice(&self.rtcp_tag(authenticated)[..tag.len()]);
     }
 
     /// Authenticates and decrypts `packet`; returns its length without index and tag.
-    pub(super) fn unprotect_rtcp(
+    pub(in crate::srtp) fn unprotect_rtcp(
         &self,
         id: PacketId,
+        index_word: u32,
         packet: &mut [u8],
     ) -> Result<usize, DropReason> {
         let (authenticated, tag) = self.split_tag(packet);
         verify(tag, &self.rtcp_tag(authenticated))?;
         let len = authenticated.len() - RTCP_INDEX_LEN;
-        self.cipher.apply(self.counter(id), &mut authenticated[RTCP_HEADER_LEN..len]);
+        if index_word & ENCRYPTED != 0 {
+            self.cipher.apply(self.counter(id), &mut authenticated[RTCP_HEADER_LEN..len]);
+        }
         Ok(len)
     }
 
@@ -128,11 +133,11 @@ fn verify(tag: &[u8], expected: &[u8; 20]) -> Result<(), DropReason> {
 }
 
 /// AES in counter mode with its key expanded.
-pub(super) struct AesCm(EncryptingKey);
+pub(in crate::srtp) struct AesCm(EncryptingKey);
 
 impl AesCm {
     /// A key of 16, 24 or 32 bytes, as every suite has it.
-    pub(super) fn new(key: &[u8]) -> Self {
+    pub(in crate::srtp) fn new(key: &[u8]) -> Self {
         let algorithm = match key.len() {
             16 => &AES_128,
             24 => &AES_192,
@@ -143,7 +148,7 @@ impl AesCm {
     }
 
     /// Adds the keystream that starts at `counter`.
-    pub(super) fn apply(&self, counter: u128, data: &mut [u8]) {
+    pub(in crate::srtp) fn apply(&self, counter: u128, data: &mut [u8]) {
         let counter = EncryptionContext::Iv128(FixedLength::from(counter.to_be_bytes()));
         self.0.less_safe_encrypt(data, counter).expect("counter mode takes data of any length");
     }

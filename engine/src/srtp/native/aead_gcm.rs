@@ -3,13 +3,14 @@
 //! ```text
 //! SRTP   header, encrypted payload, tag                      header is associated data
 //! SRTCP  8 bytes header, encrypted rest, tag, E ‖ index      header, E ‖ index are associated data
+//! clear  whole RTCP packet, tag, E ‖ index                   packet, E ‖ index (RFC 7714 §9.3)
 //! ```
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 use super::kdf::{Kdf, Protocol};
-use super::{PacketId, RTCP_HEADER_LEN, RTCP_INDEX_LEN, Suite};
 use crate::error::DropReason;
+use crate::srtp::{ENCRYPTED, PacketId, RTCP_HEADER_LEN, RTCP_INDEX_LEN, Suite};
 
 /// Bytes of the tag.
 const TAG_LEN: usize = 16;
@@ -17,19 +18,19 @@ const TAG_LEN: usize = 16;
 const SALT_LEN: usize = 12;
 
 /// Session keys of one protocol in one direction.
-pub(super) struct AeadGcm {
+pub(in crate::srtp) struct AeadGcm {
     key: LessSafeKey,
     salt: u128,
 }
 
 impl AeadGcm {
-    pub(super) fn new(suite: Suite, kdf: &Kdf, protocol: Protocol) -> Self {
+    pub(in crate::srtp) fn new(suite: Suite, kdf: &Kdf, protocol: Protocol) -> Self {
         kdf.encryption_key(protocol, suite.key_len(), |key| {
             Self::from_session(key, &kdf.salt(protocol))
         })
     }
 
-    pub(super) fn from_session(key: &[u8], salt: &[u8; SALT_LEN]) -> Self {
+    pub(in crate::srtp) fn from_session(key: &[u8], salt: &[u8; SALT_LEN]) -> Self {
         let algorithm = if key.len() == 16 { &AES_128_GCM } else { &AES_256_GCM };
         let key = UnboundKey::new(algorithm, key).expect("every suite's key length is one of AES");
         let mut block = [0; 16];
@@ -38,13 +39,13 @@ impl AeadGcm {
     }
 
     /// Protects `packet`, which ends in room for the tag.
-    pub(super) fn protect_rtp(&self, id: PacketId, header_len: usize, packet: &mut [u8]) {
+    pub(in crate::srtp) fn protect_rtp(&self, id: PacketId, header_len: usize, packet: &mut [u8]) {
         let (header, rest) = packet.split_at_mut(header_len);
         self.seal(id, header, rest);
     }
 
     /// Authenticates and decrypts `packet`; returns its length without the tag.
-    pub(super) fn unprotect_rtp(
+    pub(in crate::srtp) fn unprotect_rtp(
         &self,
         id: PacketId,
         header_len: usize,
@@ -55,19 +56,35 @@ impl AeadGcm {
     }
 
     /// Protects `packet`, which ends in room for tag and index.
-    pub(super) fn protect_rtcp(&self, id: PacketId, index_word: u32, packet: &mut [u8]) {
+    pub(in crate::srtp) fn protect_rtcp(&self, id: PacketId, index_word: u32, packet: &mut [u8]) {
+        let word = index_word.to_be_bytes();
+        if index_word & ENCRYPTED == 0 {
+            // The word is made to lie beside what it is authenticated with, and then moved.
+            let (associated, tag) = packet.split_at_mut(packet.len() - TAG_LEN);
+            let word_at = associated.len() - RTCP_INDEX_LEN;
+            associated[word_at..].copy_from_slice(&word);
+            self.seal(id, associated, tag);
+            return packet[word_at..].rotate_left(RTCP_INDEX_LEN);
+        }
         let (body, trailer) = packet.split_at_mut(packet.len() - RTCP_INDEX_LEN);
-        trailer.copy_from_slice(&index_word.to_be_bytes());
+        trailer.copy_from_slice(&word);
         let (header, rest) = body.split_at_mut(RTCP_HEADER_LEN);
         self.seal(id, &rtcp_associated(header, trailer), rest);
     }
 
     /// Authenticates and decrypts `packet`; returns its length without tag and index.
-    pub(super) fn unprotect_rtcp(
+    pub(in crate::srtp) fn unprotect_rtcp(
         &self,
         id: PacketId,
+        index_word: u32,
         packet: &mut [u8],
     ) -> Result<usize, DropReason> {
+        if index_word & ENCRYPTED == 0 {
+            let len = packet.len() - TAG_LEN - RTCP_INDEX_LEN;
+            packet[len..].rotate_right(RTCP_INDEX_LEN);
+            let (associated, tag) = packet.split_at_mut(len + RTCP_INDEX_LEN);
+            return self.open(id, associated, tag).map(|_| len);
+        }
         let (body, trailer) = packet.split_at_mut(packet.len() - RTCP_INDEX_LEN);
         let (header, rest) = body.split_at_mut(RTCP_HEADER_LEN);
         Ok(RTCP_HEADER_LEN + self.open(id, &rtcp_associated(header, trailer), rest)?)

@@ -1,0 +1,194 @@
+//! How the call machine writes its journal: one line where something happens, the rest here.
+
+use std::mem;
+use std::time::Instant;
+
+use causeway_engine::command::{Command, LegId, Refusal, Returned};
+use causeway_engine::stats::LegReading;
+
+use super::journal::Journal;
+use super::note::{Asked, Eyes, Face, Heard, Note, Remark};
+use super::{Call, DtlsInput, Pending, RequestId, media};
+use crate::api::{AddLeg, ClientReport, Problem};
+use crate::dtls::{DtlsError, Fingerprint, Role};
+use crate::sdp::{self, DtlsRole};
+
+/// Bytes of a fingerprint that are shown.
+const FINGERPRINT_SHOWN: usize = 8;
+
+impl Call {
+    /// The instant of what is noted from now on. To be called before each input.
+    pub fn observe(&mut self, now: Instant) {
+        self.journal.observe(now);
+    }
+
+    /// Says why the call works or does not, once the worker has told its counters.
+    pub fn why(&mut self, request: RequestId, eyes: Eyes) {
+        self.read(request, Some(eyes));
+    }
+
+    /// Takes what a leg's browser says of its side.
+    ///
+    /// # Errors
+    /// 404 for a leg that never was, 429 for a browser that says too much.
+    pub fn report(&mut self, leg: &str, report: ClientReport) -> Result<(), Problem> {
+        self.journal.report(leg, report)
+    }
+
+    /// Takes what a door has seen.
+    pub fn remark(&mut self, remark: Remark) {
+        self.journal.remark(remark);
+    }
+
+    /// The journal, when the call is over; an empty one stays.
+    pub fn take_journal(&mut self) -> Box<Journal> {
+        let empty = self.journal.emptied();
+        Box::new(mem::replace(&mut self.journal, empty))
+    }
+
+    /// Notes that somebody could not join, and hands the reason on.
+    pub fn note_turned_away(&mut self, asked: &AddLeg, problem: Problem) -> Problem {
+        let heard = Heard::read(asked.role.as_deref(), None, &[]);
+        self.note_refused(None, heard, Asked::Join, problem)
+    }
+
+    pub(super) fn note(&mut self, place: usize, note: Note) {
+        self.journal.leg(&self.legs[place].id, note);
+    }
+
+    pub(super) fn note_of(&mut self, slot: LegId, note: Note) {
+        if let Some(place) = self.place_of(slot) {
+            self.note(place, note);
+        }
+    }
+
+    /// Notes a refusal, of a leg or of somebody who is none yet, and hands the reason on.
+    pub(super) fn note_refused(
+        &mut self,
+        place: Option<usize>,
+        heard: Heard,
+        what: Asked,
+        problem: Problem,
+    ) -> Problem {
+        for note in heard.refused(what, &problem) {
+            match place {
+                Some(place) => self.note(place, note),
+                None => self.journal.call(note),
+            }
+        }
+        problem
+    }
+
+    pub(super) fn note_joined(&mut self, place: usize, heard: Heard) {
+        let leg = &self.legs[place];
+        let offers = leg.negotiated.is_some();
+        self.journal.join(&leg.id, &leg.role);
+        self.note(place, Note::Joined { offers });
+        for face in self.facts.clone().faces.iter() {
+            let face = Face { announced: face.announced, bound: face.bound };
+            self.note(place, Note::ListensAt(face));
+        }
+        if offers {
+            self.note_described(place, heard);
+        }
+    }
+
+    pub(super) fn note_described(&mut self, place: usize, heard: Heard) {
+        let transport = self.legs[place].negotiated.as_ref().map(|agreed| &agreed.transport);
+        if let Some(transport) = transport {
+            let node_is_client = transport.role == DtlsRole::Active;
+            self.note(place, Note::Described { lite: transport.lite, node_is_client });
+        }
+        heard.notes().for_each(|note| self.note(place, note));
+    }
+
+    pub(super) fn note_renegotiated(&mut self, place: usize, heard: Heard) {
+        let version = self.legs[place].negotiated.as_ref().map_or(0, |agreed| agreed.version);
+        self.note(place, Note::Renegotiated(version));
+        heard.notes().for_each(|note| self.note(place, note));
+    }
+
+    /// Holding is news when it changes; a leg that never held has not resumed.
+    pub(super) fn note_held(&mut self, place: usize, held: bool) {
+        if held || self.journal.has_held(&self.legs[place].id) {
+            self.note(place, Note::Held(held));
+        }
+    }
+
+    pub(super) fn note_sights(&mut self, place: usize) {
+        while let Some(sight) = self.legs[place].ice_sight() {
+            let faces = self.facts.faces.iter();
+            let bound = faces.into_iter().find(|face| face.announced == sight.announced);
+            let bound = bound.map_or(sight.announced, |face| face.bound);
+            let face = Face { announced: sight.announced, bound };
+            let check = Note::Check { face, remote: sight.remote, outcome: sight.outcome };
+            self.note(place, check);
+        }
+    }
+
+    pub(super) fn note_shaking(&mut self, place: usize, input: &DtlsInput) {
+        if let DtlsInput::Start { role, .. } = input {
+            self.note(place, Note::DtlsBegan { as_client: *role == Role::Active });
+        }
+    }
+
+    pub(super) fn note_agreed(&mut self, place: usize) {
+        let security = self.legs[place].security().unwrap_or_default().to_owned();
+        self.note(place, Note::DtlsAgreed(security));
+    }
+
+    pub(super) fn note_dtls_failed(
+        &mut self,
+        place: usize,
+        error: &DtlsError,
+        shown: Option<&Fingerprint>,
+    ) {
+        let agreed = self.legs[place].negotiated.as_ref();
+        let described = agreed.and_then(|agreed| agreed.transport.fingerprints.first());
+        if let (DtlsError::FingerprintMismatch, Some(described), Some(shown)) =
+            (error, described, shown)
+        {
+            let described = described_print(described);
+            let shown = abridged(&shown.hash().to_string(), &shown.hex());
+            self.note(place, Note::WrongCertificate { described, shown });
+        }
+        self.note(place, Note::DtlsFailed(error.clone()));
+    }
+
+    pub(super) fn note_lack(&mut self, place: usize, outcome: Result<(), Refusal>) {
+        if let Err(refusal) = outcome {
+            self.note(place, Note::WorkerRefused(refusal));
+        }
+    }
+
+    /// Reads a leg's counters while the worker still has it.
+    pub(super) fn read_last(&mut self, leg: &str, slot: LegId) {
+        let into = Box::new(LegReading::new());
+        let last = Pending::Last { leg: leg.to_owned() };
+        self.tell_tagged(last, Command::ReadLeg { leg: slot, into });
+    }
+
+    pub(super) fn note_counters(&mut self, leg: &str, returned: Returned) {
+        let held = self.legs.iter().find(|held| held.id == leg);
+        if let (Some(held), Returned::LegReading(reading)) = (held, returned) {
+            let stats = media::leg_stats(held, &reading);
+            self.journal.count(leg, stats);
+        }
+    }
+}
+
+fn described_print(fingerprint: &sdp::Fingerprint) -> String {
+    let hash = match fingerprint.hash {
+        sdp::HashFunction::Sha256 => "sha-256",
+        sdp::HashFunction::Sha384 => "sha-384",
+        sdp::HashFunction::Sha512 => "sha-512",
+    };
+    let hex: Vec<_> = fingerprint.digest.iter().map(|byte| format!("{byte:02X}")).collect();
+    abridged(hash, &hex.join(":"))
+}
+
+/// The hash's name and the first bytes, enough to tell two apart.
+fn abridged(hash: &str, hex: &str) -> String {
+    let shown: Vec<_> = hex.split(':').take(FINGERPRINT_SHOWN).collect();
+    format!("{hash} {}:…", shown.join(":"))
+}
