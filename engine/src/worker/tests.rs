@@ -6,6 +6,7 @@ mod feedback;
 mod hops;
 mod hostile;
 mod ice;
+mod restart;
 mod unbundled;
 
 use std::net::SocketAddr;
