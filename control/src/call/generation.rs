@@ -97,9 +97,9 @@ impl CallLeg {
         let Some(negotiated) = &mut self.negotiated else {
             return Err(Problem::conflict("the leg owes the answer to the node's offer"));
         };
-        let number = self.next.as_ref().map_or(self.ice.number, |next| next.number) + 1;
+        self.restarts += 1;
         let own = Credentials::random();
-        let mut next = Generation::new(number, facts, own.clone())?;
+        let mut next = Generation::new(self.restarts, facts, own.clone())?;
         let far = remote.credentials.clone();
         next.agent.set_remote(now, remote);
         let before = &mut negotiated.transport.credentials;

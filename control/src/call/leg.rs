@@ -38,6 +38,8 @@ pub(crate) struct CallLeg {
     pub(crate) ice: Generation,
     /// The one that a restart has begun, until it nominates.
     pub(crate) next: Option<Generation>,
+    /// How many there were after the first.
+    pub(crate) restarts: u32,
     pub(crate) negotiated: Option<Negotiated>,
     pub(crate) dtls_started: bool,
     pub(crate) dtls_path: Option<(SocketId, SocketAddr)>,
@@ -106,6 +108,7 @@ impl CallLeg {
             slot,
             ice,
             next: None,
+            restarts: 0,
             negotiated: None,
             dtls_started: false,
             dtls_path: None,

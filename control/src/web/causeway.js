@@ -26,7 +26,7 @@ const RESTART_REQUEST = { first: 500, longest: 4_000, pause: 100 };
 /** How often it is looked whether media still comes, and the silence after media that makes a new path worth looking for, in milliseconds. */
 const SILENCE = { look: 200, limit: 700 };
 /** Milliseconds in which the loss of the event stream asks for a new path only once. */
-const RESTART_REST = 5_000;
+const RESTART_REST = 2_000;
 /** Milliseconds after which a call that still connects tells the node what it sees, once more each time. */
 const REPORT_AFTER = [5_000, 12_000];
 /** Milliseconds that a last report may hold up the goodbye. */
