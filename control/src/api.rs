@@ -125,6 +125,11 @@ pub struct AddLeg {
     /// What the node offers where it is to offer; audio and video by default.
     #[serde(default)]
     pub media: Option<Vec<Media>>,
+    /// The differentiated services code point of the packets that the leg is sent, 0 to 63; as
+    /// configured (`media.dscp`) if absent. A browser that joins with a token has no say in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 63)]
+    pub dscp: Option<u8>,
 }
 
 /// A kind of media.

@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use crate::auth::ApiToken;
+use crate::dtls::Versions;
 
 pub use load::{Fault, Host, Loaded, Sources, load};
 
@@ -37,6 +38,10 @@ pub struct Config {
     pub http: Http,
     /// The public listener.
     pub public: Public,
+    /// How media leaves.
+    pub media: MediaSettings,
+    /// The handshakes that SRTP gets its keys from.
+    pub dtls: DtlsSettings,
     /// Who may what.
     pub auth: Auth,
     /// How much of everything.
@@ -114,6 +119,10 @@ pub struct Interface {
     pub ports: Option<Ports>,
     /// The first port that is shared by all WebRTC legs: worker `n` uses `mux_port + n`.
     pub mux_port: u16,
+    /// Whether packets carry the DF bit, and those that are longer than their path takes are dropped
+    /// and counted (`tx_too_long`) instead of being fragmented. What is long enough for that, and why
+    /// the default is to fragment: [`causeway_engine::sys::socket::set_fragmentation`].
+    pub dont_fragment: bool,
 }
 
 impl Default for Interface {
@@ -125,6 +134,7 @@ impl Default for Interface {
             private_candidate: false,
             ports: None,
             mux_port: 40_500,
+            dont_fragment: false,
         }
     }
 }
@@ -260,6 +270,55 @@ impl Default for Public {
             desk: None,
         }
     }
+}
+
+/// `[media]`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MediaSettings {
+    /// The differentiated services code point of what legs are sent, 0 to 63, for those that ask for
+    /// none themselves. 0, best effort, is the default: networks that heed the mark say which one they
+    /// want, others drop or clear it, and best effort is the only one that costs no control message per
+    /// packet.
+    pub dscp: u8,
+}
+
+/// `[dtls]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DtlsSettings {
+    /// The versions that a handshake may end in; why both are the default is told by [`Versions`].
+    #[serde(deserialize_with = "dtls_versions")]
+    pub versions: Vec<DtlsVersion>,
+}
+
+impl DtlsSettings {
+    /// The versions as the handshakes take them.
+    pub fn versions(&self) -> Versions {
+        let has = |version| self.versions.contains(&version);
+        match (has(DtlsVersion::Dtls12), has(DtlsVersion::Dtls13)) {
+            (true, false) => Versions::Only12,
+            (false, true) => Versions::Only13,
+            _ => Versions::Both,
+        }
+    }
+}
+
+impl Default for DtlsSettings {
+    fn default() -> Self {
+        Self { versions: vec![DtlsVersion::Dtls12, DtlsVersion::Dtls13] }
+    }
+}
+
+/// A version of DTLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DtlsVersion {
+    /// DTLS 1.2 (RFC 6347).
+    #[serde(rename = "1.2")]
+    Dtls12,
+    /// DTLS 1.3 (RFC 9147).
+    #[serde(rename = "1.3")]
+    Dtls13,
 }
 
 /// `[auth]`.
@@ -406,6 +465,35 @@ fn cores<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<usize>, D::Er
         return Err(serde::de::Error::custom("at least one worker is needed"));
     }
     Ok(cores)
+}
+
+/// DTLS versions as a list, or as text such as `1.2,1.3` (flags and the environment).
+fn dtls_versions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<DtlsVersion>, D::Error> {
+    const ALLOWED: &str = "allowed are [\"1.2\"], [\"1.3\"] and [\"1.2\", \"1.3\"]";
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        List(Vec<String>),
+        Text(String),
+    }
+    let refusal = || serde::de::Error::custom(ALLOWED);
+    let texts = match Written::deserialize(deserializer).map_err(|_| refusal())? {
+        Written::List(texts) => texts,
+        Written::Text(text) => text.split(',').map(str::to_owned).collect(),
+    };
+    let mut versions = Vec::new();
+    for text in texts {
+        let version = match text.trim() {
+            "1.2" => DtlsVersion::Dtls12,
+            "1.3" => DtlsVersion::Dtls13,
+            _ => return Err(refusal()),
+        };
+        if versions.contains(&version) {
+            return Err(refusal());
+        }
+        versions.push(version);
+    }
+    if versions.is_empty() { Err(refusal()) } else { Ok(versions) }
 }
 
 /// Reads `1,4-7`, the form that the kernel writes in `Cpus_allowed_list` too.

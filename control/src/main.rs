@@ -127,6 +127,7 @@ fn node_config(config: &Config) -> NodeConfig {
             _ => interface.bind,
         },
         private_candidate: interface.private_candidate,
+        dont_fragment: interface.dont_fragment,
     };
     NodeConfig {
         name: config.node.name.clone(),
@@ -137,6 +138,8 @@ fn node_config(config: &Config) -> NodeConfig {
             frames_per_worker: config.limits.frames_per_worker,
         },
         interfaces: config.interface.iter().map(bound).collect(),
+        dscp: config.media.dscp,
+        dtls: config.dtls.versions(),
         calls: config.limits.calls,
         join: config.timeouts.join,
     }

@@ -12,7 +12,7 @@ use crate::packet::Nanos;
 use crate::stats::{LegReading, WorkerReading};
 use crate::stun;
 use crate::sys::Backend;
-use crate::worker::{Outgoing, Worker};
+use crate::worker::{BEST_EFFORT, Outgoing, Worker};
 
 type Outcome = (Result<(), Refusal>, Returned);
 
@@ -386,10 +386,13 @@ impl Worker {
         }
         let frame = self.frames.take().ok_or(Refusal::Full)?;
         self.frames.bytes_mut(&frame)[HEAD_ROOM..HEAD_ROOM + bytes.len()].copy_from_slice(bytes);
-        let packet =
-            crate::packet::Packet { frame, start: 0, len: 0, socket, remote, received: Nanos(0) };
+        // The handshake goes the way that the media will go.
+        let owner = self.tables.transport_at(socket, remote).and_then(|id| self.transport(id));
+        let traffic_class = owner.map_or(BEST_EFFORT, |transport| transport.traffic_class);
+        let (start, len) = (HEAD_ROOM, bytes.len());
+        let outgoing = Outgoing { socket, remote, start, len, traffic_class };
         self.blame = None;
-        self.send(packet, Outgoing { socket, remote, start: HEAD_ROOM, len: bytes.len() });
+        self.send(outgoing.packet(frame, Nanos(0)), outgoing);
         Ok(())
     }
 

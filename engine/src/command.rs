@@ -429,6 +429,9 @@ pub struct TransportSpec {
     pub keys: Option<KeysSpec>,
     /// Whether plain RTP may take the far address from the first packet, once.
     pub learn_remote: bool,
+    /// The differentiated services code point that its packets leave with, 0 to 63 (RFC 2474 §3,
+    /// RFC 8837 for which); 0 is best effort and costs nothing.
+    pub dscp: u8,
 }
 
 /// What protects a transport's packets.

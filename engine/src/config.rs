@@ -80,6 +80,8 @@ pub const SINKS_PER_LEG: usize = 64;
 pub const SINKS_PER_STREAM: usize = 64;
 /// Remote pairs of one transport.
 pub const PAIRS_PER_TRANSPORT: usize = 8;
+/// The highest differentiated services code point (RFC 2474 §3).
+pub const DSCP_MAX: u8 = 63;
 /// SSRCs that one transport keeps SRTP state for, each way.
 pub const SSRCS_PER_TRANSPORT: usize = 64;
 /// DTLS datagrams kept per 5-tuple until it has passed an authenticated check.
@@ -108,8 +110,11 @@ pub const EXTENSIONS_PER_ROUTE: usize = 16;
 pub const SEGMENTS_PER_ROUTE: usize = 4;
 /// Bytes of all header extensions of a rewritten packet.
 pub const EXTENSIONS_MAX: usize = 256;
-/// Bytes of an RTCP packet that the node writes.
+/// Bytes of an RTCP packet that the node writes, before it is protected.
 pub const RTCP_MAX: usize = 1200;
+/// Bytes that an UDP payload may have on every path (RFC 8200 §5, less 48 bytes of headers): what the
+/// node writes itself stays below, whatever is put around it.
+pub const SAFE_PAYLOAD: usize = 1280 - 48;
 /// Arrivals that transport-wide feedback remembers per transport (a power of two).
 pub const ARRIVALS_WINDOW: usize = 1024;
 
@@ -121,6 +126,7 @@ const _: () = assert!(SOCKETS_PER_WORKER <= u16::MAX as usize);
 const _: () = assert!(SINKS_PER_LEG <= u8::MAX as usize);
 const _: () = assert!(STREAMS_PER_LEG <= u8::MAX as usize);
 const _: () = assert!(RX_BATCH <= FRAMES_FLOOR);
+const _: () = assert!(RTCP_MAX + 20 <= SAFE_PAYLOAD, "with SRTCP's index and longest tag");
 const _: () = assert!(RTCP_MAX <= PAYLOAD_MAX && RTCP_MAX.is_multiple_of(4));
 const _: () = assert!(CHECKS_ASKED.is_power_of_two());
 const _: () = assert!(ARRIVALS_WINDOW.is_power_of_two() && ARRIVALS_WINDOW < 8192);

@@ -143,6 +143,8 @@ drop_reasons! {
     TxBatch = "tx_batch",
     /// The kernel refused to send.
     TxRefused = "tx_refused",
+    /// The packet is longer than its path takes, and its interface forbids to fragment it.
+    TxTooLong = "tx_too_long",
     /// The socket is gone.
     SocketGone = "socket_gone",
 }

@@ -125,12 +125,12 @@ impl Worker {
         let transport = leg.and_then(|leg| leg.transports.get_mut(usize::from(id.index)));
         let protected = transport.ok_or(DropReason::SinkGone).and_then(|transport| {
             let (remote, len) = transport.protect_rtcp(&mut bytes[HEAD_ROOM..], len)?;
-            Ok(Outgoing { socket: transport.socket, remote, start: HEAD_ROOM, len })
+            let (socket, traffic_class) = (transport.socket, transport.traffic_class);
+            Ok(Outgoing { socket, remote, start: HEAD_ROOM, len, traffic_class })
         });
         match protected {
             Ok(outgoing) => {
-                let Outgoing { socket, remote, .. } = outgoing;
-                self.send(Packet { frame, start: 0, len: 0, socket, remote, received }, outgoing);
+                self.send(outgoing.packet(frame, received), outgoing);
             }
             Err(reason) => {
                 self.drop_for(reason);
@@ -217,9 +217,7 @@ impl Worker {
         let media = Media { start: HEAD_ROOM, len, retransmission };
         match self.forward(sink, &frame, media, &header, now) {
             Ok(outgoing) => {
-                let Outgoing { socket, remote, .. } = outgoing;
-                let received = hop.received;
-                self.send(Packet { frame, start: 0, len: 0, socket, remote, received }, outgoing);
+                self.send(outgoing.packet(frame, hop.received), outgoing);
                 Ok(())
             }
             Err(reason) => {

@@ -53,6 +53,13 @@ impl Leg {
         Ok(leg)
     }
 
+    /// The code point that a transport's packets leave with; `None` if there is no such transport.
+    #[must_use]
+    pub fn dscp(&self, transport: u8) -> Option<u8> {
+        let transport = self.transports.get(usize::from(transport))?;
+        Some(transport.traffic_class >> 2)
+    }
+
     pub(crate) fn check_transports(&self, rtp: u8, rtcp: u8) -> Result<(), Refusal> {
         let there = usize::from(rtp.max(rtcp)) < self.transports.len();
         if there { Ok(()) } else { Err(Refusal::Misuse) }

@@ -46,6 +46,8 @@ pub struct Packet {
     pub socket: SocketId,
     /// The far address: source of a received packet, destination of one to be sent.
     pub remote: SocketAddr,
+    /// The type-of-service or traffic-class byte that it is sent with; 0 of a received one.
+    pub traffic_class: u8,
     /// When the kernel received it (wall clock); of a packet to be sent, when its cause was received.
     pub received: Nanos,
 }

@@ -38,11 +38,11 @@ impl Worker {
         let mut index = 0;
         while let Some(leg) = self.tables.leg_mut(id) {
             let Some(transport) = leg.transports.get_mut(index) else { break };
-            let socket = transport.socket;
+            let (socket, class) = (transport.socket, transport.traffic_class);
             let stale = transport.stale_from.is_some_and(|from| from <= now);
             let tick = transport.consent.as_mut().map(|c| c.tick(now, &mut self.scratch));
             match tick {
-                Some(Tick::Send { remote, len }) => self.send_scratch(len, socket, remote),
+                Some(Tick::Send { remote, len }) => self.send_scratch(len, socket, remote, class),
                 Some(Tick::Lost) => {
                     transport.fall_silent();
                     self.mark_news(id);

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use arrayvec::ArrayVec;
 
 use crate::command::{Security, SocketId, TransportSpec};
-use crate::config::PAIRS_PER_TRANSPORT;
+use crate::config::{DSCP_MAX, PAIRS_PER_TRANSPORT};
 use crate::consent::Consent;
 use crate::error::DropReason;
 use crate::packet::Nanos;
@@ -48,6 +48,8 @@ pub struct Transport {
     /// The socket that each installed pair came in on, of all generations.
     pub(crate) paths: ArrayVec<Path, PATHS_PER_TRANSPORT>,
     pub(crate) security: Security,
+    /// The byte that its packets leave with: the code point above two bits of ECN, which are 0.
+    pub(crate) traffic_class: u8,
     pub(crate) srtp: Option<Box<Srtp>>,
     pub(crate) answerer: Option<Box<Answerer>>,
     pub(crate) learn_remote: bool,
@@ -69,6 +71,7 @@ impl Transport {
             stale_from: None,
             paths: ArrayVec::new(),
             security: spec.security,
+            traffic_class: (spec.dscp & DSCP_MAX) << 2,
             srtp: keys.map(|keys| Box::new(Srtp::new(&keys.inbound, &keys.outbound))),
             answerer: None,
             // What authenticates nothing must not move what does.

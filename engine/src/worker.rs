@@ -49,6 +49,8 @@ pub(crate) const SWEEPS_PER_ROUND: usize = 100;
 const LATENCY_SAMPLE: u64 = 4;
 /// How long a worker waits at most: its timers need no more.
 const WAIT_MAX: Duration = Duration::from_millis(SWEEP_INTERVAL.0 / 1_000_000);
+/// The traffic class of what belongs to no transport.
+pub(crate) const BEST_EFFORT: u8 = 0;
 /// Scratch for a datagram that the worker itself writes.
 const SCRATCH: usize = 1500;
 
@@ -69,6 +71,16 @@ pub(crate) struct Outgoing {
     pub(crate) remote: SocketAddr,
     pub(crate) start: usize,
     pub(crate) len: usize,
+    pub(crate) traffic_class: u8,
+}
+
+impl Outgoing {
+    /// The packet in its frame, `received` being when its cause was.
+    pub(crate) fn packet(self, frame: Frame, received: Nanos) -> Packet {
+        let Self { socket, remote, start, len, traffic_class } = self;
+        let (start, len) = (plain_len(start), plain_len(len));
+        Packet { frame, start, len, socket, remote, traffic_class, received }
+    }
 }
 
 /// Where in its frame a plain packet lies, and what it is.
@@ -318,7 +330,8 @@ impl Worker {
         let (start, len) = sink.route.forward(bytes, start, len, header, retransmission, now)?;
         sink.count(media.len - usize::from(header.len), retransmission);
         let (remote, len) = transport.protect_rtp(&mut bytes[start..], len)?;
-        Ok(Outgoing { socket: transport.socket, remote, start, len })
+        let (socket, traffic_class) = (transport.socket, transport.traffic_class);
+        Ok(Outgoing { socket, remote, start, len, traffic_class })
     }
 
     /// STUN: a check on an installed pair is answered here, one for a known ufrag and the answer to
@@ -354,7 +367,7 @@ impl Worker {
                     })
                     .flatten()
                     .ok_or(DropReason::StunUnsolicited)?;
-                Ok(Fate::Send(self.reply(packet, len)))
+                Ok(Fate::Send(self.reply(packet, len, BEST_EFFORT)))
             }
         }
     }
@@ -379,6 +392,7 @@ impl Worker {
         }
         let renews = consent.generation() != current;
         let handled = consent.handle(&message, packet.remote, now, &mut self.scratch)?;
+        let traffic_class = transport.traffic_class;
         transport.counters.checks += u64::from(handled.reply.is_some() && handled.fault.is_none());
         transport.news.role_conflict |= handled.role_conflict;
         if let Some(remote) = handled.nominated {
@@ -398,16 +412,17 @@ impl Worker {
             self.drop_for(fault);
         }
         match handled.reply {
-            Some(len) => Ok(Fate::Send(self.reply(packet, len))),
+            Some(len) => Ok(Fate::Send(self.reply(packet, len, traffic_class))),
             None => Ok(Fate::Done),
         }
     }
 
     /// Puts `scratch[..len]` into the packet's own frame, addressed back.
-    fn reply(&mut self, packet: &Packet, len: usize) -> Outgoing {
+    fn reply(&mut self, packet: &Packet, len: usize, traffic_class: u8) -> Outgoing {
         let bytes = self.frames.bytes_mut(&packet.frame);
         bytes[HEAD_ROOM..HEAD_ROOM + len].copy_from_slice(&self.scratch[..len]);
-        Outgoing { socket: packet.socket, remote: packet.remote, start: HEAD_ROOM, len }
+        let Packet { socket, remote, .. } = *packet;
+        Outgoing { socket, remote, start: HEAD_ROOM, len, traffic_class }
     }
 
     /// DTLS: up from an installed pair, kept for a moment from any other.
@@ -476,6 +491,7 @@ impl Worker {
             len: plain_len(media.len),
             socket: packet.socket,
             remote: packet.remote,
+            traffic_class: BEST_EFFORT,
             received: packet.received,
         })
     }
@@ -491,20 +507,27 @@ impl Worker {
         packet.len = plain_len(outgoing.len);
         packet.socket = outgoing.socket;
         packet.remote = outgoing.remote;
+        packet.traffic_class = outgoing.traffic_class;
         self.tx_causes.push((packet.received, self.blame.unwrap_or(u16::MAX)));
         self.tx.push(packet);
     }
 
     /// Writes `scratch[..len]` into a fresh frame and queues it.
-    pub(crate) fn send_scratch(&mut self, len: usize, socket: SocketId, remote: SocketAddr) {
+    pub(crate) fn send_scratch(
+        &mut self,
+        len: usize,
+        socket: SocketId,
+        remote: SocketAddr,
+        traffic_class: u8,
+    ) {
         let Some(frame) = self.frames.take() else {
             self.drop_for(DropReason::FramesExhausted);
             return;
         };
         let bytes = self.frames.bytes_mut(&frame);
         bytes[HEAD_ROOM..HEAD_ROOM + len].copy_from_slice(&self.scratch[..len]);
-        let packet = Packet { frame, start: 0, len: 0, socket, remote, received: Nanos(0) };
-        self.send(packet, Outgoing { socket, remote, start: HEAD_ROOM, len });
+        let outgoing = Outgoing { socket, remote, start: HEAD_ROOM, len, traffic_class };
+        self.send(outgoing.packet(frame, Nanos(0)), outgoing);
     }
 
     pub(crate) fn drop_for(&mut self, reason: DropReason) {
@@ -552,9 +575,10 @@ impl Worker {
 
     fn count_io(&mut self, io: &IoCounters, failed: bool) {
         let counters = &mut self.counters;
-        counters.packets_out += io.packets_out.saturating_sub(io.refused);
+        counters.packets_out += io.packets_out.saturating_sub(io.refused + io.too_long);
         counters.bytes_out += io.bytes_out;
         counters.rearms += io.rearms;
+        counters.drops.add(DropReason::TxTooLong, io.too_long);
         counters.drops.add(DropReason::TxRefused, io.refused + u64::from(failed));
         counters.drops.add(DropReason::Truncated, io.truncated);
         counters.starved += io.no_frames;

@@ -80,6 +80,11 @@ export class Page {
     });
   }
 
+  /** The panel that says why, as a person reads it. */
+  explanation() {
+    return this.#page.evaluate(() => document.getElementById('why-panel').innerText);
+  }
+
   /** The SDK's own numbers, the node's, and in `repair` what the browser did against loss. */
   stats() {
     return this.#page.evaluate(async () => {
@@ -155,6 +160,8 @@ const CONDITIONS = {
   receiving: () => document.getElementById('remote').videoWidth > 0,
   ringing: () => document.querySelector('.incoming .accept') !== null,
   measured: () => document.getElementById('numbers').textContent.includes('bit/s'),
+  explained: () => document.querySelector('#findings [data-verdict]') !== null,
+  'unreachable and said by both sides': () => /The browser sent \d+ checks/.test(document.querySelector('#findings [data-verdict="no_checks"]')?.textContent ?? ''),
   dialled: () => document.getElementById('dialled').textContent === '123#',
   'able to send': async (bitrate) => [...(await causeway.call.connection.getStats()).values()].some((one) => one.availableOutgoingBitrate >= bitrate),
   ended: () => causeway.call?.state === 'ended' && document.body.dataset.view === 'start',

@@ -51,6 +51,10 @@ async function run() {
   await Promise.all([customer, agent].map((side) => side.wait('connected', WAIT_LIMIT)));
   await Promise.all([customer, agent].map((side) => side.wait('measured', WAIT_LIMIT)));
   await take(customer, 'call');
+  await agent.click('#open-why');
+  await agent.wait('explained', WAIT_LIMIT);
+  await take(agent, 'why');
+  await agent.click('#open-why');
   await customer.click('#open-keypad');
   await take(customer, 'keypad');
   await customer.click('#open-devices');

@@ -66,6 +66,10 @@ export class Side {
     return this.#ask('stats', [], 20_000);
   }
 
+  explanation() {
+    return this.#ask('explanation', [], 10_000);
+  }
+
   observe(seconds, askNode = true) {
     return this.#ask('observe', [seconds, askNode], (seconds + 30) * 1000);
   }

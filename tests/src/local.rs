@@ -10,6 +10,7 @@ use causeway_control::actors::node::{BoundInterface, Node, NodeConfig};
 use causeway_control::api::{LifeEvent, What};
 use causeway_control::calls::Calls;
 use causeway_control::config::Config;
+use causeway_control::dtls::Versions;
 use causeway_control::rest;
 use causeway_engine::config::EngineConfig;
 use serde_json::{Value, json};
@@ -210,7 +211,10 @@ fn node_config(setup: &Setup) -> NodeConfig {
             bind: (setup.bind, 0).into(),
             announce: setup.announce.unwrap_or(setup.bind),
             private_candidate: setup.private_candidate,
+            dont_fragment: false,
         }],
+        dscp: 0,
+        dtls: Versions::Both,
         calls: setup.calls,
         join: setup.join,
     }

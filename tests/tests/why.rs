@@ -14,7 +14,7 @@ use causeway_tests::https;
 use causeway_tests::local::{LocalNode, Setup};
 use causeway_tests::namespace::inside;
 use causeway_tests::peer::{Flow, Line, PATIENCE, Peer, Spec};
-use causeway_tests::requires;
+use causeway_tests::{requires, root};
 use serde_json::{Value, json};
 
 /// Where nobody listens: what a mistaken `announce` looks like from outside.
@@ -113,6 +113,28 @@ fn a_wrong_announced_address_is_named_with_the_right_one() {
     );
     let guests = seen.ok().to_string();
     assert!(guests.contains("127.0.0.9:") && !guests.contains("bound to"), "{guests}");
+}
+
+#[test]
+fn chromium_tells_its_side_and_shows_what_the_node_says() {
+    requires!(Chromium);
+    let node = LocalNode::start(&Setup { announce: Some(ELSEWHERE.into()), ..Setup::default() });
+    let (call, mut client) = (node.call(), node.client());
+    let token = client.post(&format!("/v1/calls/{call}/tokens"), &json!({ "role": "agent" })).ok();
+    let page = format!("https://{}/#token={}", node.public, token["token"].as_str().unwrap());
+    let script = root().join("tests/browser/why.mjs");
+    let run = Command::new("node").arg(script).args(["--page", &page]).output().unwrap();
+    let lines = String::from_utf8(run.stdout).unwrap();
+    let done: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    assert_eq!(done["ok"], true, "{done:#}");
+    let words = done["words"].as_str().unwrap();
+    for part in ["agent: no checks", "arrived at 127.0.0.9:", "The browser sent ", "got no answer"]
+    {
+        assert!(words.contains(part), "`{part}` is not in: {words}");
+    }
+    assert!(!words.contains("bound to"), "{words}");
+    let why = why_of(&mut client, &call);
+    assert!(story(&why, "agent").contains("The browser says after "), "{why:#}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use causeway_engine::command::LegId;
 
 use crate::actors::call::{CallActor, DtlsOutput, FromDtls};
 use crate::call::DtlsInput;
-use crate::dtls::{Handshake, Identity, Output};
+use crate::dtls::{Handshake, Identity, Output, Versions};
 
 /// Messages that can wait; a datagram beyond it is lost and repeated by its sender.
 const MAILBOX: usize = 4096;
@@ -34,19 +34,20 @@ struct Entry {
 /// The actor.
 pub struct DtlsActor {
     identity: Identity,
+    versions: Versions,
     entries: HashMap<LegId, Entry>,
 }
 
 impl DtlsActor {
-    /// All handshakes show this certificate.
-    pub fn new(identity: Identity) -> Self {
-        Self { identity, entries: HashMap::new() }
+    /// All handshakes show this certificate and end in one of these versions.
+    pub fn new(identity: Identity, versions: Versions) -> Self {
+        Self { identity, versions, entries: HashMap::new() }
     }
 
     fn handle_input(&mut self, leg: LegId, call: Addr<CallActor>, input: DtlsInput) {
         let now = Instant::now();
         if let DtlsInput::Start { role, expected } = input {
-            let handshake = Handshake::new(&self.identity, role, expected, now);
+            let handshake = Handshake::new(&self.identity, self.versions, role, expected, now);
             let entry = Entry { handshake, call, timer: None };
             self.entries.insert(leg, entry);
             return;

@@ -35,7 +35,7 @@ use crate::call::{Eyes, Face, NodeFacts, Remark, Reply};
 use crate::calls::{Answer, Calls, Restarted};
 use crate::cloud::{self, CloudError};
 use crate::config::Announce;
-use crate::dtls::Identity;
+use crate::dtls::{Identity, Versions};
 use crate::ice::Credentials;
 use crate::sdp;
 
@@ -53,6 +53,8 @@ pub struct BoundInterface {
     pub announce: IpAddr,
     /// Whether the bound address is offered too, behind the announced one.
     pub private_candidate: bool,
+    /// Whether packets that are too long for their path are dropped instead of fragmented.
+    pub dont_fragment: bool,
 }
 
 impl BoundInterface {
@@ -75,6 +77,10 @@ pub struct NodeConfig {
     pub engine: EngineConfig,
     /// Where browsers are answered.
     pub interfaces: Vec<BoundInterface>,
+    /// The code point of what legs are sent that ask for none, 0 to 63.
+    pub dscp: u8,
+    /// The DTLS versions that a handshake may end in.
+    pub dtls: Versions,
     /// Calls that are not over, most.
     pub calls: usize,
     /// For a leg to connect, and for a call to get its first.
@@ -141,13 +147,14 @@ impl Node {
         let calls_arbiter = Arbiter::new();
         let dtls_arbiter = Arbiter::new();
         let dtls = vec![DtlsActor::start_in_arbiter(&dtls_arbiter.handle(), {
-            let identity = identity.clone();
-            move |_| DtlsActor::new(identity)
+            let (identity, versions) = (identity.clone(), config.dtls);
+            move |_| DtlsActor::new(identity, versions)
         })];
         let mut seats = Vec::new();
         for (link, faces) in links.into_iter().zip(faces) {
             let desk = WorkerDesk::new(link.worker(), config.engine.legs_per_worker);
-            let facts = NodeFacts { faces, fingerprint: fingerprint.clone(), join: config.join };
+            let (fingerprint, join, dscp) = (fingerprint.clone(), config.join, config.dscp);
+            let facts = NodeFacts { faces, fingerprint, join, dscp };
             let actor_desk = desk.clone();
             let link = WorkerLink::start_in_arbiter(&calls_arbiter.handle(), move |_| {
                 WorkerLink::new(link, actor_desk)
@@ -235,6 +242,7 @@ fn bind_faces(link: &mut Link, interfaces: &[BoundInterface]) -> Result<Vec<Face
             source,
         };
         let udp = socket::bind(address, false).map_err(refused)?;
+        socket::set_fragmentation(&udp, !interface.dont_fragment).map_err(refused)?;
         let bound = udp.local_addr().map_err(refused)?;
         let socket = SocketId(place);
         let sent = link.send(Command::AddSocket { socket, udp });

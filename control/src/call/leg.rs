@@ -66,6 +66,7 @@ pub(crate) struct CallLeg {
     connected: bool,
     security: Option<String>,
     deadline: Instant,
+    dscp: u8,
 }
 
 /// Where an ended leg is still known.
@@ -128,6 +129,7 @@ impl CallLeg {
             connected: false,
             security: None,
             deadline: now + facts.join,
+            dscp: asked.dscp.unwrap_or(facts.dscp),
         };
         if let Some(negotiated) = negotiated {
             leg.take(now, negotiated);
@@ -176,6 +178,7 @@ impl CallLeg {
             security: Security::Srtp,
             keys: None,
             learn_remote: false,
+            dscp: self.dscp,
         };
         let spec = LegSpec { transports: vec![transport], streams: Vec::new(), sinks: Vec::new() };
         Leg::new(&spec, random).map_err(|refusal| Problem::internal(refusal.to_string()))

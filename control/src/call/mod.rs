@@ -54,6 +54,8 @@ pub struct NodeFacts {
     pub fingerprint: crate::sdp::Fingerprint,
     /// For a leg to connect, and for a call to get its first.
     pub join: Duration,
+    /// The code point of legs that ask for none.
+    pub dscp: u8,
 }
 
 impl NodeFacts {

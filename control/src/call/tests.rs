@@ -8,6 +8,8 @@ use crate::dtls::Identity;
 
 const CHROMIUM: &str = include_str!("../sdp/fixtures/chromium.sdp");
 const FIREFOX: &str = include_str!("../sdp/fixtures/firefox.sdp");
+/// What the node sends with where a leg does not say.
+const DSCP: u8 = 18;
 const JOIN: Duration = Duration::from_secs(60);
 
 /// A call, its clock, and what it said so far.
@@ -36,6 +38,7 @@ impl Bench {
             faces: vec![face],
             fingerprint: crate::sdp::Fingerprint { hash: crate::sdp::HashFunction::Sha256, digest },
             join: JOIN,
+            dscp: DSCP,
         };
         let now = Instant::now();
         let asked = CreateCall::default();
@@ -147,6 +150,17 @@ fn a_leg_is_answered_when_the_worker_has_applied_it() {
     assert!(!answer.contains("172.31.5.10"), "the bind address is the node's own affair");
     assert_eq!(bench.names()[..2], ["call_created", "leg_joined"]);
     assert_eq!(bench.names()[2..], ["candidate", "candidate"], "one, and that it was the last");
+}
+
+#[test]
+fn a_leg_is_sent_to_with_its_own_code_point_or_else_with_the_node_s() {
+    for (asked, sent) in [(None, DSCP), (Some(0), 0), (Some(46), 46)] {
+        let mut bench = Bench::new();
+        let offer = Some(CHROMIUM.into());
+        bench.add(AddLeg { offer, dscp: asked, ..AddLeg::default() }).unwrap();
+        let Command::AddLeg { state, .. } = &bench.told[0].1 else { panic!("{:?}", bench.told[0]) };
+        assert_eq!(state.dscp(0), Some(sent));
+    }
 }
 
 #[test]

@@ -100,7 +100,8 @@ impl<'a> Teller<'a> {
     fn candidate(&self, candidate: &FarCandidate) -> String {
         let kind = candidate_word(candidate.kind);
         match candidate.address {
-            Ok(address) => format!("Candidate: {kind} {}.", self.at(address)),
+            Ok(address) if self.far => format!("Candidate: {kind} {address}."),
+            Ok(_) => format!("Candidate: {kind}."),
             Err(why) => format!("Candidate not used: {kind}: {why}."),
         }
     }
@@ -243,7 +244,7 @@ pub(super) fn dtls_words(error: &DtlsError) -> String {
             " The far side did not like the node's certificate: does it have the node's description unchanged?"
         }
         DtlsError::Alert(70) => " protocol_version: no DTLS version in common.",
-        DtlsError::Alert(_) | DtlsError::Protocol(_) => "",
+        DtlsError::Alert(_) | DtlsError::Version(_) | DtlsError::Protocol(_) => "",
     };
     format!("{error}.{meaning}")
 }

@@ -12,8 +12,8 @@ use toml::{Spanned, Table, Value};
 
 use super::{Config, Interface, REDACTED, parse_cores, verify};
 
-const SECTIONS: [&str; 8] =
-    ["node", "interface", "http", "public", "auth", "limits", "timeouts", "log"];
+const SECTIONS: [&str; 10] =
+    ["node", "interface", "http", "public", "media", "dtls", "auth", "limits", "timeouts", "log"];
 /// Bytes of a configuration file, most.
 const FILE_MAX: usize = 1 << 20;
 

@@ -50,6 +50,7 @@ fn everything_that_can_be_set_is_read() {
         name = "v6"
         bind = "2001:db8::5"
         announce = "aws"
+        dont_fragment = true
         [http]
         listen = "10.0.0.1:8080"
         workers = 2
@@ -59,6 +60,10 @@ fn everything_that_can_be_set_is_read() {
         tls_cert = "c.pem"
         tls_key = "k.pem"
         desk = true
+        [media]
+        dscp = 46
+        [dtls]
+        versions = ["1.3"]
         [auth]
         join_secret = "0123456789abcdef0123456789abcdef"
         {TOKEN}
@@ -77,6 +82,9 @@ fn everything_that_can_be_set_is_read() {
     assert_eq!(config.node.backend, Backend::Uring);
     assert_eq!(config.interface[0].announce, Announce::Address([203, 0, 113, 5].into()));
     assert_eq!(config.interface[1].announce, Announce::Provider(Provider::Aws));
+    assert_eq!(config.dtls.versions(), Versions::Only13);
+    assert_eq!(config.media.dscp, 46);
+    assert!(!config.interface[0].dont_fragment && config.interface[1].dont_fragment);
     assert_eq!(config.timeouts.drain, Duration::from_secs(60));
     assert_eq!(config.auth.token[0].name, "t");
     assert!(config.desk());
@@ -234,5 +242,36 @@ proptest! {
     fn ports_read_back_as_they_print(low in 1024..65_535u16, more in 1..1000u16) {
         let ports = Ports { low, high: low.saturating_add(more) };
         prop_assert_eq!(ports.to_string().parse::<Ports>().unwrap(), ports);
+    }
+}
+
+#[test]
+fn dtls_versions_are_read_as_a_list_and_as_text() {
+    let in_file = |value: &str| from_file(&format!("[dtls]\nversions = {value}"));
+    let allowed = |loaded: Loaded| loaded.config.dtls.versions();
+    assert_eq!(allowed(from_file("").unwrap()), Versions::Both);
+    assert_eq!(allowed(in_file("[\"1.3\", \"1.2\"]").unwrap()), Versions::Both);
+    assert_eq!(allowed(in_file("[\"1.2\"]").unwrap()), Versions::Only12);
+    for (text, versions) in
+        [("1.2", Versions::Only12), ("1.3", Versions::Only13), ("1.2,1.3", Versions::Both)]
+    {
+        let loaded = from_environment(&[("CAUSEWAY_DTLS_VERSIONS", text)]).unwrap();
+        assert_eq!(allowed(loaded), versions);
+    }
+    for wrong in ["[]", "[\"1.1\"]", "[\"1.2\", \"1.2\"]", "1.2", "true"] {
+        let faults = in_file(wrong).unwrap_err();
+        assert!(
+            faults[0].contains("dtls.versions") && faults[0].contains("allowed are"),
+            "{faults:?}"
+        );
+    }
+}
+
+#[test]
+fn a_code_point_has_six_bits() {
+    assert_eq!(from_file("[media]\ndscp = 63").unwrap().config.media.dscp, 63);
+    for wrong in ["64", "-1", "\"ef\""] {
+        let faults = from_file(&format!("[media]\ndscp = {wrong}")).unwrap_err();
+        assert!(faults[0].contains("media.dscp"), "{faults:?}");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use causeway_engine::config::{FRAMES_FLOOR, LEGS_PER_WORKER_CEILING, WORKERS_MAX};
+use causeway_engine::config::{DSCP_MAX, FRAMES_FLOOR, LEGS_PER_WORKER_CEILING, WORKERS_MAX};
 use tracing_subscriber::EnvFilter;
 
 use super::load::Draft;
@@ -30,6 +30,7 @@ pub(super) fn verify(config: &Config, host: &Host, draft: &mut Draft) {
     auth(config, draft);
     limits(config, draft);
     timeouts(config, draft);
+    within(draft, "media.dscp", config.media.dscp.into(), 0, DSCP_MAX.into());
     descriptors(config, host, draft);
     if EnvFilter::builder().parse(&config.log.level).is_err() {
         let words = "allowed are off, error, warn, info, debug, trace, or directives of them";

@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use causeway_engine::config::SAFE_PAYLOAD;
 use dimpl::{Config, DtlsCertificate, certificate};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
@@ -144,7 +145,8 @@ fn contains(certificate: &[u8], public_key: &[u8]) -> bool {
     certificate.windows(public_key.len()).any(|window| window == public_key)
 }
 
-/// Largest datagram that is sent: what libwebrtc counts on too.
+/// Largest datagram that is sent: what libwebrtc counts on too, and short enough for every path, so
+/// that a handshake needs no fragments of IP whatever the interface says of them.
 const MTU: usize = 1200;
 /// Doubling from [`FIRST_RETRY`], so many retries last for [`HANDSHAKE_TIMEOUT`]; those that
 /// duplicates of the far side trigger count too, hence the spare ones.
@@ -152,6 +154,7 @@ const RETRIES: usize = 16;
 /// Characters per line (RFC 7468 §2).
 const PEM_LINE: usize = 64;
 
+const _: () = assert!(MTU <= SAFE_PAYLOAD);
 const _: () = assert!(
     FIRST_RETRY.as_millis() << (RETRIES / 2) >= Duration::from_secs(25).as_millis(),
     "half of the retries bridge the handshake timeout"

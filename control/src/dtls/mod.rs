@@ -20,6 +20,7 @@ mod keys;
 mod plausible;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -31,6 +32,7 @@ pub use fingerprint::{Fingerprint, FingerprintError, Hash};
 pub use identity::{Identity, IdentityError};
 pub use keys::{DirectionKeys, SrtpKeys, Suite};
 use plausible::is_plausible;
+pub use versions::Versions;
 
 /// Who sends the ClientHello (`a=setup` of RFC 4145 §4 as used by RFC 5763 §5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +87,11 @@ pub enum DtlsError {
     /// The far side said no.
     #[error("the far side broke the DTLS handshake off with alert {0}")]
     Alert(u8),
+    /// The far side speaks none of the versions that are allowed.
+    #[error(
+        "the far side does not speak {0}, and the node is set to allow nothing else (dtls.versions)"
+    )]
+    Version(Versions),
     /// The two don't agree, or the far side broke the protocol.
     #[error("the DTLS handshake failed: {0}")]
     Protocol(String),
@@ -95,6 +102,7 @@ pub struct Handshake {
     /// `None` once it is of no further use.
     dtls: Option<Box<Dtls>>,
     role: Role,
+    versions: Versions,
     expected: Vec<Fingerprint>,
     certificate: Option<Vec<u8>>,
     keys: Option<SrtpKeys>,
@@ -117,12 +125,19 @@ enum Phase {
 impl Handshake {
     /// Starts a handshake; the client's first datagram is ready at once, so make it when there is a pair to
     /// send it to. `expected` is empty while the far side's description is not here.
-    pub fn new(identity: &Identity, role: Role, expected: Vec<Fingerprint>, now: Instant) -> Self {
-        let mut dtls = Dtls::new_auto(identity.config(), identity.certificate(), now);
+    pub fn new(
+        identity: &Identity,
+        versions: Versions,
+        role: Role,
+        expected: Vec<Fingerprint>,
+        now: Instant,
+    ) -> Self {
+        let mut dtls = versions.start(identity, now);
         dtls.set_active(role == Role::Active);
         let mut handshake = Self {
             dtls: Some(Box::new(dtls)),
             role,
+            versions,
             expected: Vec::new(),
             certificate: None,
             keys: None,
@@ -154,6 +169,10 @@ impl Handshake {
     pub fn handle_packet(&mut self, now: Instant, bytes: &[u8]) {
         if bytes.is_empty() || !is_plausible(bytes) {
             return;
+        }
+        if self.phase == Phase::Shaking && self.role == Role::Passive && self.versions.refuse(bytes)
+        {
+            return self.fail(DtlsError::Version(self.versions));
         }
         self.drive(now, |dtls| {
             dtls.handle_timeout(now)?;
@@ -278,6 +297,9 @@ impl Handshake {
         }
         let alert = matches!(error, Error::SecurityError(SecurityError::FatalAlert { .. }));
         match self.phase {
+            Phase::Shaking if Versions::refused(&error) => {
+                self.fail(DtlsError::Version(self.versions));
+            }
             Phase::Shaking => self.fail(error.into()),
             Phase::Connected if alert => self.close_by_peer(),
             Phase::Connected => self.retire(),

@@ -58,6 +58,10 @@ impl Link {
     }
 
     fn undescribed(role: Role, version: FarVersion, mtu: usize) -> Self {
+        Self::allowing(Versions::Both, role, version, mtu)
+    }
+
+    fn allowing(versions: Versions, role: Role, version: FarVersion, mtu: usize) -> Self {
         let now = Instant::now();
         let identity = Identity::generate().unwrap();
         let certificate = certificate::generate_self_signed_certificate().unwrap();
@@ -81,7 +85,7 @@ impl Link {
         };
         Self {
             now,
-            node: Handshake::new(&identity, role, Vec::new(), now),
+            node: Handshake::new(&identity, versions, role, Vec::new(), now),
             far,
             weather: CALM,
             random: 1,
@@ -226,6 +230,75 @@ fn both_roles_agree_on_keys_in_every_version() {
             assert!(link.node.is_settled(), "{role:?} {version:?}");
             assert_eq!(link.node.poll_output_timeout(), None);
         }
+    }
+}
+
+/// A link whose node allows these versions alone, and knows the far side's fingerprint.
+fn restricted(versions: Versions, role: Role, far: FarVersion) -> Link {
+    let mut link = Link::allowing(versions, role, far, 1200);
+    let expected = vec![Fingerprint::of(Hash::Sha256, &link.far.certificate.certificate)];
+    link.node.set_expected(expected, link.now);
+    link
+}
+
+#[test]
+fn a_version_that_is_allowed_alone_is_the_one_that_is_agreed_on() {
+    for role in [Role::Passive, Role::Active] {
+        for (versions, far, agreed) in [
+            (Versions::Only12, FarVersion::Only12, Version::Dtls12),
+            (Versions::Only12, FarVersion::Auto, Version::Dtls12),
+            (Versions::Only13, FarVersion::Only13, Version::Dtls13),
+            (Versions::Only13, FarVersion::Auto, Version::Dtls13),
+        ] {
+            let mut link = restricted(versions, role, far);
+            link.run(Duration::from_secs(2));
+            assert_eq!(link.assert_keys_fit(), agreed, "{role:?} {versions:?} {far:?}");
+        }
+    }
+}
+
+#[test]
+fn a_client_without_the_allowed_version_is_told_from_others() {
+    for (versions, far, words) in [
+        (Versions::Only12, FarVersion::Only13, "does not speak DTLS 1.2"),
+        (Versions::Only13, FarVersion::Only12, "does not speak DTLS 1.3"),
+    ] {
+        let mut link = restricted(versions, Role::Passive, far);
+        link.run(Duration::from_secs(2));
+        assert_eq!(link.failed, Some(DtlsError::Version(versions)));
+        let said = link.failed.unwrap().to_string();
+        assert!(said.contains(words) && said.contains("dtls.versions"), "{said}");
+    }
+}
+
+#[test]
+fn a_hello_cut_anywhere_is_looked_at_without_harm() {
+    let mut link = restricted(Versions::Only13, Role::Active, FarVersion::Only13);
+    let Output::Datagram(hello) = link.node.poll_output() else { panic!("no ClientHello") };
+    assert!(Versions::Only12.refuse(&hello));
+    assert!(!Versions::Both.refuse(&hello));
+    for len in 0..hello.len() {
+        let whole_list = Versions::Only12.refuse(&hello[..len]);
+        assert!(!whole_list || len > 13 + 12 + 34 + 4, "{len}");
+    }
+    let mut older = restricted(Versions::Only12, Role::Active, FarVersion::Only12);
+    let Output::Datagram(hello) = older.node.poll_output() else { panic!("no ClientHello") };
+    assert!(!Versions::Only12.refuse(&hello));
+    assert!(Versions::Only13.refuse(&hello));
+}
+
+#[test]
+fn a_server_without_the_allowed_version_ends_the_handshake() {
+    for (versions, far) in
+        [(Versions::Only12, FarVersion::Only13), (Versions::Only13, FarVersion::Only12)]
+    {
+        let mut link = restricted(versions, Role::Active, far);
+        link.run(Duration::from_secs(1));
+        // Fatal, protocol_version (RFC 8446 §6.2), in the clear, as servers say it.
+        let alert = [21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 70];
+        link.node.handle_packet(link.now, &alert);
+        link.run(MINUTE);
+        assert_eq!(link.failed, Some(DtlsError::Version(versions)));
     }
 }
 

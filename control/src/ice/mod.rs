@@ -377,7 +377,7 @@ impl Agent {
         self.sights.next()
     }
 
-    /// The address of a candidate line of the far side, if the node could use it.
+    /// The address of a candidate line of the far side, if an agent of this component could use it.
     ///
     /// # Errors
     /// Why the line is of no use.

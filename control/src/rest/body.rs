@@ -134,7 +134,7 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read_again(sdp in any::<String>(), role in any::<Option<String>>()) {
-            let asked = AddLeg { role: role.clone(), offer: Some(sdp.clone()), media: None };
+            let asked = AddLeg { role: role.clone(), offer: Some(sdp.clone()), ..AddLeg::default() };
             let read: AddLeg = parse(&serde_json::to_vec(&asked).unwrap()).unwrap();
             prop_assert_eq!((read.offer, read.role), (Some(sdp), role));
         }

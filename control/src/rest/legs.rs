@@ -11,6 +11,7 @@ use super::pace::Paced;
 use super::why;
 use crate::api::{AddLeg, Description, LegAdded, LegView, Problem, Trickle};
 use crate::auth::ROLE_MAX;
+use causeway_engine::config::DSCP_MAX;
 
 /// Candidates of one request, most.
 const CANDIDATES_MAX: usize = 32;
@@ -36,6 +37,7 @@ pub(super) async fn add(
     let pass = may.who.pass();
     if let Some(pass) = pass {
         asked.role = Some(pass.role.clone());
+        asked.dscp = None;
     }
     sound(&asked)?;
     let added = state.ask(state.calls.add_leg(call.to_string(), asked)).await?;
@@ -158,6 +160,9 @@ fn sound(asked: &AddLeg) -> Result<(), Problem> {
     }
     if asked.media.as_ref().is_some_and(|media| media.is_empty() || media.len() > 2) {
         return Err(Problem::malformed("one or two kinds of media can be offered").at("media"));
+    }
+    if asked.dscp.is_some_and(|dscp| dscp > DSCP_MAX) {
+        return Err(Problem::malformed(format!("allowed are 0 to {DSCP_MAX}")).at("dscp"));
     }
     Ok(())
 }

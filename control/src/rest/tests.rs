@@ -300,6 +300,8 @@ async fn what_is_wrong_with_a_body_is_said_with_its_place() {
         ("/legs", json!({"offer": "o", "media": ["audio"]}), 400, "media"),
         ("/legs", json!({"media": []}), 400, "media"),
         ("/legs", json!({"media": ["text"]}), 400, "`text`"),
+        ("/legs", json!({"dscp": 64}), 400, "dscp"),
+        ("/legs", json!({"dscp": -1}), 400, "line 1"),
         ("/legs", json!({"offer": "bad"}), 422, "line 1"),
         ("/legs", json!({"offer": "x".repeat(70_000)}), 413, "65536"),
         ("/legs/l/candidates", json!({"candidates": vec![""; 33]}), 400, "candidates"),
@@ -405,7 +407,7 @@ async fn call_and_token(state: &Data<State>, role: &str) -> (String, String) {
 
 #[actix_web::test]
 async fn a_join_token_joins_its_call_in_its_role_and_drives_its_own_legs_alone() {
-    let (_, state) = guarded();
+    let (double, state) = guarded();
     let (public, admin) = (listen(&state, Door::Public).await, listen(&state, Door::Admin).await);
     let call = state.calls.create(Default::default()).await.unwrap().id;
     let asked = json!({"role": "agent", "expires_in": 60});
@@ -418,7 +420,10 @@ async fn a_join_token_joins_its_call_in_its_role_and_drives_its_own_legs_alone()
     let joined = public.post(&legs, &token, json!({"role": "boss", "offer": "v=0"})).await;
     assert_eq!((joined.status, &joined.json()["leg"]["role"]), (201, &json!("agent")));
     let leg = joined.header("location").to_owned();
-    assert_eq!(public.post(&legs, &other, json!({})).await.status, 201);
+    assert_eq!(public.post(&legs, &other, json!({"dscp": 46})).await.status, 201);
+    assert_eq!(*double.dscp.lock().unwrap(), [None, None], "a guest has no say in it");
+    assert_eq!(admin.post(&legs, CALL, json!({"dscp": 46})).await.status, 201);
+    assert_eq!(double.dscp.lock().unwrap()[2], Some(46));
 
     let sdp = json!({"sdp": "v=0"});
     let offer = format!("{leg}/offer");

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use actix_web::http::header::{ACCEPT, HOST};
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, get, post};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::State;
 use super::access::{Drive, May, SeeCall, Who};
@@ -108,10 +108,10 @@ fn words(why: &Why) -> String {
 fn write_words(out: &mut String, why: &Why) -> std::fmt::Result {
     let name = why.name.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
     let state = match why.ended {
-        Some(reason) => format!("ended: {reason:?}"),
-        None => format!("{:?}", why.state),
+        Some(reason) => format!("ended ({})", word(&reason)),
+        None => word(&why.state),
     };
-    writeln!(out, "call {}{name}, {}", why.call, state.to_lowercase())?;
+    writeln!(out, "call {}{name}, {state}", why.call)?;
     for finding in &why.summary {
         let who = finding.role.as_deref().unwrap_or("call");
         let leg = finding.leg.as_deref().map(|leg| format!(" [{leg}]")).unwrap_or_default();
@@ -126,6 +126,12 @@ fn write_words(out: &mut String, why: &Why) -> std::fmt::Result {
         0 => Ok(()),
         left_out => writeln!(out, "({left_out} entries were left out for want of room)"),
     }
+}
+
+/// A word of the API as it stands in JSON, for people.
+fn word(value: &impl Serialize) -> String {
+    let json = serde_json::to_value(value).unwrap_or_default();
+    json.as_str().unwrap_or_default().replace('_', " ")
 }
 
 fn write_moment(out: &mut String, moment: &Moment) -> std::fmt::Result {

@@ -308,7 +308,7 @@ impl Headers {
         let control = &self.controls[n].0[..header.msg_controllen.min(CONTROL_LEN)];
         let received = socket::read_timestamp(control);
         let (start, len) = (HEAD_ROOM as u16, message.msg_len as u16);
-        Ok(Packet { frame, start, len, socket, remote, received })
+        Ok(Packet { frame, start, len, socket, remote, traffic_class: 0, received })
     }
 
     /// Sends the packets that `batch` names. What the kernel refuses is counted and passed over.
@@ -327,13 +327,14 @@ impl Headers {
             let base = payload.as_ptr().cast_mut().cast();
             self.vectors[n] = libc::iovec { iov_base: base, iov_len: payload.len() };
             let address_len = self.addresses[n].set(packet.remote);
-            self.point(n, address_len, 0);
+            let control_len = self.controls[n].set_class(packet.remote, packet.traffic_class);
+            self.point(n, address_len, control_len);
         }
         let mut done = 0;
         while done < batch.len() {
-            // SAFETY: the messages from `done` to the batch's end point at one vector and address
-            // each, which live in `self`; each vector spans part of a frame that a queued packet
-            // keeps, and the kernel only reads it.
+            // SAFETY: the messages from `done` to the batch's end point at one vector, address and
+            // control buffer each, which are as long as said and live in `self`; each vector spans
+            // part of a frame that a queued packet keeps, and the kernel only reads it.
             let result = unsafe {
                 libc::sendmmsg(
                     udp.as_raw_fd(),
@@ -345,7 +346,7 @@ impl Headers {
             match usize::try_from(result) {
                 Ok(sent) if sent > 0 => done += sent,
                 _ => {
-                    out.refused += 1;
+                    out.refuse(io::Error::last_os_error().raw_os_error().unwrap_or(0));
                     done += 1;
                 }
             }

@@ -6,6 +6,8 @@
 //!   [`crate::config::TAIL_ROOM`] behind it; empty datagrams and those that do not fit are dropped
 //!   as truncated;
 //! - without free frames datagrams stay in their sockets until frames come back;
+//! - a packet leaves with its own traffic class, though its socket serves many; only those that have
+//!   one carry a control message;
 //! - sending never waits: what the kernel does not take at once is refused and counted;
 //! - a socket that was removed delivers nothing any more and comes back through
 //!   [`Backend::closed`] once the kernel has let go of it. What was queued before is still sent.
@@ -78,8 +80,11 @@ pub struct IoCounters {
     pub packets_out: u64,
     /// Bytes of their payloads.
     pub bytes_out: u64,
-    /// Datagrams that the kernel refused to send.
+    /// Datagrams that the kernel refused to send for any other reason.
     pub refused: u64,
+    /// Datagrams that the kernel refused to send since they are longer than their path takes and
+    /// must not be fragmented.
+    pub too_long: u64,
     /// Datagrams dropped because they are empty or longer than a frame holds.
     pub truncated: u64,
     /// Times that a socket could not be read for want of a frame. Its datagrams wait in it.
@@ -88,6 +93,16 @@ pub struct IoCounters {
     pub rearms: u64,
     /// Datagrams dropped because their socket is gone or going.
     pub closed_socket: u64,
+}
+
+impl IoCounters {
+    /// Counts what the kernel has refused, and why.
+    fn refuse(&mut self, errno: i32) {
+        match errno {
+            libc::EMSGSIZE => self.too_long += 1,
+            _ => self.refused += 1,
+        }
+    }
 }
 
 /// A worker's way to its sockets. Lives and dies on the thread that made it.

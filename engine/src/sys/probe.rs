@@ -100,7 +100,8 @@ fn greet_oneself(kind: BackendKind, features: Features) -> io::Result<()> {
 
     let frame = frames.take().ok_or(io::ErrorKind::OutOfMemory)?;
     let (start, len) = (HEAD_ROOM as u16, GREETING.len() as u16);
-    let packet = Packet { frame, start, len, socket: SOCKET, remote, received: Nanos(0) };
+    let packet =
+        Packet { frame, start, len, socket: SOCKET, remote, traffic_class: 0, received: Nanos(0) };
     packet.payload_mut(&mut frames).copy_from_slice(GREETING);
     backend.queue(packet);
 

@@ -23,7 +23,42 @@ pub fn bind(addr: SocketAddr, reuse_port: bool) -> io::Result<UdpSocket> {
     }
     socket.set_reuse_port(reuse_port)?;
     socket.bind(&addr.into())?;
-    Ok(socket.into())
+    let udp = socket.into();
+    set_fragmentation(&udp, true)?;
+    Ok(udp)
+}
+
+/// Says whether packets that are longer than their path takes may be fragmented, by the host and, on
+/// IPv4, by routers. Else they carry the DF bit, and one that is longer than what the kernel knows of
+/// the path (the interface's and the route's MTU, and what routers have told) is refused.
+///
+/// Why the default is to fragment: the node forwards packets of other people's making, and they grow
+/// on it: a GCM tag is 6 bytes longer than the usual one of HMAC-SHA1 and 12 longer than the short
+/// one, a MID or an extension id of the other leg may be longer. Browsers keep media to 1200 bytes, so
+/// nothing of theirs ever needs a fragment; a SIP peer may fill its 1500. A sender cannot be told to
+/// send less (RTP has no word for it), so a packet that must not be fragmented is lost, and each one
+/// of its size after it. What the node writes itself (DTLS flights, RTCP, STUN) stays below
+/// [`crate::config::SAFE_PAYLOAD`] in any case. A path that is narrower than its interface is told to
+/// the host as a route's MTU, which holds for both.
+///
+/// # Errors
+/// What the kernel says.
+pub fn set_fragmentation(udp: &UdpSocket, allowed: bool) -> io::Result<()> {
+    let (level, name, value) = match (udp.local_addr()?, allowed) {
+        (SocketAddr::V4(_), true) => {
+            (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)
+        }
+        (SocketAddr::V4(_), false) => {
+            (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO)
+        }
+        (SocketAddr::V6(_), true) => {
+            (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT)
+        }
+        (SocketAddr::V6(_), false) => {
+            (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO)
+        }
+    };
+    set_option(udp, level, name, value)
 }
 
 /// Makes a bound socket fit for a backend: non-blocking, receive time stamps, large buffers.
@@ -35,15 +70,24 @@ pub fn set_up(udp: &UdpSocket) -> io::Result<()> {
     let socket = SockRef::from(udp);
     socket.set_recv_buffer_size(SOCKET_BUFFER)?;
     socket.set_send_buffer_size(SOCKET_BUFFER)?;
-    let on: libc::c_int = 1;
+    set_option(udp, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
+}
+
+/// Sets an option whose value is an int.
+fn set_option(
+    udp: &UdpSocket,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     // SAFETY: the option's value is an int, and its address and size are given.
     let result = unsafe {
         libc::setsockopt(
             udp.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_TIMESTAMPNS,
-            (&raw const on).cast(),
-            size_of_val(&on) as libc::socklen_t,
+            level,
+            name,
+            (&raw const value).cast(),
+            size_of_val(&value) as libc::socklen_t,
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -85,6 +129,29 @@ const _: () = assert!(CONTROL_LEN == 32, "the layouts below are those of 64-bit 
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C, align(8))]
 pub(super) struct RawControl(pub(super) [u8; CONTROL_LEN]);
+
+impl RawControl {
+    /// Writes the message that gives a datagram to `remote` its traffic class, and returns how long it
+    /// is; nothing for class 0, which is what a socket sends with by itself.
+    pub(super) fn set_class(&mut self, remote: SocketAddr, class: u8) -> usize {
+        if class == 0 {
+            return 0;
+        }
+        let (level, kind) = match remote {
+            SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TOS),
+            SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
+        };
+        let value = libc::c_int::from(class).to_ne_bytes();
+        let len = CONTROL_HEADER + value.len();
+        let bytes = &mut self.0;
+        bytes[..8].copy_from_slice(&len.to_ne_bytes());
+        bytes[8..12].copy_from_slice(&level.to_ne_bytes());
+        bytes[12..CONTROL_HEADER].copy_from_slice(&kind.to_ne_bytes());
+        bytes[CONTROL_HEADER..len].copy_from_slice(&value);
+        // Up to where the next message would stand.
+        len.next_multiple_of(size_of::<usize>())
+    }
+}
 
 /// A socket address as the kernel reads and writes it: `sockaddr_in` or `sockaddr_in6`.
 #[derive(Debug, Clone, Copy, Default)]

@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 
 use super::*;
+
+mod egress;
+
 use crate::config::{BackendChoice, FRAME_SIZE, HEAD_ROOM, PAYLOAD_MAX, TAIL_ROOM, TX_BATCH};
 use crate::packet::Nanos;
 
@@ -73,10 +76,15 @@ impl Rig {
     }
 
     fn queue(&mut self, socket: u16, remote: SocketAddr, payload: &[u8]) {
+        self.queue_classed(socket, remote, payload, 0);
+    }
+
+    fn queue_classed(&mut self, socket: u16, remote: SocketAddr, payload: &[u8], class: u8) {
         let frame = self.frames.take().unwrap();
         let (start, len) = (HEAD_ROOM as u16, payload.len() as u16);
         let socket = SocketId(socket);
-        let packet = Packet { frame, start, len, socket, remote, received: Nanos(0) };
+        let received = Nanos(0);
+        let packet = Packet { frame, start, len, socket, remote, traffic_class: class, received };
         packet.payload_mut(&mut self.frames).copy_from_slice(payload);
         self.backend.queue(packet);
     }

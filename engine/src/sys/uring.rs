@@ -22,7 +22,7 @@ use super::buffers::BufferRing;
 use super::frames::{Frame, FramePool};
 use super::pace::Pace;
 use super::slots::Slots;
-use super::socket::{self, ADDRESS_LEN, CONTROL_LEN, RawAddress};
+use super::socket::{self, ADDRESS_LEN, CONTROL_LEN, RawAddress, RawControl};
 use super::wake::Wake;
 use super::{Features, IoCounters};
 use crate::command::SocketId;
@@ -78,6 +78,8 @@ pub struct Uring {
     /// Frames of sends that are in the submission queue, and their addresses.
     sending: Box<ArrayVec<Frame, TX_BATCH>>,
     addresses: Box<[RawAddress]>,
+    /// What a send that is more than payload and address says.
+    messages: Box<[Message]>,
     /// Says to each receive how much room address and control messages have.
     layout: Box<libc::msghdr>,
     /// Receives that the kernel holds.
@@ -120,6 +122,7 @@ impl Uring {
             queued: Box::default(),
             sending: Box::default(),
             addresses: vec![RawAddress::default(); TX_BATCH].into_boxed_slice(),
+            messages: (0..TX_BATCH).map(|_| Message::empty()).collect(),
             layout: Box::new(layout()),
             armed: 0,
         };
@@ -237,24 +240,30 @@ impl Uring {
                 frames.give(packet.frame);
                 continue;
             }
-            let address = &mut self.addresses[self.sending.len()];
+            let place = self.sending.len();
+            let address = &mut self.addresses[place];
             let address_len = address.set(packet.remote);
             let payload = packet.payload(frames);
-            let entry = opcode::Send::new(
-                Fixed(u32::from(packet.socket.0)),
-                payload.as_ptr(),
-                payload.len() as u32,
-            )
-            .flags(libc::MSG_DONTWAIT)
-            .dest_addr(address.0.as_ptr().cast())
-            .dest_addr_len(address_len)
-            .build()
-            .flags(squeue::Flags::SKIP_SUCCESS)
-            .user_data(about(SEND, packet.socket));
+            let socket = Fixed(u32::from(packet.socket.0));
+            let entry = if packet.traffic_class == 0 {
+                opcode::Send::new(socket, payload.as_ptr(), payload.len() as u32)
+                    .flags(libc::MSG_DONTWAIT)
+                    .dest_addr(address.0.as_ptr().cast())
+                    .dest_addr_len(address_len)
+                    .build()
+            } else {
+                let message = &mut self.messages[place];
+                opcode::SendMsg::new(socket, message.point(&packet, payload, address, address_len))
+                    .flags(libc::MSG_DONTWAIT as u32)
+                    .build()
+            };
+            let entry =
+                entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(about(SEND, packet.socket));
             out.packets_out += 1;
             out.bytes_out += payload.len() as u64;
             // SAFETY: a UDP send with MSG_DONTWAIT is done when enter has consumed its entry, for
-            // good or ill; until then `sending` keeps the frame and `addresses` the address.
+            // good or ill; until then `sending` keeps the frame, and `addresses` and `messages` keep at
+            // its place in `sending` what the entry points at.
             let pushed = unsafe { self.sq.push(&entry) };
             pushed.expect("room was checked");
             self.sending.push(packet.frame);
@@ -355,7 +364,7 @@ impl Uring {
             let id = SocketId(done.user_data() as u16);
             match (done.user_data() >> 32) as u32 {
                 RECEIVE => self.received(id, &done, frames, rx, out),
-                SEND => out.refused += u64::from(done.result() < 0),
+                SEND if done.result() < 0 => out.refuse(-done.result()),
                 CANCEL => self.not_cancelled(id, done.result()),
                 WAKE => self.woken(cqueue::more(done.flags())),
                 _ => {}
@@ -385,7 +394,15 @@ impl Uring {
             match payload.filter(|_| !slot.closing) {
                 Some(Payload { len, remote, received }) => {
                     let start = HEAD_ROOM as u16;
-                    rx.push(Packet { frame, start, len, socket: id, remote, received });
+                    rx.push(Packet {
+                        frame,
+                        start,
+                        len,
+                        socket: id,
+                        remote,
+                        traffic_class: 0,
+                        received,
+                    });
                 }
                 None => frames.give(frame),
             }
@@ -549,6 +566,41 @@ fn layout() -> libc::msghdr {
 
 const fn about(what: u32, socket: SocketId) -> u64 {
     (what as u64) << 32 | socket.0 as u64
+}
+
+/// A message header with all it points at but payload and address. The pointers in it are set for
+/// each send and mean nothing after it.
+struct Message {
+    header: libc::msghdr,
+    vector: libc::iovec,
+    control: RawControl,
+}
+
+impl Message {
+    fn empty() -> Self {
+        let vector = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+        // SAFETY: msghdr is made of integers and pointers; all zero is the empty message.
+        Self { header: unsafe { std::mem::zeroed() }, vector, control: RawControl::default() }
+    }
+
+    /// Points at payload and address, and says the packet's traffic class.
+    fn point(
+        &mut self,
+        packet: &Packet,
+        payload: &[u8],
+        address: &mut RawAddress,
+        address_len: libc::socklen_t,
+    ) -> *const libc::msghdr {
+        let base = payload.as_ptr().cast_mut().cast();
+        self.vector = libc::iovec { iov_base: base, iov_len: payload.len() };
+        self.header.msg_controllen = self.control.set_class(packet.remote, packet.traffic_class);
+        self.header.msg_control = self.control.0.as_mut_ptr().cast();
+        self.header.msg_name = address.0.as_mut_ptr().cast();
+        self.header.msg_namelen = address_len;
+        self.header.msg_iov = &raw mut self.vector;
+        self.header.msg_iovlen = 1;
+        &raw const self.header
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -91,7 +91,10 @@ impl Bare {
             .copy_from_slice(payload);
         let (start, len) = (plain_len(HEAD_ROOM), plain_len(payload.len()));
         self.worker.now = now;
-        self.worker.walk(Packet { frame, start, len, socket, remote, received: now }, now);
+        self.worker.walk(
+            Packet { frame, start, len, socket, remote, traffic_class: 0, received: now },
+            now,
+        );
         true
     }
 
@@ -112,6 +115,11 @@ impl Bare {
             self.worker.frames.give(packet.frame);
         }
         count
+    }
+
+    /// Where each packet that waits to be sent goes, and with which traffic class.
+    pub fn classes(&self) -> impl Iterator<Item = (SocketAddr, u8)> {
+        self.worker.tx.iter().map(|packet| (packet.remote, packet.traffic_class))
     }
 
     /// The next event.
@@ -150,6 +158,8 @@ pub struct Far {
     pub remote: SocketAddr,
     /// The node's ufrag; none without ICE.
     pub ufrag: Option<&'static str>,
+    /// The code point that the node sends to it with.
+    pub dscp: u8,
     keys: Option<KeysSpec>,
     srtp: Option<Srtp>,
 }
@@ -161,7 +171,7 @@ impl Far {
     /// One that speaks plain RTP from a fixed address.
     pub fn plain(socket: u16, port: u16) -> Self {
         let remote = SocketAddr::from(([127, 0, 0, 1], port));
-        Self { socket: SocketId(socket), remote, ufrag: None, keys: None, srtp: None }
+        Self { socket: SocketId(socket), remote, ufrag: None, dscp: 0, keys: None, srtp: None }
     }
 
     /// One that speaks SRTP with keys of its own.
@@ -201,6 +211,7 @@ impl Far {
             security: if self.keys.is_some() { Security::Srtp } else { Security::Plain },
             keys: self.keys.clone(),
             learn_remote: false,
+            dscp: self.dscp,
         }
     }
 

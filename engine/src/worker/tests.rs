@@ -2,6 +2,7 @@
 
 mod admission;
 mod commands;
+mod egress;
 mod feedback;
 mod hops;
 mod hostile;

@@ -23,6 +23,8 @@ pub(in crate::rest) struct Double {
     pub(in crate::rest) stuck: AtomicBool,
     /// What the doors have seen.
     pub(in crate::rest) remarks: Mutex<Vec<(String, Remark)>>,
+    /// The code points that added legs have asked for.
+    pub(in crate::rest) dscp: Mutex<Vec<Option<u8>>>,
     /// Takes no more calls.
     pub(in crate::rest) full: AtomicBool,
 }
@@ -36,6 +38,7 @@ impl Double {
             stuck: AtomicBool::new(false),
             full: AtomicBool::new(false),
             remarks: Mutex::default(),
+            dscp: Mutex::default(),
         })
     }
 
@@ -116,6 +119,7 @@ impl Calls for Double {
     }
 
     fn add_leg(&self, call: String, asked: AddLeg) -> Answer<LegAdded> {
+        self.dscp.lock().unwrap().push(asked.dscp);
         if asked.offer.as_deref() == Some("bad") {
             let problem = Problem::unprocessable("no-common-codec", "nothing in common");
             return self.reply(Err(problem.at("line 1")));

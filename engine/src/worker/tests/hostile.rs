@@ -169,8 +169,12 @@ const REACHED: &[(DropReason, Drive)] = &[
 ];
 
 /// What needs a kernel or 2^31 packets; tested with the backends and with SRTP.
-const ELSEWHERE: &[DropReason] =
-    &[DropReason::TxRefused, DropReason::SocketGone, DropReason::SrtpKeyExpired];
+const ELSEWHERE: &[DropReason] = &[
+    DropReason::TxRefused,
+    DropReason::TxTooLong,
+    DropReason::SocketGone,
+    DropReason::SrtpKeyExpired,
+];
 
 #[test]
 fn every_reason_to_drop_is_reached_by_input() {
