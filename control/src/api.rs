@@ -350,6 +350,27 @@ pub struct WorkerStats {
     pub latency_us: Latency,
 }
 
+/// An interface: where media comes in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InterfaceView {
+    /// Its name.
+    pub name: String,
+    /// The address and first shared port that it is bound to.
+    pub bind: String,
+    /// The address that new legs are told.
+    pub announce: String,
+    /// Whether they are told the bound one too.
+    pub private_candidate: bool,
+}
+
+/// What of an interface can be changed while the node runs.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetInterface {
+    /// As in the configuration: an address, `bind`, `auto`, or a cloud's name, which is asked now.
+    pub announce: String,
+}
+
 /// The node as it is now.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct NodeStats {

@@ -36,7 +36,7 @@ pub struct Setup {
     pub join: Duration,
     /// The address that media is bound to.
     pub bind: IpAddr,
-    /// What is announced instead.
+    /// What the node says that it is reached at; the bound address if absent.
     pub announce: Option<IpAddr>,
     /// Whether the bound address is offered too.
     pub private_candidate: bool,

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -23,17 +23,20 @@ use crate::actors::call::{Ask, CallActor, Request, Show, ShowLeg};
 use crate::actors::dtls::DtlsActor;
 use crate::actors::events::Events;
 use crate::actors::registry::{
-    ANSWER_TIMEOUT, All, CallCounts, Create, EndAll, Find, Registry, Seen, WhyPast, WorkerSeat,
+    ANSWER_TIMEOUT, All, Announced, CallCounts, Create, EndAll, Find, Registry, Seen, WhyPast,
+    WorkerSeat,
 };
 use crate::actors::worker_link::{GiveBack, Lend, WorkerDesk, WorkerLink, lock};
 use crate::address;
 use crate::api::{
-    AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, EndReason, Latency,
-    LegAdded, LegView, LifeEvent, NodeState, NodeStats, Problem, Receive, Trickle, What, Why,
-    WorkerStats,
+    AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, EndReason, InterfaceView,
+    Latency, LegAdded, LegView, LifeEvent, NodeState, NodeStats, Problem, Receive, Trickle, What,
+    Why, WorkerStats,
 };
 use crate::call::{Eyes, Face, NodeFacts, Remark, Reply};
 use crate::calls::{Answer, Calls, Restarted};
+use crate::cloud::{self, CloudError};
+use crate::config::Announce;
 use crate::dtls::{Identity, Versions};
 use crate::ice::Credentials;
 use crate::sdp;
@@ -52,11 +55,22 @@ pub struct BoundInterface {
     /// Ports of each worker.
     pub mux_ports: u16,
     /// What the world sends to, with the same ports.
-    pub announce: std::net::IpAddr,
+    pub announce: IpAddr,
     /// Whether the bound address is offered too, behind the announced one.
     pub private_candidate: bool,
     /// Whether packets that are too long for their path are dropped instead of fragmented.
     pub dont_fragment: bool,
+}
+
+impl BoundInterface {
+    fn view(&self) -> InterfaceView {
+        InterfaceView {
+            name: self.name.clone(),
+            bind: self.bind.to_string(),
+            announce: self.announce.to_string(),
+            private_candidate: self.private_candidate,
+        }
+    }
 }
 
 /// What a node is started with.
@@ -174,6 +188,7 @@ impl Node {
             backend,
             started: Instant::now(),
             registry,
+            interfaces: Arc::new(Mutex::new(config.interfaces.clone())),
             desks: seats.iter().map(|seat| seat.desk.clone()).collect(),
             events,
             counts,
@@ -299,6 +314,7 @@ pub struct NodeCalls {
     backend: &'static str,
     started: Instant,
     registry: Addr<Registry>,
+    interfaces: Arc<Mutex<Vec<BoundInterface>>>,
     desks: Vec<Arc<WorkerDesk>>,
     events: Events,
     counts: Arc<CallCounts>,
@@ -487,6 +503,26 @@ impl Calls for NodeCalls {
         Box::pin(std::future::ready(Ok(stats)))
     }
 
+    fn interfaces(&self) -> Answer<Vec<InterfaceView>> {
+        let views = lock(&self.interfaces).iter().map(BoundInterface::view).collect();
+        Box::pin(std::future::ready(Ok(views)))
+    }
+
+    fn announce(&self, interface: String, announce: String) -> Answer<InterfaceView> {
+        let (registry, interfaces) = (self.registry.clone(), Arc::clone(&self.interfaces));
+        Box::pin(async move {
+            let found = lock(&interfaces).iter().position(|held| held.name == interface);
+            let place = found.ok_or_else(|| Problem::not_found("there is no such interface"))?;
+            let bind = lock(&interfaces)[place].bind.ip();
+            let address = announced(bind, &announce).await?;
+            lock(&interfaces)[place].announce = address;
+            registry.send(Announced { place, address }).await.map_err(lost)?;
+            tracing::info!(interface, %address, "announced");
+            let view = lock(&interfaces)[place].view();
+            Ok(view)
+        })
+    }
+
     fn subscribe(&self, _call: Option<String>) -> broadcast::Receiver<Arc<LifeEvent>> {
         self.events.subscribe()
     }
@@ -500,6 +536,37 @@ impl Calls for NodeCalls {
         };
         Box::pin(std::future::ready(ready))
     }
+}
+
+/// The address that an interface's `announce` stands for now; a cloud is asked where it names one.
+async fn announced(bind: IpAddr, announce: &str) -> Result<IpAddr, Problem> {
+    let refused = |words: String| Problem::unprocessable("announce", words).at("announce");
+    let asked: Announce =
+        announce.parse().map_err(|words: String| Problem::malformed(words).at("announce"))?;
+    let resolved = tokio::task::spawn_blocking(move || resolve(asked, bind)).await;
+    let address = resolved.map_err(lost)?.map_err(|error| refused(error.to_string()))?;
+    let usable =
+        address.is_ipv4() == bind.is_ipv4() && !address.is_unspecified() && !address.is_multicast();
+    if usable {
+        Ok(address)
+    } else {
+        let words = format!("{address} cannot be announced for {bind}");
+        Err(refused(address::advise_announce(bind, Some(address)).unwrap_or(words)))
+    }
+}
+
+/// What the world is told of an interface that is bound to `bind`; asks the cloud where it is to be
+/// asked, and blocks for that.
+///
+/// # Errors
+/// The cloud's.
+pub fn resolve(announce: Announce, bind: IpAddr) -> Result<IpAddr, CloudError> {
+    Ok(match announce {
+        Announce::Address(address) => address,
+        Announce::Bind => bind,
+        Announce::Auto => cloud::fetch::announced("auto")?.public,
+        Announce::Provider(provider) => cloud::fetch::announced(provider.name())?.public,
+    })
 }
 
 fn worker_stats(desk: &WorkerDesk, backend: &str) -> WorkerStats {

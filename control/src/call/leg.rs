@@ -43,6 +43,8 @@ pub(crate) struct CallLeg {
     pub(crate) ice: Generation,
     /// The one that a restart has begun, until it nominates.
     pub(crate) next: Option<Generation>,
+    /// How many there were after the first.
+    pub(crate) restarts: u32,
     pub(crate) negotiated: Option<Negotiated>,
     pub(crate) dtls_started: bool,
     pub(crate) dtls_path: Option<(SocketId, SocketAddr)>,
@@ -108,8 +110,7 @@ impl CallLeg {
         let (description, negotiated, offered) = match &asked.offer {
             Some(offer) => {
                 let offer = Sdp::parse(offer)?;
-                // Somebody has to check (RFC 8445 §6.1.1).
-                local.ice_lite = !offer.ice_lite();
+                follow_ice(&mut local, &offer);
                 let (text, negotiated) = sdp::answer(&offer, &local, limits, None)?;
                 (text, Some(negotiated), None)
             }
@@ -127,6 +128,7 @@ impl CallLeg {
             stays: asked.stays,
             ice,
             next: None,
+            restarts: 0,
             negotiated: None,
             dtls_started: false,
             dtls_path: None,
@@ -243,7 +245,7 @@ impl CallLeg {
             self.negotiated = Some(negotiated);
             return Ok((text, None));
         }
-        self.local.ice_lite = !offer.ice_lite();
+        follow_ice(&mut self.local, &offer);
         let next = self.restart(now, facts, remote(&negotiated))?;
         let (text, negotiated) = sdp::answer(&offer, &self.local, limits, Some(&previous))?;
         self.newest().add_described(&negotiated);
@@ -427,6 +429,13 @@ impl CallLeg {
     }
 }
 
+/// Lets the answer fit the offer's ICE: towards a lite far side somebody has to check
+/// (RFC 8445 §6.1.1).
+fn follow_ice(local: &mut Local, offer: &Sdp) {
+    local.ice_lite = !offer.ice_lite();
+    local.renomination = offer.media().any(|section| section.ice_option("renomination"));
+}
+
 /// The far side's ICE as described.
 fn remote(negotiated: &Negotiated) -> Remote {
     let transport = &negotiated.transport;
@@ -449,6 +458,7 @@ fn local(facts: &NodeFacts, slot: LegId, credentials: &Credentials) -> Result<Lo
             password: credentials.password.clone(),
         },
         ice_lite: true,
+        renomination: false,
         fingerprint: facts.fingerprint.clone(),
         role: DtlsRole::Passive,
         cname: random_id(),

@@ -22,7 +22,7 @@ mod wire;
 mod words;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -71,7 +71,15 @@ impl NodeFacts {
             .chunk_by(|one, other| one.interface == other.interface)
             .filter_map(move |ports| ports.get(usize::from(leg.slot).checked_rem(ports.len())?))
     }
+
+    /// Tells new legs and ICE restarts another address for an interface, by its place; ports stay.
+    pub fn announce(&mut self, interface: usize, address: IpAddr) {
+        for face in self.faces.iter_mut().filter(|face| usize::from(face.interface) == interface) {
+            face.announced.set_ip(address);
+        }
+    }
 }
+
 /// How long a leg's wish for more lines waits for the next: many that join at once make one offer.
 const SETTLE: Duration = Duration::from_millis(100);
 
@@ -441,6 +449,11 @@ impl Call {
         self.journal.call(Note::Over(reason));
         self.say(What::CallEnded { call: self.id.clone(), reason });
         self.say_over();
+    }
+
+    /// See [`NodeFacts::announce`].
+    pub fn announce(&mut self, place: usize, address: IpAddr) {
+        Arc::make_mut(&mut self.facts).announce(place, address);
     }
 
     /// Asks the worker for every leg's counters.
@@ -912,10 +925,7 @@ impl Call {
                     self.nominated(now, place, generation, remote);
                 }
                 Ice::Failed(error) => {
-                    let leg = &self.legs[place].id;
-                    tracing::info!(call = self.id, leg, %error, "ICE failed");
-                    self.note(place, Note::IceFailed(error));
-                    self.generation_failed(now, place, generation);
+                    self.generation_failed(now, place, generation, error);
                     if self.legs[place].ended.is_some() {
                         return;
                     }

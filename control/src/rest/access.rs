@@ -91,6 +91,8 @@ needs! {
     SeeLeg { const SCOPE: Scope = Scope::Read; const JOIN: Reach = Reach::Leg; }
     /// Makes and ends calls.
     Control { const SCOPE: Scope = Scope::Call; }
+    /// Changes how the node is set up.
+    Configure { const SCOPE: Scope = Scope::Admin; }
     /// Adds a leg to a call.
     Join { const SCOPE: Scope = Scope::Call; const JOIN: Reach = Reach::Call; }
     /// Adds a leg to the call that its join token is for.

@@ -12,7 +12,8 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    AddLeg, ClientReport, CreateCall, CreateToken, Description, Problem, Receive, Trickle,
+    AddLeg, ClientReport, CreateCall, CreateToken, Description, Problem, Receive, SetInterface,
+    Trickle,
 };
 use crate::sdp::{LINES_MAX, TEXT_MAX};
 
@@ -34,6 +35,7 @@ pub(super) trait Bounded: DeserializeOwned + 'static {
 impl Bounded for CreateCall {}
 impl Bounded for CreateToken {}
 impl Bounded for Receive {}
+impl Bounded for SetInterface {}
 impl Bounded for Trickle {}
 impl Bounded for ClientReport {}
 impl Bounded for AddLeg {

@@ -15,6 +15,7 @@ mod exchange;
 mod health;
 mod ice_servers;
 mod if_match;
+mod interfaces;
 mod legs;
 mod local;
 mod metrics;
@@ -224,6 +225,8 @@ fn admin(services: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
         .service(tokens::create)
         .service(events::all)
         .service(node::show)
+        .service(interfaces::list)
+        .service(interfaces::set)
         .service(health::alive)
         .service(health::ready)
         .service(metrics::show);

@@ -109,6 +109,7 @@ fn answered(offer: &str, number: u64) -> Result<String, Problem> {
         end_of_candidates: true,
         credentials: IceCredentials::new(format!("node{number}"), "x".repeat(24)),
         ice_lite: true,
+        renomination: false,
         fingerprint: Fingerprint::sha256([1; 32]),
         role: DtlsRole::Passive,
         cname: "c".into(),
@@ -219,6 +220,17 @@ impl Calls for Double {
         self.reply(self.leg(&call, &leg, |_| Restarted { credentials, candidates }))
     }
 
+    fn interfaces(&self) -> Answer<Vec<InterfaceView>> {
+        self.reply(Ok(vec![interface("192.0.2.1")]))
+    }
+
+    fn announce(&self, name: String, announce: String) -> Answer<InterfaceView> {
+        self.reply(match name.as_str() {
+            "pub" => Ok(interface(&announce)),
+            _ => Err(Problem::not_found("no such interface")),
+        })
+    }
+
     fn trickle(&self, call: String, leg: String, more: Trickle) -> Answer<()> {
         self.trickled.lock().unwrap().push(more);
         self.reply(self.leg(&call, &leg, |_| ()))
@@ -320,5 +332,14 @@ impl Calls for Double {
     fn ready(&self) -> Answer<()> {
         let full = self.full.load(Ordering::Relaxed);
         self.reply(if full { Err(Problem::unavailable("full")) } else { Ok(()) })
+    }
+}
+
+fn interface(announce: &str) -> InterfaceView {
+    InterfaceView {
+        name: "pub".into(),
+        bind: "192.0.2.1:40500".into(),
+        announce: announce.into(),
+        private_candidate: false,
     }
 }

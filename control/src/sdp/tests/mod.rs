@@ -45,6 +45,7 @@ fn local() -> Local {
         end_of_candidates: true,
         credentials: IceCredentials::new("node", PASSWORD),
         ice_lite: true,
+        renomination: false,
         fingerprint: Fingerprint::sha256([0xab; 32]),
         role: DtlsRole::Passive,
         cname: "causeway".into(),
