@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use causeway_control::dtls::{self, Handshake, Identity};
+use causeway_control::dtls::{self, Handshake, Identity, Versions};
 use causeway_control::ice::{self, Agent, AgentConfig, Credentials, LocalAddress, Remote};
 use causeway_engine::error::DropReason;
 use causeway_engine::rtp::RtpHeader;
@@ -181,7 +181,9 @@ impl Webrtc {
                 ice::Output::Nominated { remote, .. } => {
                     self.remote = Some(remote);
                     if let Some((role, expected)) = self.answer.take() {
-                        self.dtls = Some(Handshake::new(&self.identity, role, expected, now));
+                        let versions = Versions::Both;
+                        let dtls = Handshake::new(&self.identity, versions, role, expected, now);
+                        self.dtls = Some(dtls);
                     }
                 }
                 ice::Output::Failed(error) => self.steps.push_back(Step::Over(error.to_string())),

@@ -87,6 +87,7 @@ impl Wire {
             len: len as u16,
             socket: id,
             remote,
+            traffic_class: 0,
             received: Nanos::default(),
         });
         true
