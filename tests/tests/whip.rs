@@ -174,7 +174,8 @@ fn what_no_client_should_send_harms_no_session() {
             std::thread::spawn(move || {
                 let mut client = Client::new(http);
                 for turn in 0..3 {
-                    let body = renewed(&own, &format!("again{thread}{turn}"), "q");
+                    let word = format!("again{thread}{turn}");
+                    let body = renewed(&own, &word, &word);
                     let response = patch(&mut client, &path, Some("*"), FRAGMENT, &body);
                     assert!([200, 429].contains(&response.status), "{}", response.text);
                 }

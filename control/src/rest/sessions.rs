@@ -172,8 +172,10 @@ impl Sessions {
         if table.sessions.contains_key(leg) {
             table.ended.push_back((now, leg.to_owned()));
         }
-        while let Some((_, leg)) = table.ended.pop_front_if(|(at, _)| *at + LINGER <= now) {
-            table.sessions.remove(&leg);
+        while table.ended.front().is_some_and(|(at, _)| *at + LINGER <= now) {
+            if let Some((_, leg)) = table.ended.pop_front() {
+                table.sessions.remove(&leg);
+            }
         }
     }
 
