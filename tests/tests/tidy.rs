@@ -26,10 +26,10 @@ const TOP_LEVEL: &[&str] = &[
 /// The engine's layers, lowest first: a module may name its own layer and those below.
 const ENGINE_LAYERS: &[&[&str]] = &[
     &["sys", "packet"],
-    &["demux", "rtp", "rtcp", "srtp", "stun", "consent", "relay", "ring", "twcc"],
+    &["demux", "rtp", "rtcp", "srtp", "stun", "consent", "relay", "ring", "twcc", "asked"],
     &["transport", "leg", "stream", "route"],
     &["hop", "tables"],
-    &["worker", "apply", "feedback", "sweep", "edge"],
+    &["worker", "apply", "feedback", "sweep", "restart", "edge"],
     &["link"],
     &["lib"],
 ];

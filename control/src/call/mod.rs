@@ -33,10 +33,10 @@ use crate::api::{
     AddLeg, CallState, CallStats, CallView, CreateCall, Description, EndReason, LEGS_PER_CALL,
     LegAdded, LegState, LegView, Problem, Trickle, What, Why,
 };
-use crate::calls::Restarted;
 use crate::dtls::{DtlsError, Fingerprint, Role, SrtpKeys, Version};
 
 use crate::sdp::Negotiated;
+pub use generation::Restarted;
 pub use journal::Journal;
 use leg::{CallLeg, Remains};
 pub use media::random_id;
