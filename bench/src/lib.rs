@@ -1,1 +1,36 @@
-//! Shared ground of the benches.
+//! What the benches and `causeway-load` are made of.
+//!
+//! `causeway-load` puts real calls on a node: each leg has a socket of its own, is a full ICE agent,
+//! shakes hands over DTLS and protects its media with SRTP, as a browser does. What a leg sends says
+//! of itself which packet it is and when it left, so the other leg sees loss, reordering,
+//! duplication, corruption and one-way latency by itself, whatever the node says.
+//!
+//! [`run`] is the conductor: it asks the node for calls over REST and hands the legs to the
+//! [`station`]s, threads that own many calls each. A station turns like a worker of the node: take
+//! orders, send what is due, wait for packets, look at them.
+//!
+//! The legs use the node's own ICE, DTLS and SRTP. Whether those agree with the rest of the world is
+//! for the tests with foreign stacks to say; here they are only a means to make load.
+
+#![forbid(unsafe_code)]
+
+pub mod agenda;
+pub mod args;
+pub mod arrivals;
+pub mod board;
+pub mod call;
+pub mod flow;
+pub mod leg;
+pub mod node;
+pub mod offer;
+pub mod payload;
+pub mod plan;
+pub mod process;
+pub mod report;
+pub mod rest;
+pub mod run;
+pub mod signals;
+pub mod station;
+pub mod table;
+pub mod webrtc;
+pub mod wire;

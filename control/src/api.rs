@@ -177,6 +177,10 @@ pub struct AddLeg {
     /// What the node offers where it is to offer; audio and video by default.
     #[serde(default)]
     pub media: Option<Vec<Media>>,
+    /// Whether it comes and goes without a say in the call's end, as publishers and viewers do. A
+    /// call that was active is over when another leg leaves and one remains.
+    #[serde(default)]
+    pub stays: bool,
     /// The differentiated services code point of the packets that the leg is sent, 0 to 63; as
     /// configured (`media.dscp`) if absent. A browser that joins with a token has no say in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -344,6 +348,27 @@ pub struct WorkerStats {
     pub punts: u64,
     /// Latency since the node started.
     pub latency_us: Latency,
+}
+
+/// An interface: where media comes in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InterfaceView {
+    /// Its name.
+    pub name: String,
+    /// The address and first shared port that it is bound to.
+    pub bind: String,
+    /// The address that new legs are told.
+    pub announce: String,
+    /// Whether they are told the bound one too.
+    pub private_candidate: bool,
+}
+
+/// What of an interface can be changed while the node runs.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetInterface {
+    /// As in the configuration: an address, `bind`, `auto`, or a cloud's name, which is asked now.
+    pub announce: String,
 }
 
 /// The node as it is now.
@@ -535,11 +560,14 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("not-found", 404, "There is no such thing, or not any more."),
     ("method-not-allowed", 405, "The resource does not know this method."),
     ("conflict", 409, "The call or leg is in a state that does not allow it."),
+    ("precondition-failed", 412, "The ICE session that is meant is not the one that there is."),
     ("too-large", 413, "The body, the description or one of its lines is too long."),
     ("unsupported-media-type", 415, "The body is of a type that is not read here."),
-    ("too-many-requests", 429, "Too many requests came from this address."),
+    ("precondition-required", 428, "It must be said which ICE session is meant."),
+    ("too-many-requests", 429, "Too many requests came from this address, or of this session."),
     ("internal", 500, "A fault of the node itself."),
     ("unavailable", 503, "A limit of the node is reached, or it stops."),
+    ("foreign-mid", 422, "A fragment names none of the session's m-lines."),
     ("ice-restart", 422, "The offer restarts ICE, which this leg cannot."),
     ("no-such-layer", 422, "The leg that comes on the m-line does not send the layer asked for."),
 ];
@@ -598,6 +626,11 @@ impl Problem {
         Self::new("conflict", "Conflict", 409, detail)
     }
 
+    /// 412: the ICE session that is meant is not the one that there is.
+    pub fn precondition_failed(detail: impl Into<String>) -> Self {
+        Self::new("precondition-failed", "Precondition failed", 412, detail)
+    }
+
     /// 413: too large.
     pub fn too_large(detail: impl Into<String>) -> Self {
         Self::new("too-large", "Too large", 413, detail)
@@ -611,6 +644,11 @@ impl Problem {
     /// 422: understood, but nothing the node can do: bad SDP, no common codec.
     pub fn unprocessable(kind: &str, detail: impl Into<String>) -> Self {
         Self::new(kind, "Cannot be done", 422, detail)
+    }
+
+    /// 428: it must be said which ICE session is meant.
+    pub fn precondition_required(detail: impl Into<String>) -> Self {
+        Self::new("precondition-required", "Precondition required", 428, detail)
     }
 
     /// 429: too often from this address; later.

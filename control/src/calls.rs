@@ -6,8 +6,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::broadcast;
 
 use crate::api::{
-    AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, LegAdded, LegView,
-    LifeEvent, NodeStats, Problem, Receive, Trickle, Why,
+    AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, InterfaceView, LegAdded,
+    LegView, LifeEvent, NodeStats, Problem, Receive, Trickle, Why,
 };
 use crate::call::{Eyes, Remark};
 use crate::ice::Credentials;
@@ -69,6 +69,11 @@ pub trait Calls: Send + Sync + 'static {
     fn remark(&self, call: String, remark: Remark);
     /// What the node does.
     fn node(&self) -> Answer<NodeStats>;
+    /// Where media comes in.
+    fn interfaces(&self) -> Answer<Vec<InterfaceView>>;
+    /// Announces another address for an interface: an IP address, `bind`, `auto` or a cloud's name.
+    /// New legs and ICE restarts get it, running ones go on as they are.
+    fn announce(&self, interface: String, announce: String) -> Answer<InterfaceView>;
     /// What happens from now on, in one call or in all. A reader that falls behind loses events
     /// and is told so by the channel.
     fn subscribe(&self, call: Option<String>) -> broadcast::Receiver<Arc<LifeEvent>>;

@@ -72,7 +72,8 @@ fn rules(config: &Config) -> Vec<Rule> {
     let public = config.public.listen;
     add("tcp", public.port(), public.port(), public.ip(), "page and joins (HTTPS)".to_owned());
     for one in &config.interface {
-        let last = config.node.workers.len().saturating_sub(1) as u16;
+        let last = config.node.workers.len() * usize::from(one.mux_ports);
+        let last = u16::try_from(last.saturating_sub(1)).unwrap_or(u16::MAX);
         let media = format!("WebRTC media, interface {}", one.name);
         add("udp", one.mux_port, one.mux_port.saturating_add(last), one.bind, media);
         if let Some(ports) = one.ports {

@@ -24,6 +24,8 @@ pub use load::{Fault, Host, Loaded, Sources, load};
 
 /// HTTP workers of one listener, most: they wait for actors and browsers, they do not compute.
 pub const HTTP_WORKERS_MAX: usize = 2;
+/// Shared ports of one worker on one interface, most.
+pub const MUX_PORTS_MAX: u16 = 64;
 /// Interfaces, most.
 pub const INTERFACES_MAX: usize = 16;
 
@@ -39,6 +41,8 @@ pub struct Config {
     pub http: Http,
     /// The public listener.
     pub public: Public,
+    /// WHIP and WHEP.
+    pub whip: Whip,
     /// How media leaves.
     pub media: MediaSettings,
     /// The handshakes that SRTP gets its keys from.
@@ -118,12 +122,15 @@ pub struct Interface {
     /// Ports for dedicated RTP and RTCP sockets; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ports: Option<Ports>,
-    /// The first port that is shared by all WebRTC legs: worker `n` uses `mux_port + n`.
+    /// The first port that is shared by WebRTC legs: worker `n` has those from
+    /// `mux_port + n * mux_ports` on.
     pub mux_port: u16,
     /// Whether packets carry the DF bit, and those that are longer than their path takes are dropped
     /// and counted (`tx_too_long`) instead of being fragmented. What is long enough for that, and why
     /// the default is to fragment: [`causeway_engine::sys::socket::set_fragmentation`].
     pub dont_fragment: bool,
+    /// Shared ports of each worker. Legs are spread over them; each has a receive buffer of its own.
+    pub mux_ports: u16,
 }
 
 impl Default for Interface {
@@ -136,6 +143,7 @@ impl Default for Interface {
             ports: None,
             mux_port: 40_500,
             dont_fragment: false,
+            mux_ports: 1,
         }
     }
 }
@@ -272,6 +280,44 @@ impl Default for Public {
         }
     }
 }
+
+/// `[whip]`: what clients of WHIP and WHEP are told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Whip {
+    /// The origins whose pages may publish and view, such as `https://studio.example`; `*` stands
+    /// for all, none for none.
+    pub origins: Vec<String>,
+    /// ICE servers for clients that cannot reach the node otherwise.
+    pub ice_server: Vec<IceServer>,
+}
+
+impl Default for Whip {
+    fn default() -> Self {
+        Self { origins: vec![EVERY_ORIGIN.into()], ice_server: Vec::new() }
+    }
+}
+
+/// `[[whip.ice_server]]`: a STUN or TURN server (RFC 7064, RFC 7065).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IceServer {
+    /// Its URL, such as `turn:turn.example:3478?transport=udp`.
+    pub url: String,
+    /// The user, for TURN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The user's password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Secret>,
+}
+
+/// Stands for every origin in `whip.origins`.
+pub const EVERY_ORIGIN: &str = "*";
+/// ICE servers that clients are told, most.
+pub const ICE_SERVERS_MAX: usize = 8;
+/// Origins in `whip.origins`, most.
+pub const ORIGINS_MAX: usize = 64;
 
 /// `[media]`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

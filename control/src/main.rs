@@ -6,10 +6,12 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
-use causeway_control::actors::node::{BoundInterface, Node, NodeConfig};
+use causeway_control::actors::node::{BoundInterface, Node, NodeConfig, resolve};
+use causeway_control::calls::Calls;
 use causeway_control::cli::{self, Command, Refusal};
+use causeway_control::cloud::CloudError;
 use causeway_control::config::{Announce, Config, Host, Interface, Loaded, LogFormat};
-use causeway_control::{address, cloud, rest};
+use causeway_control::{address, rest};
 use causeway_engine::config::EngineConfig;
 use tracing_subscriber::EnvFilter;
 
@@ -43,13 +45,19 @@ fn run(loaded: Loaded) -> Result<(), Box<dyn std::error::Error>> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    let asked = config.interface.iter().filter(|interface| asks_cloud(interface));
+    let asked = asked.map(|held| (held.name.clone(), held.announce.to_string())).collect();
     for interface in &mut config.interface {
         interface.announce = Announce::Address(announced(interface)?);
     }
-    actix_rt::System::new().block_on(serve(config))
+    actix_rt::System::new().block_on(serve(config, asked))
 }
 
-async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+/// Runs the node; `asked` are the interfaces, with the clouds, that are asked about on a hang-up signal.
+async fn serve(
+    config: Config,
+    asked: Vec<(String, String)>,
+) -> Result<(), Box<dyn std::error::Error>> {
     let node = Node::start(&node_config(&config))?;
     let probed = node.engine().probed();
     tracing::info!(backend = probed.kind.label(), workers = config.node.workers.len(), "media");
@@ -64,7 +72,7 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
         }
     };
     say_where(&config, servers.http, servers.public);
-    wait_for_signal().await?;
+    wait_for_signal(&*node.calls(), &asked).await?;
     tracing::info!("stopping");
     servers.stop().await;
     node.stop().await;
@@ -84,19 +92,37 @@ fn say_where(config: &Config, http: SocketAddr, public: SocketAddr) {
     );
 }
 
-async fn wait_for_signal() -> io::Result<()> {
+/// Waits for the end; asks the clouds again on SIGHUP.
+async fn wait_for_signal(calls: &dyn Calls, asked: &[(String, String)]) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
+    let mut hang_up = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => return interrupted,
+            _ = terminate.recv() => return Ok(()),
+            _ = hang_up.recv() => ask_again(calls, asked).await,
+        }
     }
+}
+
+async fn ask_again(calls: &dyn Calls, asked: &[(String, String)]) {
+    for (interface, announce) in asked {
+        if let Err(problem) = calls.announce(interface.clone(), announce.clone()).await {
+            tracing::warn!(interface, %problem, "the announced address stays as it was");
+        }
+    }
+}
+
+fn asks_cloud(interface: &Interface) -> bool {
+    matches!(interface.announce, Announce::Auto | Announce::Provider(_))
 }
 
 fn node_config(config: &Config) -> NodeConfig {
     let bound = |interface: &Interface| BoundInterface {
         name: interface.name.clone(),
         bind: SocketAddr::new(interface.bind, interface.mux_port),
+        mux_ports: interface.mux_ports,
         announce: match interface.announce {
             Announce::Address(announced) => announced,
             _ => interface.bind,
@@ -122,17 +148,13 @@ fn node_config(config: &Config) -> NodeConfig {
 }
 
 /// The public side of an interface, asked of the cloud where the configuration says so.
-fn announced(interface: &Interface) -> Result<IpAddr, Box<dyn std::error::Error>> {
-    let asked = match interface.announce {
-        Announce::Address(address) => Some(address),
-        Announce::Bind => None,
-        Announce::Auto => Some(cloud::fetch::announced("auto")?.public),
-        Announce::Provider(provider) => Some(cloud::fetch::announced(provider.name())?.public),
-    };
+fn announced(interface: &Interface) -> Result<IpAddr, CloudError> {
+    let address = resolve(interface.announce, interface.bind)?;
+    let asked = Some(address).filter(|_| interface.announce != Announce::Bind);
     if let Some(advice) = address::advise_announce(interface.bind, asked) {
         tracing::warn!(interface = interface.name, "{advice}");
     }
-    Ok(asked.unwrap_or(interface.bind))
+    Ok(address)
 }
 
 fn start_log(config: &Config) {

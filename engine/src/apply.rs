@@ -12,13 +12,13 @@ use crate::packet::Nanos;
 use crate::stats::{LegReading, WorkerReading};
 use crate::stun;
 use crate::sys::Backend;
-use crate::worker::{BEST_EFFORT, Outgoing, Worker};
+use crate::worker::{BEST_EFFORT, Duty, Outgoing, Worker};
 
-type Outcome = (Result<(), Refusal>, Returned);
+pub(crate) type Outcome = (Result<(), Refusal>, Returned);
 
-const DONE: Outcome = (Ok(()), Returned::Nothing);
+pub(crate) const DONE: Outcome = (Ok(()), Returned::Nothing);
 
-fn refuse(refusal: Refusal) -> Outcome {
+pub(crate) fn refuse(refusal: Refusal) -> Outcome {
     (Err(refusal), Returned::Nothing)
 }
 
@@ -30,8 +30,9 @@ impl Worker {
     /// Applies what waits, as far as answers have room. Breaks on [`Command::Stop`].
     pub(crate) fn apply_commands(&mut self, backend: &mut Backend) -> ControlFlow<()> {
         self.finish_closing(backend);
+        self.finish_ending(backend);
         for _ in 0..COMMANDS_PER_TURN {
-            if self.events.room() == 0 {
+            if self.events.room() == 0 || matches!(self.duty, Duty::Ending(_)) {
                 break;
             }
             let Some((ticket, command)) = self.commands.pop() else { break };
@@ -79,6 +80,9 @@ impl Worker {
                 *slot = Some(ticket);
                 None
             }
+            Command::Quiesce | Command::Export(_) | Command::Resume => {
+                self.apply_duty(backend, ticket, command)
+            }
             command => Some(self.apply(command)),
         }
     }
@@ -93,7 +97,7 @@ impl Worker {
         }
     }
 
-    fn answer(&mut self, ticket: Ticket, (outcome, returned): Outcome) {
+    pub(crate) fn answer(&mut self, ticket: Ticket, (outcome, returned): Outcome) {
         let answered = self.events.push(Event::Applied { ticket, outcome, returned });
         debug_assert!(answered.is_ok(), "a command is taken only when its answer has room");
         self.control_has_news = true;
@@ -104,7 +108,10 @@ impl Worker {
         self.blame = None;
         match command {
             Command::AddLeg { leg, state } => match self.tables.add(leg, state) {
-                Ok(()) => DONE,
+                Ok(()) => {
+                    self.list_news(leg);
+                    DONE
+                }
                 Err((refusal, state)) => (Err(refusal), Returned::Leg(state)),
             },
             Command::RemoveLeg { leg } => match self.tables.remove(leg) {
@@ -217,9 +224,19 @@ impl Worker {
                 Ok(()) => DONE,
                 Err(end) => (Err(Refusal::Taken), Returned::HopFrom(end)),
             },
-            Command::AddSocket { .. } | Command::RemoveSocket { .. } | Command::Stop => {
-                refuse(Refusal::Misuse)
-            }
+            Command::AddSocket { .. }
+            | Command::RemoveSocket { .. }
+            | Command::Quiesce
+            | Command::Export(_)
+            | Command::Resume
+            | Command::Stop => refuse(Refusal::Misuse),
+        }
+    }
+
+    /// A leg that comes from another process may bring news that control there was not told.
+    fn list_news(&mut self, id: crate::command::LegId) {
+        if self.tables.leg_mut(id).is_some_and(|leg| leg.has_news) {
+            self.news.push(id.slot);
         }
     }
 

@@ -20,6 +20,7 @@
 //! Per packet this is one store; all arithmetic is done when a report comes.
 
 use crate::config::SENT_WINDOW;
+use crate::export::plain::plain;
 use crate::layers::Rate;
 use crate::packet::Nanos;
 use crate::twcc::{Feedback, nearest, ticks};
@@ -417,6 +418,17 @@ fn part(rate: u32, numerator: u64, denominator: u64) -> u32 {
 #[allow(clippy::cast_possible_truncation)] // taken modulo the window
 fn index(number: u64) -> usize {
     number as usize % SENT_WINDOW
+}
+
+plain! {
+    struct Bandwidth {
+        sent, next, rate, delivery, queue, loss, estimate, feedback_at, heard_at, cut_at, troubled_at,
+        tried_at, on_trial, rest, rests_until,
+    } if |it| it.next >= 1 << 16 && it.next < 1 << 56;
+    struct Sent { ticks, len, told }
+    struct Delivery { window, bytes, latest }
+    struct Queue { origin, base, base_before, since, length }
+    struct Loss { lost, all, since }
 }
 
 #[cfg(test)]

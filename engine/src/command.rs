@@ -12,6 +12,8 @@ use arrayvec::ArrayVec;
 use crate::bandwidth::Bandwidth;
 use crate::config::{MID_MAX, PAYLOAD_MAX, RID_MAX};
 use crate::consent::Consent;
+use crate::export::Exported;
+use crate::export::plain::{Plain, Reader, Shape, Unreadable, Writer, plain};
 use crate::hop::{HopReceiver, HopSender};
 use crate::leg::Leg;
 use crate::route::RouteMap;
@@ -265,6 +267,13 @@ pub enum Command {
         /// The ring's receiving end.
         end: Box<HopReceiver>,
     },
+    /// Stop receiving and do nothing by itself any more. Answered when everything received so far has
+    /// been walked and sent; what comes later waits in the sockets. Legal while the worker serves.
+    Quiesce,
+    /// Copy everything that another process needs to go on. Legal while the worker is quiet.
+    Export(Box<Exported>),
+    /// Receive again, here. Legal while the worker is quiet.
+    Resume,
     /// End the worker thread once the queue is drained.
     Stop,
 }
@@ -358,6 +367,8 @@ pub enum Returned {
     Worker(Box<WorkerReading>),
     /// The reading asked for.
     LegReading(Box<LegReading>),
+    /// The copy asked for.
+    Exported(Box<Exported>),
 }
 
 /// Worker → control. Never dropped.
@@ -636,4 +647,41 @@ pub struct SinkSpec {
     pub mid: Option<Mid>,
     /// Extension id of the MID on this leg.
     pub mid_extension: Option<u8>,
+}
+
+impl Plain for LayerChoice {
+    fn write(&self, to: &mut Writer) {
+        let place = match self {
+            Self::Auto => None,
+            Self::Layer(place) => Some(Some(*place)),
+            Self::Off => Some(None),
+        };
+        place.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        Ok(match Option::<Option<u8>>::read(from)? {
+            None => Self::Auto,
+            Some(Some(place)) => Self::Layer(place),
+            Some(None) => Self::Off,
+        })
+    }
+
+    fn shape(of: &mut Shape) {
+        of.name("LayerChoice");
+        Option::<Option<u8>>::shape(of);
+    }
+}
+
+plain! {
+    tuple WorkerId;
+    tuple SocketId;
+    struct LegId { worker, slot, generation }
+    struct StreamId { leg, index }
+    struct SinkId { leg, index }
+    struct PayloadType { number, clock_rate, retransmits, codec }
+    struct Source { stream, own_ssrc, cname, reduced_size }
+    enum MediaKind { Audio {} = 0, Video {} = 1 }
+    enum Security { Plain {} = 0, Srtp {} = 1 }
+    enum Codec { Vp8 {} = 0, H264 {} = 1, Other {} = 2 }
 }

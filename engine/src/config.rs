@@ -120,6 +120,12 @@ pub const RTCP_MAX: usize = 1200;
 /// Bytes that an UDP payload may have on every path (RFC 8200 §5, less 48 bytes of headers): what the
 /// node writes itself stays below, whatever is put around it.
 pub const SAFE_PAYLOAD: usize = 1280 - 48;
+/// Bytes of one leg's exported state, longest.
+pub const LEG_STATE_MAX: usize = 1 << 20;
+/// How long the process that takes over may need to come up, in milliseconds. Media flows meanwhile.
+pub const HAND_OVER_START_MS: u64 = 20_000;
+/// How long a hand-over may take once the workers are quiet, in milliseconds. Media stands meanwhile.
+pub const HAND_OVER_MS: u64 = 2_000;
 /// Arrivals that transport-wide feedback remembers per transport (a power of two).
 pub const ARRIVALS_WINDOW: usize = 1024;
 

@@ -20,6 +20,7 @@ use arrayvec::ArrayVec;
 use crate::command::{Credentials, IceSpec, Refusal};
 use crate::config::PAIRS_PER_TRANSPORT;
 use crate::error::DropReason;
+use crate::export::plain::plain;
 use crate::packet::Nanos;
 use crate::stun::{
     self, BINDING, Check, Class, ErrorCode, IntegrityKey, Message, Role, TransactionId,
@@ -553,6 +554,17 @@ impl Checks {
 
 fn u64_of(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+plain! {
+    struct Consent {
+        local_ufrag, local_key, remote, full, controlling, component, generation, tie_breaker, pairs,
+        nominated,
+        highest_nomination, checks, lost,
+    } if |it| it.nominated.is_none_or(|index| index < it.pairs.len());
+    struct Remote { ufrag, key }
+    struct Pair { remote, heard, alive }
+    struct Checks { seed, drawn, next, outstanding, newest } if |it| it.newest < CHECKS_OUTSTANDING;
 }
 
 #[cfg(test)]

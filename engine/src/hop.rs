@@ -121,6 +121,12 @@ impl Hops {
         Ok(())
     }
 
+    /// The workers that it hands packets to.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = WorkerId> + '_ {
+        let places = (0u16..).zip(&self.to);
+        places.filter(|(_, end)| end.is_some()).map(|(worker, _)| WorkerId(worker))
+    }
+
     /// Queues a packet for the worker that its kind names.
     pub(crate) fn push(&mut self, hop: Hop) -> Result<(), DropReason> {
         let worker = match hop.kind {

@@ -5,6 +5,7 @@
 //! travels with each packet as its [`LayerTag`], so that a sink on whichever worker knows what it
 //! may choose from.
 
+use crate::export::plain::plain;
 use crate::packet::Nanos;
 use crate::stats::LayerCounters;
 use crate::stream::Reception;
@@ -95,4 +96,11 @@ impl Layer {
         let bitrate = if self.lives(now) { self.rate.bitrate() } else { 0 };
         LayerCounters { layer, ssrc: self.ssrc, packets: self.packets, bytes: self.bytes, bitrate }
     }
+}
+
+plain! {
+    struct Layer {
+        ssrc, packets, bytes, rate, heard, reception, key_frame_asked, key_frame_wanted,
+    }
+    struct Rate { bytes, since, smoothed }
 }

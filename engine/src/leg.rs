@@ -5,6 +5,7 @@ use arrayvec::ArrayVec;
 use crate::command::{LegSpec, Refusal};
 use crate::config::{SINKS_PER_LEG, STREAMS_PER_LEG, TRANSPORTS_PER_LEG};
 use crate::error::DropReason;
+use crate::export::plain::plain;
 use crate::rtp::RtpHeader;
 use crate::stats::{Drops, LatencyBuckets};
 use crate::stream::{FirstNumbers, Part, Sink, Stream};
@@ -95,6 +96,14 @@ impl Leg {
         let position = self.streams.iter_mut().position(|s| s.transport == transport && test(s))?;
         u8::try_from(position).ok()
     }
+}
+
+plain! {
+    struct Leg { transports, streams, sinks, drops, latency, has_news } if |leg| {
+        let streams = leg.streams.iter().map(|s| (s.transport, s.rtcp_transport));
+        let sinks = leg.sinks.iter().map(|s| (s.transport, s.rtcp_transport));
+        streams.chain(sinks).all(|(rtp, rtcp)| leg.check_transports(rtp, rtcp).is_ok())
+    };
 }
 
 impl FirstNumbers {

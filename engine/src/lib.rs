@@ -27,6 +27,7 @@ pub mod config;
 pub mod consent;
 pub mod demux;
 pub mod error;
+pub mod export;
 mod feedback;
 mod hop;
 mod layers;

@@ -1,14 +1,18 @@
 //! Starting the workers, and control's end of each: [`Engine`] and [`Link`].
 
+use std::collections::VecDeque;
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use crate::command::{Command, Event, Punt, Ticket, WorkerId};
+use crate::command::{Command, Event, Punt, Refusal, Returned, Ticket, WorkerId};
 use crate::config::{
     EVENT_RING, EngineConfig, FRAME_SIZE, FRAMES_FLOOR, LEGS_PER_WORKER_CEILING, PUNT_RING,
     WORKERS_MAX,
 };
 use crate::error::StartError;
+use crate::export::{StillServing, TakeOverError, TakenOver, give, take};
 use crate::hop;
 use crate::ring::{CommandSender, Receiver, command_ring, ring};
 use crate::sys::frames::FramePool;
@@ -24,11 +28,42 @@ pub struct Engine {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// Longest wait before the rings are looked at again: somebody else may have answered the bell.
+const DOZE: Duration = Duration::from_millis(2);
+
+/// A worker did not do as it was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unanswered {
+    /// Which worker.
+    pub worker: u16,
+    /// Why; `None` if it has not answered in time.
+    pub refusal: Option<Refusal>,
+}
+
+impl std::error::Error for Unanswered {}
+
+impl std::fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.refusal {
+            Some(refusal) => write!(f, "worker {}: {refusal}", self.worker),
+            None => write!(f, "worker {} did not answer in time", self.worker),
+        }
+    }
+}
+
+impl Unanswered {
+    pub(crate) fn refused(worker: WorkerId, refusal: Refusal) -> Self {
+        Self { worker: worker.0, refusal: Some(refusal) }
+    }
+}
+
 /// Control's end of one worker: the only producer of its commands, the only consumer of what comes up.
 pub struct Link {
     worker: WorkerId,
     commands: CommandSender,
     events: Receiver<Event>,
+    /// Events that came while an answer was waited for.
+    kept: VecDeque<Event>,
     punts: Receiver<Punt>,
     worker_wake: Wake,
     control_wake: Wake,
@@ -105,6 +140,7 @@ impl Engine {
             worker: id,
             commands: command_sender,
             events: event_receiver,
+            kept: VecDeque::new(),
             punts: punt_receiver,
             worker_wake,
             control_wake,
@@ -121,6 +157,46 @@ impl Engine {
     pub fn hop(&self, from: WorkerId, to: WorkerId) -> (Command, Command) {
         let (sender, receiver) = hop::pair(self.wakes[usize::from(to.0)].clone());
         (Command::AddHopFrom { from, end: receiver }, Command::AddHopTo { to, end: sender })
+    }
+
+    /// Gives everything that the workers have to the process at the other end of `stream`, which calls
+    /// [`Engine::take_over`]. `links` are all of this engine's; nothing else may be sent to the workers
+    /// meanwhile. Blocks; media flows until the other process is ready and then stands for as long as
+    /// the state needs to get there: the time that is returned. See [`crate::export`].
+    ///
+    /// # Errors
+    /// The engine with its links and the reason; it serves on, and nothing is lost.
+    pub fn hand_over(
+        self,
+        mut links: Vec<Link>,
+        stream: &UnixStream,
+    ) -> Result<Duration, Box<StillServing>> {
+        match give::give(&mut links, stream) {
+            Ok(stood) => {
+                self.stop(links);
+                Ok(stood)
+            }
+            Err(error) => Err(Box::new(StillServing { error, engine: self, links })),
+        }
+    }
+
+    /// Starts the workers and fills them with what the process at the other end of `stream` gives, which
+    /// calls [`Engine::hand_over`]. At least as many workers, each with at least as many legs, are needed.
+    ///
+    /// # Errors
+    /// [`TakeOverError`]; nothing was sent or received here, and no thread is left behind.
+    pub fn take_over(
+        config: &EngineConfig,
+        stream: &UnixStream,
+    ) -> Result<TakenOver, TakeOverError> {
+        let (engine, mut links) = Self::start(config)?;
+        match take::take(&engine, &mut links, stream) {
+            Ok(take::Installed { legs, sockets }) => Ok(TakenOver { engine, links, legs, sockets }),
+            Err(error) => {
+                engine.stop(links);
+                Err(error)
+            }
+        }
     }
 
     /// Ends every worker after what it was told before, and waits for it.
@@ -167,7 +243,7 @@ impl Link {
 
     /// The next event.
     pub fn event(&mut self) -> Option<Event> {
-        self.events.pop()
+        self.kept.pop_front().or_else(|| self.events.pop())
     }
 
     /// The next datagram for control's machines.
@@ -182,6 +258,64 @@ impl Link {
 
     /// Whether something waits.
     pub fn has_input(&self) -> bool {
-        !self.events.is_empty() || !self.punts.is_empty()
+        !self.kept.is_empty() || !self.events.is_empty() || !self.punts.is_empty()
+    }
+
+    /// Legs that the worker has room for.
+    pub fn legs(&self) -> usize {
+        self.commands.legs()
+    }
+
+    /// Sends a command, by `deadline` at the latest.
+    pub(crate) fn tell(
+        &mut self,
+        mut command: Command,
+        deadline: Instant,
+    ) -> Result<Ticket, Unanswered> {
+        loop {
+            match self.send(command) {
+                Ok(ticket) => return Ok(ticket),
+                Err(refused) => command = refused,
+            }
+            // The worker answers what it applies, so its answers need room.
+            self.kept.extend(std::iter::from_fn(|| self.events.pop()));
+            self.doze(deadline)?;
+        }
+    }
+
+    /// Waits for the answer to `ticket`. Other events are kept for [`Self::event`].
+    pub(crate) fn answer_to(
+        &mut self,
+        ticket: Ticket,
+        deadline: Instant,
+    ) -> Result<Returned, Unanswered> {
+        loop {
+            while let Some(event) = self.events.pop() {
+                match event {
+                    Event::Applied { ticket: answered, outcome, returned }
+                        if answered == ticket =>
+                    {
+                        let refused = |refusal| Unanswered::refused(self.worker, refusal);
+                        return outcome.map(|()| returned).map_err(refused);
+                    }
+                    event => self.kept.push_back(event),
+                }
+            }
+            self.doze(deadline)?;
+        }
+    }
+
+    /// Waits a moment for the worker to say something.
+    fn doze(&self, deadline: Instant) -> Result<(), Unanswered> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Unanswered { worker: self.worker.0, refusal: None });
+        }
+        let asleep = self.control_wake.prepare();
+        if self.events.is_empty() {
+            self.control_wake.wait(left.min(DOZE));
+        }
+        drop(asleep);
+        Ok(())
     }
 }

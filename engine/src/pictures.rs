@@ -14,6 +14,7 @@
 //! therefore goes on counting ([`PictureShift`]).
 
 use crate::command::Codec;
+use crate::export::plain::plain;
 
 /// Whether a picture that needs no other begins with this payload. Of a codec that is not looked
 /// into every packet may be one.
@@ -185,6 +186,11 @@ impl Vp8 {
         self.picture.id = u16::from_be_bytes([byte, *payload.get(at + 1)?]) & ID_LONG;
         Some(2)
     }
+}
+
+plain! {
+    struct Picture { id, tl0, key }
+    struct PictureShift { id, tl0, key }
 }
 
 #[cfg(test)]

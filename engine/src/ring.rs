@@ -135,6 +135,11 @@ impl CommandSender {
         Ok(ticket)
     }
 
+    /// Legs that removals have room for.
+    pub fn legs(&self) -> usize {
+        self.legs
+    }
+
     /// Commands that build up and can be accepted now.
     pub fn room(&self) -> usize {
         self.ring.room().saturating_sub(removals(self.legs) + self.legs)

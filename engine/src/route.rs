@@ -21,6 +21,7 @@ use arrayvec::ArrayVec;
 use crate::command::{Codec, Mid};
 use crate::config::{EXTENSIONS_PER_ROUTE, PAYLOADS_PER_ROUTE, SEGMENTS_PER_ROUTE};
 use crate::error::DropReason;
+use crate::export::plain::plain;
 use crate::packet::Nanos;
 use crate::pictures::{self, Picture, PictureShift};
 use crate::rtcp::SenderInfo;
@@ -700,6 +701,23 @@ impl Place {
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)] // the difference is taken modulo 2^16
 fn nearest(to: u64, sequence: u16) -> Option<u64> {
     to.checked_add_signed(i64::from(sequence.wrapping_sub(to as u16) as i16))
+}
+
+plain! {
+    struct PayloadMap { from, to, clock_rate, retransmits, codec }
+    enum TransportCc { EndToEnd { from, to } = 0, Strip {} = 1, Own { to } = 2 }
+    struct RouteMap { payloads, extensions, transport_cc }
+    struct Route { media, rtx, mid, map, first_timestamp, latest, picture }
+    struct Latest { timestamp, sent }
+    struct Track {
+        ssrc, next, floor, begun, segments, suspect, turns, chosen, packets, octets,
+    } if |track| {
+        track.next < 1 << 56
+    };
+    struct Segment {
+        source_ssrc, first, last, sequence_shift, timestamp_shift, repeated_ssrc,
+        picture_shift, began,
+    } if |segment| segment.first <= segment.last && segment.last < 1 << 56;
 }
 
 #[cfg(test)]

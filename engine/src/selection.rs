@@ -16,6 +16,7 @@ use arrayvec::ArrayVec;
 
 use crate::command::LayerChoice;
 use crate::config::LAYERS_PER_STREAM;
+use crate::export::plain::plain;
 use crate::layers::{LAYER_DEAD, LayerTag};
 use crate::packet::Nanos;
 
@@ -230,4 +231,14 @@ impl Selection {
         let seen = self.seen.get(usize::from(layer));
         seen.is_some_and(|s| s.heard != Nanos(0) && now.since(s.heard) < LAYER_DEAD.0)
     }
+}
+
+plain! {
+    struct Selection {
+        choice, share, target, current, seen, began, asked, interrupted, told, told_at,
+    } if |it| {
+        let layers = [it.share, it.target, it.current];
+        layers.iter().flatten().all(|layer| usize::from(*layer) < LAYERS_PER_STREAM)
+    };
+    struct Seen { heard, bitrate }
 }

@@ -6,6 +6,7 @@ use hdrhistogram::Histogram;
 
 use crate::command::{SinkId, StreamId, TransportId};
 use crate::error::DropReason;
+use crate::export::plain::{Plain, Reader, Shape, Unreadable, Writer, plain, write_len};
 
 /// Number of drop counters.
 pub const DROP_REASONS: usize = DropReason::ALL.len();
@@ -250,5 +251,42 @@ impl LegReading {
             sinks: Vec::with_capacity(SINKS_PER_LEG),
             ..Self::default()
         }
+    }
+}
+
+/// By label, since each release knows more reasons than the one before.
+impl Plain for Drops {
+    fn write(&self, to: &mut Writer) {
+        let counted = DropReason::ALL.iter().filter(|reason| self.of(**reason) > 0);
+        write_len(counted.clone().count(), to);
+        for reason in counted {
+            to.put_text(reason.label());
+            self.of(*reason).write(to);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let mut read = Self::default();
+        for _ in 0..from.len(usize::from(u8::MAX))? {
+            let (label, times) = (from.text()?, u64::read(from)?);
+            if let Some(reason) = DropReason::ALL.iter().find(|reason| reason.label() == label) {
+                read.0[*reason as usize] = times;
+            }
+        }
+        Ok(read)
+    }
+
+    fn shape(of: &mut Shape) {
+        of.name("Drops");
+    }
+}
+
+plain! {
+    tuple LatencyBuckets;
+    struct MediaCounters {
+        ssrc, packets, bytes, rtx_packets, lost, jitter, clock_rate, nacks, plis, layer, skipped,
+    }
+    struct TransportCounters {
+        packets_in, bytes_in, packets_out, bytes_out, remote, checks, keyed, bandwidth,
     }
 }

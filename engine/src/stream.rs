@@ -6,6 +6,7 @@ use crate::command::{MediaKind, Mid, PayloadType, Rid, SinkId, SinkSpec, Source,
 use crate::config::{
     LAYERS_PER_STREAM, PAYLOAD_TYPES_PER_STREAM, SINKS_PER_STREAM, SSRCS_PER_STREAM,
 };
+use crate::export::plain::plain;
 use crate::layers::{Layer, LayerTag, Rate};
 use crate::packet::Nanos;
 use crate::pictures;
@@ -537,4 +538,23 @@ impl Sink {
             self.counters.bytes += payload_len as u64;
         }
     }
+}
+
+plain! {
+    struct Sender { ssrc, retransmits, layer }
+    struct Stream {
+        kind, transport, rtcp_transport, paused, sinks, counters, mid, mid_extension, senders,
+        payload_types, rids, rid_extension, repaired_rid_extension, layers, reported_at, voice,
+    } if |it| {
+        it.layers.len() == it.rids.len().max(1)
+            && it.senders.iter().all(|sender| usize::from(sender.layer) < it.layers.len())
+    };
+    struct Reception {
+        started, ssrc, base, highest, received, lost_before, timestamp, clock_rate, transit, jitter,
+        told, sender_report,
+    } if |it| {
+        it.base <= it.highest && it.highest.max(it.received).max(it.lost_before) < 1 << 56
+            && it.jitter < 1 << 30
+    };
+    struct Sink { transport, rtcp_transport, cname, source, route, selection, rate, counters }
 }

@@ -14,11 +14,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use arrayvec::ArrayVec;
 use hmac::{Hmac, KeyInit, Mac};
-use sha1::Sha1;
+use sha1::{Digest, Sha1};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use crate::config::UFRAG_MAX;
 use crate::error::DropReason;
+use crate::export::plain::{self, Plain, Reader, Unreadable, plain};
 
 /// Bytes of the message header.
 pub const HEADER_LEN: usize = 20;
@@ -42,6 +44,8 @@ const ATTRIBUTE_HEADER: usize = 4;
 const TAG_LEN: usize = 20;
 const INTEGRITY_LEN: usize = ATTRIBUTE_HEADER + TAG_LEN;
 const FINGERPRINT_LEN: usize = ATTRIBUTE_HEADER + 4;
+/// Bytes of a block of SHA-1.
+const HMAC_BLOCK: usize = 64;
 const FINGERPRINT_XOR: u32 = 0x5354_554e;
 
 /// Attribute types (RFC 8489 §18.3, RFC 8445 §16.1).
@@ -130,7 +134,11 @@ impl ErrorCode {
 ///
 /// Never printed, zeroized when dropped.
 #[derive(Clone)]
-pub struct IntegrityKey(Hmac<Sha1>);
+pub struct IntegrityKey {
+    mac: Hmac<Sha1>,
+    /// What the state was made from, for a process that goes on with it.
+    secret: Zeroizing<ArrayVec<u8, HMAC_BLOCK>>,
+}
 
 impl IntegrityKey {
     /// From a password as it stands in the SDP (RFC 8489 §9.1.1).
@@ -143,18 +151,42 @@ impl IntegrityKey {
 
     /// From secret bytes.
     pub(crate) fn from_secret(secret: &[u8]) -> Self {
-        Self(Hmac::new_from_slice(secret).expect("HMAC takes a key of any length"))
+        let mac = Hmac::new_from_slice(secret).expect("HMAC takes a key of any length");
+        let mut kept = Zeroizing::new(ArrayVec::new());
+        if kept.try_extend_from_slice(secret).is_err() {
+            // What is longer than a block counts as its digest (RFC 2104 §2).
+            kept.extend(Sha1::digest(secret));
+        }
+        Self { mac, secret: kept }
     }
 
     /// HMAC-SHA1 over the parts, one after the other.
     pub(crate) fn tag(&self, parts: &[&[u8]]) -> [u8; TAG_LEN] {
-        let mut mac = self.0.clone();
+        let mut mac = self.mac.clone();
         for part in parts {
             mac.update(part);
         }
         mac.finalize().into_bytes().into()
     }
 }
+
+impl Plain for IntegrityKey {
+    fn write(&self, to: &mut plain::Writer) {
+        let Self { mac: _, secret } = self;
+        secret.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let secret = Zeroizing::<ArrayVec<u8, HMAC_BLOCK>>::read(from)?;
+        Ok(Self::from_secret(&secret))
+    }
+
+    fn shape(of: &mut plain::Shape) {
+        of.name("IntegrityKey");
+    }
+}
+
+plain! { tuple TransactionId; }
 
 impl fmt::Debug for IntegrityKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -58,6 +58,12 @@ impl Tables {
         self.count
     }
 
+    /// The leg in a slot, and its id.
+    pub(crate) fn held(&self, slot: u16) -> Option<(LegId, &Leg)> {
+        let id = self.id_at(slot)?;
+        Some((id, self.leg(id)?))
+    }
+
     pub(crate) fn slots(&self) -> usize {
         self.legs.len()
     }
@@ -143,12 +149,11 @@ impl Tables {
         }
         for (index, transport) in (0u8..).zip(&leg.transports) {
             let transport_id = TransportId { leg: id, index };
-            if let Some(consent) = &transport.consent {
-                let name = consent.local_ufrag().bytes().collect();
-                self.names.entry(name).or_insert(transport_id);
+            for name in transport.names() {
+                self.names.entry(name.bytes().collect()).or_insert(transport_id);
             }
-            if let Some(remote) = transport.remote {
-                self.pairs.insert((transport.socket, remote), transport_id);
+            for pair in transport.own_pairs() {
+                self.pairs.insert(pair, transport_id);
             }
             if transport.learn_remote {
                 self.learners[usize::from(transport.socket.0)] = Some(transport_id);
@@ -166,8 +171,10 @@ impl Tables {
         if slot.leg.is_some() {
             return Err(Refusal::Taken);
         }
-        let room = self.names.len() + leg.transports.len() <= self.names_max
-            && self.pairs.len() + leg.transports.len() <= self.pairs_max;
+        let pairs = leg.transports.iter().map(|t| t.own_pairs().count()).sum::<usize>();
+        let names = leg.transports.iter().map(|t| t.names().count()).sum::<usize>();
+        let room = self.names.len() + names <= self.names_max
+            && self.pairs.len() + pairs <= self.pairs_max;
         if !room {
             return Err(Refusal::Full);
         }
@@ -175,13 +182,13 @@ impl Tables {
             if usize::from(transport.socket.0) >= SOCKETS_PER_WORKER {
                 return Err(Refusal::Misuse);
             }
-            let Some(consent) = &transport.consent else { continue };
-            let name = consent.local_ufrag();
-            if name.is_empty() || name.len() > LOCAL_UFRAG_MAX {
-                return Err(Refusal::Misuse);
-            }
-            if self.names.contains_key(name.as_bytes()) {
-                return Err(Refusal::Taken);
+            for name in transport.names() {
+                if name.is_empty() || name.len() > LOCAL_UFRAG_MAX {
+                    return Err(Refusal::Misuse);
+                }
+                if self.names.contains_key(name.as_bytes()) {
+                    return Err(Refusal::Taken);
+                }
             }
         }
         Ok(())
@@ -251,6 +258,20 @@ impl Tables {
     /// Whether [`Self::bind`] has room for this pair.
     pub(crate) fn may_bind(&self, socket: SocketId, remote: SocketAddr) -> bool {
         self.pairs.len() < self.pairs_max || self.pairs.contains_key(&(socket, remote))
+    }
+
+    /// Forgets in each transport what other legs have taken over from it ([`Self::bind`]), so that its
+    /// pairs can be bound again in any order.
+    pub(crate) fn settle(&mut self) {
+        let Self { worker, legs, pairs, .. } = self;
+        for (slot, entry) in (0u16..).zip(legs) {
+            let id = LegId { worker: *worker, slot, generation: entry.generation };
+            let transports = entry.leg.iter_mut().flat_map(|leg| &mut leg.transports);
+            for (index, transport) in (0u8..).zip(transports) {
+                let own = Some(TransportId { leg: id, index });
+                transport.paths.retain(|path| pairs.get(path).copied() == own);
+            }
+        }
     }
 
     /// Forgets a pair of `transport`.

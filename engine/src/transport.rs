@@ -12,6 +12,7 @@ use crate::command::{Security, SocketId, TransportSpec};
 use crate::config::{DSCP_MAX, PAIRS_PER_TRANSPORT};
 use crate::consent::Consent;
 use crate::error::DropReason;
+use crate::export::plain::plain;
 use crate::packet::Nanos;
 use crate::rtp::RtpHeader;
 use crate::srtp::Srtp;
@@ -151,6 +152,12 @@ impl Transport {
         Ok((remote, len))
     }
 
+    /// The pairs that lead to it alone: with ICE its paths, else its fixed address.
+    pub(crate) fn own_pairs(&self) -> impl Iterator<Item = (SocketId, SocketAddr)> + '_ {
+        let fixed = self.remote.filter(|_| self.consent.is_none());
+        fixed.map(|remote| (self.socket, remote)).into_iter().chain(self.paths.iter().copied())
+    }
+
     /// The pairs that lead to it.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (SocketId, SocketAddr)> + '_ {
         let fixed = self.remote.map(|remote| (self.socket, remote));
@@ -209,5 +216,13 @@ impl Transport {
             bandwidth: self.bandwidth.as_ref().and_then(|bandwidth| bandwidth.estimate()),
             ..self.counters
         }
+    }
+}
+
+plain! {
+    struct News { nominated, consent_lost, role_conflict, media_started }
+    struct Transport {
+        socket, consent, next, retired, stale_from, remote, paths, security, traffic_class, srtp,
+        answerer, bandwidth, learn_remote, started, news, counters,
     }
 }

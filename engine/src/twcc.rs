@@ -6,6 +6,7 @@
 //! packet, and the wrap of both is the same.
 
 use crate::config::{ARRIVALS_WINDOW, RTCP_MAX};
+use crate::export::plain::plain;
 use crate::packet::Nanos;
 use crate::rtcp::Writer;
 
@@ -377,6 +378,14 @@ fn slot(number: u64) -> (usize, u64) {
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)] // modulo 2^16
 pub(crate) fn nearest(to: u64, sequence: u16) -> u64 {
     to.wrapping_add_signed(i64::from(sequence.wrapping_sub(to as u16) as i16))
+}
+
+plain! {
+    struct Answerer { extension, arrivals }
+    struct Arrivals { ticks, present, next, end, told, packets } if |it| {
+        let begun = it.end == 0 || it.end >= 1 << 16;
+        begun && it.next <= it.end && it.end - it.next <= ARRIVALS_WINDOW as u64 && it.end < 1 << 56
+    };
 }
 
 #[cfg(test)]

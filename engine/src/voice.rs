@@ -3,6 +3,7 @@
 //! The level is smoothed, and to begin and to cease have thresholds and delays of their own: a
 //! cough does not count, a breath between two words does not end the speech.
 
+use crate::export::plain::plain;
 use crate::packet::Nanos;
 
 /// Level from which on somebody speaks: -40 dBov.
@@ -89,6 +90,10 @@ impl Voice {
         self.turning = None;
         true
     }
+}
+
+plain! {
+    struct Voice { extension, level, turning, heard, speaking, told }
 }
 
 #[cfg(test)]

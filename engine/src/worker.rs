@@ -112,6 +112,17 @@ pub(crate) struct Early {
     pub(crate) since: Nanos,
 }
 
+/// Whether a worker works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Duty {
+    /// It does.
+    Serving,
+    /// It ends what it has begun; then the ticket is answered.
+    Ending(Ticket),
+    /// It only takes commands ([`crate::export`]).
+    Quiet,
+}
+
 /// A worker without its I/O backend: walks packets, applies commands, keeps timers. Tests drive it
 /// without a kernel.
 pub struct Worker {
@@ -136,6 +147,7 @@ pub struct Worker {
     pub(crate) sweep_at: usize,
     pub(crate) news: Vec<u16>,
     pub(crate) closing: Vec<Option<Ticket>>,
+    pub(crate) duty: Duty,
     pub(crate) blame: Option<u16>,
     pub(crate) scratch: [u8; SCRATCH],
 }
@@ -146,8 +158,7 @@ pub(crate) fn run(mut worker: Worker, mut backend: Backend, wake: &Wake) {
     worker.now = cpu::clock_monotonic();
     while worker.turn(&mut backend, wake, &mut rx).is_continue() {}
     // Goodbyes that were queued just before the stop still go out.
-    worker.submit(&mut backend);
-    backend.submit(&mut worker.frames, &mut IoCounters::default());
+    worker.flush(&mut backend);
     drop(backend.shut_down(&mut worker.frames));
 }
 
@@ -185,6 +196,7 @@ impl Worker {
             sweep_at: 0,
             news: Vec::with_capacity(legs),
             closing: vec![None; SOCKETS_PER_WORKER],
+            duty: Duty::Serving,
             blame: None,
             scratch: [0; SCRATCH],
         }
@@ -211,7 +223,9 @@ impl Worker {
             self.walk(packet, now);
         }
         self.take_hops(now);
-        self.sweep(now);
+        if self.duty == Duty::Serving {
+            self.sweep(now);
+        }
         self.announce();
         ControlFlow::Continue(())
     }
@@ -589,6 +603,14 @@ impl Worker {
     /// looked at again when the wait is over.
     fn has_input(&self) -> bool {
         (!self.commands.is_empty() && self.events.room() > 0) || self.hops.has_input()
+    }
+
+    /// Hands everything to the kernel at once.
+    pub(crate) fn flush(&mut self, backend: &mut Backend) {
+        self.submit(backend);
+        let mut io = IoCounters::default();
+        backend.submit(&mut self.frames, &mut io);
+        self.count_io(&io, false);
     }
 
     /// Hands this turn's packets to the kernel. Most turns leave that to the kernel entry that also

@@ -1,11 +1,12 @@
 /**
  * Child process that drives one browser, so that browser and driver can live in a network namespace of their own.
  *
- * One JSON object per line in: `{id, method, args}`, a method of `Page`; `launch` first. One per line out: `{id, value}` or `{id, error}`.
+ * One JSON object per line in: `{id, method, args}`, a method of `Page` or, if launched with `foreign`, of `Foreign`; `launch` first. One per line out: `{id, value}` or `{id, error}`.
  * It ends its browser when its input ends, on SIGTERM, or after its own limit.
  */
 
 import { createInterface } from 'node:readline';
+import { Foreign } from './foreign.mjs';
 import { Page } from './page.mjs';
 
 /** Milliseconds to close a browser politely. */
@@ -29,7 +30,7 @@ async function obey(line) {
 }
 
 async function launch(options) {
-  page = await Page.launch(options);
+  page = await (options.foreign ? Foreign : Page).launch(options);
   if (ending) page.kill();
   return page.version();
 }

@@ -186,7 +186,7 @@ const CONDITIONS = {
 };
 
 /** Run in the page: see `observe`. */
-async function observeCall(seconds, askNode) {
+export async function observeCall(seconds, askNode) {
   const { colour, record, tone, picture } = globalThis.senses;
   const call = globalThis.causeway.call;
   const video = document.getElementById('remote');

@@ -18,7 +18,7 @@ export class Side {
   #asked = new Map();
   #next = 1;
 
-  /** `options` are those of `Page.launch` and `netns`. */
+  /** `options` are those of `Page.launch` or, with `foreign`, of `Foreign.launch`; and `netns`. */
   static async start({ netns, ...options }) {
     const folder = await mkdtemp(join(tmpdir(), 'causeway-browser-'));
     const side = new Side(folder, netns);
@@ -108,6 +108,11 @@ export class Side {
 
   closeTab() {
     return this.#ask('closeTab', [], 10_000);
+  }
+
+  /** A method of `Foreign` that takes at most `limit` milliseconds. */
+  foreign(method, args = [], limit = 30_000) {
+    return this.#ask(method, args, limit);
   }
 
   /** Closes the browser and removes its files. */

@@ -9,7 +9,7 @@
 # PREFIX is `pr` unless given; labs with different prefixes stand side by side.
 # HOME_NAT=cone|symmetric   masquerade keeping ports | masquerade fully-random (new port per destination)
 # HOME_LOSS=percent         random UDP loss on the home link, both ways (by nftables: not every kernel has sch_netem)
-# move-host gives the home's browser another address, move-nat gives its NAT another one and takes its bindings.
+# move-host gives the home's browser another address at once and takes its connections; move-nat gives its NAT another one and takes its bindings.
 set -u
 P=pr
 if [ "${1:-}" = -p ]; then

@@ -17,6 +17,8 @@ pub struct Response {
     pub status: u16,
     /// The media type.
     pub content_type: String,
+    /// All headers, names in lower case.
+    pub headers: Vec<(String, String)>,
     /// The body; `Null` if it is no JSON.
     pub body: Value,
     /// The body as it came.
@@ -32,6 +34,11 @@ impl Response {
     pub fn ok(self) -> Value {
         assert!((200..300).contains(&self.status), "{} {}", self.status, self.body);
         self.body
+    }
+
+    /// A header's value; empty if there is none.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(held, _)| held == name).map_or("", |(_, value)| value)
     }
 
     /// The kind of an error, and what is at fault, once its form is that of RFC 9457 §3.
@@ -88,12 +95,26 @@ impl Client {
     /// # Panics
     /// If there is no answer.
     pub fn send(&mut self, method: &str, path: &str, body: &[u8], content_type: &str) -> Response {
+        self.send_with(method, path, &[("Content-Type", content_type)], body)
+    }
+
+    /// [`Self::send`] with whatever headers.
+    ///
+    /// # Panics
+    /// If there is no answer.
+    pub fn send_with(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
         let kept = self.connection.is_some();
-        match self.exchange(method, path, body, content_type) {
+        match self.exchange(method, path, headers, body) {
             Ok(response) => response,
             Err(_) if kept => {
                 self.connection = None;
-                self.exchange(method, path, body, content_type).expect("an answer")
+                self.exchange(method, path, headers, body).expect("an answer")
             }
             Err(error) => panic!("{method} {path}: {error}"),
         }
@@ -103,8 +124,8 @@ impl Client {
         &mut self,
         method: &str,
         path: &str,
+        headers: &[(&str, &str)],
         body: &[u8],
-        content_type: &str,
     ) -> io::Result<Response> {
         if self.connection.is_none() {
             let stream = TcpStream::connect(self.server)?;
@@ -113,8 +134,10 @@ impl Client {
             self.connection = Some(BufReader::new(stream));
         }
         let connection = self.connection.as_mut().expect("just made");
+        let headers: String =
+            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{headers}Content-Length: {}\r\n\r\n",
             self.server,
             body.len()
         );
@@ -133,10 +156,12 @@ pub(crate) fn read(from: &mut impl BufRead) -> io::Result<(Response, bool)> {
     let status = status.split(' ').nth(1).and_then(|status| status.parse().ok());
     let status = status.ok_or(io::ErrorKind::InvalidData)?;
     let (mut length, mut chunked, mut close, mut content_type) = (0, false, false, String::new());
+    let mut headers = Vec::new();
     loop {
         let header = line(from)?;
         let Some((name, value)) = header.split_once(':') else { break };
         let value = value.trim();
+        headers.push((name.to_ascii_lowercase(), value.to_owned()));
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.parse().map_err(io::Error::other)?,
             "transfer-encoding" => chunked = value.eq_ignore_ascii_case("chunked"),
@@ -148,7 +173,7 @@ pub(crate) fn read(from: &mut impl BufRead) -> io::Result<(Response, bool)> {
     let bytes = if chunked { chunks(from)? } else { exactly(from, length)? };
     let body = serde_json::from_slice(&bytes).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok((Response { status, content_type, body, text }, close))
+    Ok((Response { status, content_type, headers, body, text }, close))
 }
 
 fn chunks(from: &mut impl BufRead) -> io::Result<Vec<u8>> {

@@ -28,13 +28,15 @@ pub struct Setup {
     pub workers: usize,
     /// Calls, most.
     pub calls: usize,
+    /// Shared ports of each worker.
+    pub mux_ports: u16,
     /// Legs of one worker, most.
     pub legs_per_worker: usize,
     /// For a leg to connect and for a call to get its first.
     pub join: Duration,
     /// The address that media is bound to.
     pub bind: IpAddr,
-    /// What is announced instead.
+    /// What the node says that it is reached at; the bound address if absent.
     pub announce: Option<IpAddr>,
     /// Whether the bound address is offered too.
     pub private_candidate: bool,
@@ -46,6 +48,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             workers: 1,
+            mux_ports: 1,
             calls: 64,
             legs_per_worker: 256,
             join: Duration::from_secs(60),
@@ -210,6 +213,7 @@ fn node_config(setup: &Setup) -> NodeConfig {
             name: "loopback".into(),
             bind: (setup.bind, 0).into(),
             announce: setup.announce.unwrap_or(setup.bind),
+            mux_ports: setup.mux_ports,
             private_candidate: setup.private_candidate,
             dont_fragment: false,
         }],

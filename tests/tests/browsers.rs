@@ -240,7 +240,8 @@ impl Scene {
 
     /// The customer's leg as the node sees it.
     fn customer(&self) -> Value {
-        self.node.rest().get(&format!("/v1/calls/{}", self.call))["legs"][0].clone()
+        let call = self.node.rest().get(&format!("/v1/calls/{}", self.call));
+        found(&call["legs"], "role", "customer").clone()
     }
 
     /// The customer at home, the agent on the open internet; of what is said twice, the last counts.

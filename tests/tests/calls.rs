@@ -408,3 +408,33 @@ fn end(node: &LocalNode, call: &str) {
     let deleted = node.client().delete(&format!("/v1/calls/{call}"));
     assert_eq!((deleted.status, deleted.body), (204, Value::Null));
 }
+
+#[test]
+fn legs_are_spread_over_the_ports_of_their_worker() {
+    let node = LocalNode::start(&Setup { mux_ports: 3, ..Setup::default() });
+    let mut used = Vec::new();
+    for _ in 0..2 {
+        let (mut ears, call) = (node.listen(), node.call());
+        let guests =
+            ["customer", "agent"].map(|role| Guest::join(node.http, &call, role, &Spec::default()));
+        active(&mut ears, &call);
+        talk(&guests);
+        used.extend(guests.iter().map(|guest| media_port(&guest.nodes).to_owned()));
+        end(&node, &call);
+    }
+    assert_ne!(used[0], used[1], "the two legs of a call");
+    let stats = node.wait("its sockets", |stats| stats["workers"][0]["sockets"] == 3);
+    assert_eq!(stats["workers"][0]["drops"]["unknown_remote"], 0);
+}
+
+/// The port of the only candidate that a description offers.
+fn media_port(sdp: &str) -> &str {
+    let mut ports: Vec<_> = sdp
+        .lines()
+        .filter(|line| line.starts_with("a=candidate:"))
+        .filter_map(|line| line.split(' ').nth(5))
+        .collect();
+    ports.dedup();
+    assert_eq!(ports.len(), 1, "{sdp}");
+    ports[0]
+}

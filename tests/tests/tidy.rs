@@ -27,9 +27,10 @@ const TOP_LEVEL: &[&str] = &[
 const ENGINE_LAYERS: &[&[&str]] = &[
     &["sys", "packet"],
     &["demux", "rtp", "rtcp", "srtp", "stun", "consent", "relay", "ring", "twcc"],
-    &["transport", "leg", "stream", "route"],
+    &["pictures", "voice"],
+    &["transport", "leg", "stream", "route", "layers", "selection", "bandwidth"],
     &["hop", "tables"],
-    &["worker", "apply", "feedback", "sweep", "edge"],
+    &["worker", "apply", "allocation", "feedback", "sweep", "edge"],
     &["link"],
     &["lib"],
 ];

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::actors::dtls::{DtlsActor, Shake};
 use crate::actors::events::Events;
-use crate::actors::registry::{Gone, Registry};
+use crate::actors::registry::{Announced, Gone, Registry};
 use crate::actors::worker_link::{Own, Tell, WorkerDesk, WorkerLink, lock};
 use crate::api::{
     AddLeg, CallView, ClientReport, Description, EndReason, LegView, Problem, Receive, Trickle,
@@ -333,6 +333,14 @@ impl Handler<ShowLeg> for CallActor {
 
     fn handle(&mut self, ShowLeg(leg): ShowLeg, _: &mut Self::Context) -> Self::Result {
         self.call.leg_view(&leg)
+    }
+}
+
+impl Handler<Announced> for CallActor {
+    type Result = ();
+
+    fn handle(&mut self, Announced { place, address }: Announced, _: &mut Self::Context) {
+        self.call.announce(place, address);
     }
 }
 

@@ -3,15 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use causeway_engine::command::{Command, SocketId, WorkerId};
 use causeway_engine::config::EngineConfig;
 use causeway_engine::error::{DropReason, StartError};
+use causeway_engine::export::HandOverError;
 use causeway_engine::sys::socket;
 use causeway_engine::{Engine, Link};
 use futures_util::future::BoxFuture;
@@ -21,17 +23,20 @@ use crate::actors::call::{Ask, CallActor, Request, Show, ShowLeg};
 use crate::actors::dtls::DtlsActor;
 use crate::actors::events::Events;
 use crate::actors::registry::{
-    ANSWER_TIMEOUT, All, CallCounts, Create, EndAll, Find, Registry, Seen, WhyPast, WorkerSeat,
+    ANSWER_TIMEOUT, All, Announced, CallCounts, Create, EndAll, Find, Registry, Seen, WhyPast,
+    WorkerSeat,
 };
-use crate::actors::worker_link::{WorkerDesk, WorkerLink, lock};
+use crate::actors::worker_link::{GiveBack, Lend, WorkerDesk, WorkerLink, lock};
 use crate::address;
 use crate::api::{
-    AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, EndReason, Latency,
-    LegAdded, LegView, LifeEvent, NodeState, NodeStats, Problem, Receive, Trickle, What, Why,
-    WorkerStats,
+    AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, EndReason, InterfaceView,
+    Latency, LegAdded, LegView, LifeEvent, NodeState, NodeStats, Problem, Receive, Trickle, What,
+    Why, WorkerStats,
 };
 use crate::call::{Eyes, Face, NodeFacts, Remark, Reply};
 use crate::calls::{Answer, Calls, Restarted};
+use crate::cloud::{self, CloudError};
+use crate::config::Announce;
 use crate::dtls::{Identity, Versions};
 use crate::ice::Credentials;
 use crate::sdp;
@@ -44,14 +49,28 @@ const GOODBYES: Duration = Duration::from_secs(2);
 pub struct BoundInterface {
     /// Its name, for messages.
     pub name: String,
-    /// Worker `n` is bound to this address with port + n.
+    /// Worker `n` is bound to this address with the ports from port + n × `mux_ports` on; with any
+    /// ports if it is 0.
     pub bind: SocketAddr,
+    /// Ports of each worker.
+    pub mux_ports: u16,
     /// What the world sends to, with the same ports.
-    pub announce: std::net::IpAddr,
+    pub announce: IpAddr,
     /// Whether the bound address is offered too, behind the announced one.
     pub private_candidate: bool,
     /// Whether packets that are too long for their path are dropped instead of fragmented.
     pub dont_fragment: bool,
+}
+
+impl BoundInterface {
+    fn view(&self) -> InterfaceView {
+        InterfaceView {
+            name: self.name.clone(),
+            bind: self.bind.to_string(),
+            announce: self.announce.to_string(),
+            private_candidate: self.private_candidate,
+        }
+    }
 }
 
 /// What a node is started with.
@@ -169,6 +188,7 @@ impl Node {
             backend,
             started: Instant::now(),
             registry,
+            interfaces: Arc::new(Mutex::new(config.interfaces.clone())),
             desks: seats.iter().map(|seat| seat.desk.clone()).collect(),
             events,
             counts,
@@ -186,6 +206,40 @@ impl Node {
     /// What the start-up probe of the backends found.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Gives the engine, with the media of all calls, to the process at the other end of `stream`
+    /// ([`causeway_engine::Engine::hand_over`]) and ends without a word to anyone: the calls go on there.
+    /// What the API asks meanwhile waits. `stream` must be blocking. Says how long media stood.
+    ///
+    /// # Errors
+    /// Why not, and the node, which serves on.
+    pub async fn hand_over(
+        self,
+        stream: UnixStream,
+    ) -> Result<Duration, (HandOverError, Box<Self>)> {
+        let Self { engine, calls, arbiters, links: actors } = self;
+        let mut links = Vec::new();
+        for actor in &actors {
+            links.extend(actor.send(Lend).await.ok().flatten());
+        }
+        let handing = tokio::task::spawn_blocking(move || engine.hand_over(links, &stream));
+        // The thread neither panics nor is it cancelled: the runtime lives as long as this call.
+        match handing.await.expect("the hand-over ends") {
+            Ok(stood) => {
+                for arbiter in &arbiters {
+                    arbiter.stop();
+                }
+                Ok(stood)
+            }
+            Err(left) => {
+                for (actor, link) in actors.iter().zip(left.links) {
+                    let _ = actor.send(GiveBack(link)).await;
+                }
+                let node = Self { engine: left.engine, calls, arbiters, links: actors };
+                Err((left.error, Box::new(node)))
+            }
+        }
     }
 
     /// Ends every call, then the workers.
@@ -218,11 +272,15 @@ fn bind_faces(link: &mut Link, interfaces: &[BoundInterface]) -> Result<Vec<Face
     if interfaces.is_empty() {
         return Err(NodeError::NoInterface);
     }
+    let numbered =
+        |(place, interface)| (0..interface_ports(interface)).map(move |n| (place, interface, n));
+    let ports = (0u16..).zip(interfaces).flat_map(numbered);
     let mut faces = Vec::new();
-    for (place, interface) in (0u16..).zip(interfaces) {
+    for (slot, (place, interface, number)) in (0u16..).zip(ports) {
         let mut address = interface.bind;
         if address.port() != 0 {
-            address.set_port(address.port().saturating_add(worker));
+            let ahead = worker.saturating_mul(interface_ports(interface)).saturating_add(number);
+            address.set_port(address.port().saturating_add(ahead));
         }
         let refused = |source: io::Error| NodeError::Bind {
             name: interface.name.clone(),
@@ -236,14 +294,18 @@ fn bind_faces(link: &mut Link, interfaces: &[BoundInterface]) -> Result<Vec<Face
         let udp = socket::bind(address, false).map_err(refused)?;
         socket::set_fragmentation(&udp, !interface.dont_fragment).map_err(refused)?;
         let bound = udp.local_addr().map_err(refused)?;
-        let socket = SocketId(place);
+        let socket = SocketId(slot);
         let sent = link.send(Command::AddSocket { socket, udp });
         sent.map_err(|_| NodeError::Worker(worker))?;
         let announced = SocketAddr::new(interface.announce, bound.port());
         let private = interface.private_candidate;
-        faces.push(Face { socket, bound, announced, private });
+        faces.push(Face { socket, interface: place, bound, announced, private });
     }
     Ok(faces)
+}
+
+fn interface_ports(interface: &BoundInterface) -> u16 {
+    interface.mux_ports.max(1)
 }
 
 /// Answers what the API asks, from any thread.
@@ -252,6 +314,7 @@ pub struct NodeCalls {
     backend: &'static str,
     started: Instant,
     registry: Addr<Registry>,
+    interfaces: Arc<Mutex<Vec<BoundInterface>>>,
     desks: Vec<Arc<WorkerDesk>>,
     events: Events,
     counts: Arc<CallCounts>,
@@ -440,6 +503,26 @@ impl Calls for NodeCalls {
         Box::pin(std::future::ready(Ok(stats)))
     }
 
+    fn interfaces(&self) -> Answer<Vec<InterfaceView>> {
+        let views = lock(&self.interfaces).iter().map(BoundInterface::view).collect();
+        Box::pin(std::future::ready(Ok(views)))
+    }
+
+    fn announce(&self, interface: String, announce: String) -> Answer<InterfaceView> {
+        let (registry, interfaces) = (self.registry.clone(), Arc::clone(&self.interfaces));
+        Box::pin(async move {
+            let found = lock(&interfaces).iter().position(|held| held.name == interface);
+            let place = found.ok_or_else(|| Problem::not_found("there is no such interface"))?;
+            let bind = lock(&interfaces)[place].bind.ip();
+            let address = announced(bind, &announce).await?;
+            lock(&interfaces)[place].announce = address;
+            registry.send(Announced { place, address }).await.map_err(lost)?;
+            tracing::info!(interface, %address, "announced");
+            let view = lock(&interfaces)[place].view();
+            Ok(view)
+        })
+    }
+
     fn subscribe(&self, _call: Option<String>) -> broadcast::Receiver<Arc<LifeEvent>> {
         self.events.subscribe()
     }
@@ -453,6 +536,37 @@ impl Calls for NodeCalls {
         };
         Box::pin(std::future::ready(ready))
     }
+}
+
+/// The address that an interface's `announce` stands for now; a cloud is asked where it names one.
+async fn announced(bind: IpAddr, announce: &str) -> Result<IpAddr, Problem> {
+    let refused = |words: String| Problem::unprocessable("announce", words).at("announce");
+    let asked: Announce =
+        announce.parse().map_err(|words: String| Problem::malformed(words).at("announce"))?;
+    let resolved = tokio::task::spawn_blocking(move || resolve(asked, bind)).await;
+    let address = resolved.map_err(lost)?.map_err(|error| refused(error.to_string()))?;
+    let usable =
+        address.is_ipv4() == bind.is_ipv4() && !address.is_unspecified() && !address.is_multicast();
+    if usable {
+        Ok(address)
+    } else {
+        let words = format!("{address} cannot be announced for {bind}");
+        Err(refused(address::advise_announce(bind, Some(address)).unwrap_or(words)))
+    }
+}
+
+/// What the world is told of an interface that is bound to `bind`; asks the cloud where it is to be
+/// asked, and blocks for that.
+///
+/// # Errors
+/// The cloud's.
+pub fn resolve(announce: Announce, bind: IpAddr) -> Result<IpAddr, CloudError> {
+    Ok(match announce {
+        Announce::Address(address) => address,
+        Announce::Bind => bind,
+        Announce::Auto => cloud::fetch::announced("auto")?.public,
+        Announce::Provider(provider) => cloud::fetch::announced(provider.name())?.public,
+    })
 }
 
 fn worker_stats(desk: &WorkerDesk, backend: &str) -> WorkerStats {

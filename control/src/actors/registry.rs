@@ -1,6 +1,7 @@
 //! Who is there: every call by its id, and whether another one can be taken.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -231,6 +232,29 @@ impl Handler<EndAll> for Registry {
         }
         self.emptied = Some(emptied);
         self.say_emptied();
+    }
+}
+
+/// Another address is announced for an interface, by its place.
+#[derive(Message, Clone, Copy)]
+#[rtype(result = "()")]
+pub struct Announced {
+    /// Which interface.
+    pub place: usize,
+    /// What new legs are told.
+    pub address: IpAddr,
+}
+
+impl Handler<Announced> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, announced: Announced, _: &mut Self::Context) {
+        for seat in &mut self.seats {
+            Arc::make_mut(&mut seat.facts).announce(announced.place, announced.address);
+        }
+        for call in self.calls.values() {
+            call.do_send(announced);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! One worker's link: the single producer of its commands and the single consumer of its events
 //! and punts, which it hands to the calls that they belong to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use crate::actors::call::{CallActor, FromEngine};
 const MAILBOX: usize = 4096;
 /// Events and punts handled in one go before the arbiter's other actors get their turn.
 const BATCH: usize = 256;
+/// Commands that wait while the link is lent.
+const WAITING_MAX: usize = 4096;
 /// How often the worker's counters are read.
 const READ_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -109,7 +111,11 @@ pub struct Own {
 
 /// The actor.
 pub struct WorkerLink {
-    link: Link,
+    /// `None` while it is lent.
+    link: Option<Link>,
+    /// What calls wanted of the worker meanwhile.
+    waiting: VecDeque<(Addr<CallActor>, u64, Command)>,
+    watch: Option<SpawnHandle>,
     desk: Arc<WorkerDesk>,
     owners: HashMap<u16, (LegId, Addr<CallActor>)>,
     pending: HashMap<Ticket, (u64, Addr<CallActor>)>,
@@ -121,7 +127,9 @@ impl WorkerLink {
     /// Wraps a link.
     pub fn new(link: Link, desk: Arc<WorkerDesk>) -> Self {
         Self {
-            link,
+            link: Some(link),
+            waiting: VecDeque::new(),
+            watch: None,
             desk,
             owners: HashMap::new(),
             pending: HashMap::new(),
@@ -132,14 +140,14 @@ impl WorkerLink {
 
     fn pump(&mut self, ctx: &mut Context<Self>) {
         for _ in 0..BATCH {
-            let Some(event) = self.link.event() else { break };
+            let Some(event) = self.link.as_mut().and_then(Link::event) else { break };
             self.route_event(event);
         }
         for _ in 0..BATCH {
-            let Some(punt) = self.link.punt() else { break };
+            let Some(punt) = self.link.as_mut().and_then(Link::punt) else { break };
             self.route_punt(punt);
         }
-        if self.link.has_input() {
+        if self.link.as_ref().is_some_and(Link::has_input) {
             ctx.notify(Pump);
         }
     }
@@ -201,31 +209,38 @@ impl WorkerLink {
             Command::RemoveLeg { leg } => Some(*leg),
             _ => None,
         };
-        match self.link.send(command) {
+        let Some(link) = &mut self.link else {
+            if self.waiting.len() < WAITING_MAX || removal.is_some() {
+                self.waiting.push_back((call.clone(), tag, command));
+            } else {
+                refuse(call, tag);
+            }
+            return;
+        };
+        match link.send(command) {
             Ok(ticket) => {
                 self.pending.insert(ticket, (tag, call.clone()));
                 if let Some(leg) = removal {
                     self.removals.insert(ticket, leg);
                 }
             }
-            Err(_command) => {
-                let refused = FromEngine::Applied {
-                    tag,
-                    outcome: Err(Refusal::Full),
-                    returned: Returned::Nothing,
-                };
-                call.do_send(refused);
-            }
+            Err(_command) => refuse(call, tag),
         }
     }
 
     fn read(&mut self) {
-        if let Some(reading) = self.spare.take()
-            && let Err(Command::ReadWorker(reading)) = self.link.send(Command::ReadWorker(reading))
+        if let Some(link) = &mut self.link
+            && let Some(reading) = self.spare.take()
+            && let Err(Command::ReadWorker(reading)) = link.send(Command::ReadWorker(reading))
         {
             self.spare = Some(reading);
         }
     }
+}
+
+fn refuse(call: &Addr<CallActor>, tag: u64) {
+    let (outcome, returned) = (Err(Refusal::Full), Returned::Nothing);
+    call.do_send(FromEngine::Applied { tag, outcome, returned });
 }
 
 /// A lock that a panicking thread cannot poison for the others: what it guards is counters.
@@ -239,9 +254,16 @@ impl Actor for WorkerLink {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
         ctx.run_interval(READ_INTERVAL, |link, _| link.read());
-        let wake = self.link.wake().clone();
+        self.watch(ctx);
+    }
+}
+
+impl WorkerLink {
+    /// Pumps whenever the worker has something to say.
+    fn watch(&mut self, ctx: &mut Context<Self>) {
+        let Some(wake) = self.link.as_ref().map(|link| link.wake().clone()) else { return };
         let addr = ctx.address();
-        ctx.spawn(
+        self.watch = Some(ctx.spawn(
             async move {
                 #[expect(
                     deprecated,
@@ -261,7 +283,7 @@ impl Actor for WorkerLink {
                 }
             }
             .into_actor(self),
-        );
+        ));
     }
 }
 
@@ -304,7 +326,43 @@ impl Handler<StopWorker> for WorkerLink {
     type Result = ();
 
     fn handle(&mut self, _: StopWorker, ctx: &mut Self::Context) {
-        let _ = self.link.send(Command::Stop);
+        if let Some(link) = &mut self.link {
+            let _ = link.send(Command::Stop);
+        }
         ctx.stop();
+    }
+}
+
+/// Takes the link out. What calls want of the worker waits until it is given back.
+#[derive(Message)]
+#[rtype(result = "Option<Link>")]
+pub struct Lend;
+
+impl Handler<Lend> for WorkerLink {
+    type Result = Option<Link>;
+
+    fn handle(&mut self, _: Lend, ctx: &mut Self::Context) -> Option<Link> {
+        if let Some(watch) = self.watch.take() {
+            ctx.cancel_future(watch);
+        }
+        self.link.take()
+    }
+}
+
+/// Gives the link back.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct GiveBack(pub Link);
+
+impl Handler<GiveBack> for WorkerLink {
+    type Result = ();
+
+    fn handle(&mut self, GiveBack(link): GiveBack, ctx: &mut Self::Context) {
+        self.link = Some(link);
+        for (call, tag, command) in std::mem::take(&mut self.waiting) {
+            self.send(&call, tag, command);
+        }
+        self.watch(ctx);
+        ctx.notify(Pump);
     }
 }

@@ -8,21 +8,23 @@ use std::iter;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use causeway_engine::command::{Command, Credentials as EngineCredentials, IceSpec, Refusal};
+use causeway_engine::command::{
+    Command, Credentials as EngineCredentials, IceSpec, LegId, Refusal,
+};
 use causeway_engine::consent::Consent;
+use causeway_engine::stun;
 
 use super::leg::CallLeg;
 use super::media::random;
+use super::note::Note;
 use super::{Call, NodeFacts, Pending, Reply, RequestId, refused};
 use crate::api::{EndReason, Problem};
 use crate::calls::Restarted;
 use crate::ice::{
-    Agent, AgentConfig, Credentials, LocalAddress, Output, Remote, Sight, host_priority,
+    Agent, AgentConfig, Credentials, IceError, LocalAddress, Output, RTP, Remote, Sight,
+    host_priority,
 };
 use crate::sdp::{Candidate, IceCredentials, Negotiated};
-
-/// RTP, and RTCP with it (RFC 5761 §5.1.3).
-pub(super) const COMPONENT: u8 = 1;
 
 /// One ICE generation of a leg.
 pub(crate) struct Generation {
@@ -39,15 +41,16 @@ impl Generation {
     pub(crate) fn new(
         number: u32,
         facts: &NodeFacts,
+        leg: LegId,
         credentials: Credentials,
     ) -> Result<Self, Problem> {
-        let faces = facts.faces.iter();
+        let faces = facts.faces_of(leg);
         let addresses = faces.map(|f| LocalAddress { announced: f.announced, bound: f.bound });
         let config = AgentConfig {
             local: addresses.collect(),
             lite: true,
             controlling: false,
-            component: COMPONENT,
+            component: RTP,
             credentials,
         };
         let agent = Agent::new(config).map_err(|error| Problem::internal(error.to_string()))?;
@@ -62,7 +65,7 @@ impl Generation {
             remote,
             send_checks: !self.agent.is_lite(),
             controlling: self.agent.is_controlling(),
-            component: COMPONENT,
+            component: RTP,
             generation: self.number,
         }
     }
@@ -97,9 +100,9 @@ impl CallLeg {
         let Some(negotiated) = &mut self.negotiated else {
             return Err(Problem::conflict("the leg owes the answer to the node's offer"));
         };
-        let number = self.next.as_ref().map_or(self.ice.number, |next| next.number) + 1;
+        self.restarts += 1;
         let own = Credentials::random();
-        let mut next = Generation::new(number, facts, own.clone())?;
+        let mut next = Generation::new(self.restarts, facts, self.slot, own.clone())?;
         let far = remote.credentials.clone();
         next.agent.set_remote(now, remote);
         let before = &mut negotiated.transport.credentials;
@@ -107,7 +110,7 @@ impl CallLeg {
             std::mem::replace(before, IceCredentials::new(&far.ufrag, far.password.as_str()));
         let own = IceCredentials::new(&own.ufrag, own.password.as_str());
         next.before = Some((std::mem::replace(&mut self.local.credentials, own), before));
-        self.local.candidates = candidates(facts);
+        self.local.candidates = candidates(facts, self.slot);
         let remote = EngineCredentials { ufrag: far.ufrag, password: far.password };
         let consent = Consent::new(&next.spec(Some(remote)), random());
         self.next = Some(next);
@@ -139,12 +142,14 @@ impl CallLeg {
         None
     }
 
-    /// A check that one of the agents has seen and that was not told of yet.
+    /// What an agent saw of the far side's checks.
     pub(crate) fn ice_sight(&mut self) -> Option<Sight> {
-        iter::once(&mut self.ice).chain(&mut self.next).find_map(|held| held.agent.poll_sight())
+        let mut all = iter::once(&mut self.ice).chain(&mut self.next);
+        all.find_map(|generation| generation.agent.poll_sight())
     }
 
-    /// Hands both agents a STUN message; each takes what names its ufrag or answers it.
+    /// Hands a STUN message to the agent whose ufrag it names; an answer names none, and each
+    /// knows its own checks.
     pub(crate) fn take_stun(
         &mut self,
         now: Instant,
@@ -152,7 +157,12 @@ impl CallLeg {
         bound: SocketAddr,
         bytes: &[u8],
     ) {
-        for generation in iter::once(&mut self.ice).chain(&mut self.next) {
+        let message = stun::Message::parse(bytes).ok();
+        let name = message.as_ref().and_then(|message| message.username);
+        let named = |generation: &&mut Generation| {
+            name.is_none_or(|name| generation.agent.is_named_by(name))
+        };
+        for generation in iter::once(&mut self.ice).chain(&mut self.next).filter(named) {
             generation.agent.handle_packet(now, from, bound, bytes);
         }
     }
@@ -229,6 +239,7 @@ impl Call {
         next: Box<Consent>,
     ) {
         let (transport, generation) = (self.legs[place].transport(), next.generation());
+        self.note(place, Note::IceRestarted);
         let leg = self.legs[place].id.clone();
         let pending = Pending::Restart { leg, generation, request, reply };
         self.tell_tagged(pending, Command::RestartIce { transport, next });
@@ -249,12 +260,21 @@ impl Call {
     }
 
     /// A generation found no pair: if it was to be the next one, the current one goes on.
-    pub(super) fn generation_failed(&mut self, now: Instant, place: usize, generation: u32) {
+    pub(super) fn generation_failed(
+        &mut self,
+        now: Instant,
+        place: usize,
+        generation: u32,
+        error: IceError,
+    ) {
         let transport = self.legs[place].transport();
         let was_next = self.legs[place].ice.number != generation;
         if !self.legs[place].outlives(generation) {
+            tracing::info!(call = self.id, leg = self.legs[place].id, %error, "ICE failed");
+            self.note(place, Note::IceFailed(error));
             self.end_leg(now, place, EndReason::JoinTimeout);
         } else if was_next {
+            self.note(place, Note::IceRestartFailed(error));
             self.tell(Command::CancelRestart { transport, generation });
         }
     }
@@ -262,14 +282,14 @@ impl Call {
 
 /// The node's candidates, best first: what is announced, and behind it the bound addresses that are
 /// offered too.
-pub(super) fn candidates(facts: &NodeFacts) -> Vec<Candidate> {
-    let announced = facts.faces.iter().map(|face| face.announced);
-    let private = facts.faces.iter().filter(|face| face.private && face.bound != face.announced);
+pub(super) fn candidates(facts: &NodeFacts, leg: LegId) -> Vec<Candidate> {
+    let announced = facts.faces_of(leg).map(|face| face.announced);
+    let private = facts.faces_of(leg).filter(|face| face.private && face.bound != face.announced);
     let all = announced.chain(private.map(|face| face.bound));
     (0u32..)
         .zip(all)
         .map(|(place, address)| {
-            Candidate::host((place + 1).to_string(), host_priority(COMPONENT, place), address)
+            Candidate::host((place + 1).to_string(), host_priority(RTP, place), address)
         })
         .collect()
 }

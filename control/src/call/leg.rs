@@ -37,10 +37,14 @@ pub(crate) struct CallLeg {
     pub(crate) id: String,
     pub(crate) role: String,
     pub(crate) slot: LegId,
+    /// Whether it has no say in the call's end.
+    pub(crate) stays: bool,
     /// The ICE generation that carries media.
     pub(crate) ice: Generation,
     /// The one that a restart has begun, until it nominates.
     pub(crate) next: Option<Generation>,
+    /// How many there were after the first.
+    pub(crate) restarts: u32,
     pub(crate) negotiated: Option<Negotiated>,
     pub(crate) dtls_started: bool,
     pub(crate) dtls_path: Option<(SocketId, SocketAddr)>,
@@ -102,12 +106,11 @@ impl CallLeg {
         limits: &[&Negotiated],
     ) -> Result<(Self, String), Problem> {
         let credentials = Credentials::random();
-        let mut local = local(facts, &credentials)?;
+        let mut local = local(facts, slot, &credentials)?;
         let (description, negotiated, offered) = match &asked.offer {
             Some(offer) => {
                 let offer = Sdp::parse(offer)?;
-                // Somebody has to check (RFC 8445 §6.1.1).
-                local.ice_lite = !offer.ice_lite();
+                follow_ice(&mut local, &offer);
                 let (text, negotiated) = sdp::answer(&offer, &local, limits, None)?;
                 (text, Some(negotiated), None)
             }
@@ -117,13 +120,15 @@ impl CallLeg {
                 (text, None, Some(offered))
             }
         };
-        let ice = Generation::new(0, facts, credentials)?;
+        let ice = Generation::new(0, facts, slot, credentials)?;
         let mut leg = Self {
             id: random_id(),
             role: asked.role.unwrap_or_else(|| DEFAULT_ROLE.into()),
             slot,
+            stays: asked.stays,
             ice,
             next: None,
+            restarts: 0,
             negotiated: None,
             dtls_started: false,
             dtls_path: None,
@@ -240,7 +245,7 @@ impl CallLeg {
             self.negotiated = Some(negotiated);
             return Ok((text, None));
         }
-        self.local.ice_lite = !offer.ice_lite();
+        follow_ice(&mut self.local, &offer);
         let next = self.restart(now, facts, remote(&negotiated))?;
         let (text, negotiated) = sdp::answer(&offer, &self.local, limits, Some(&previous))?;
         self.newest().add_described(&negotiated);
@@ -424,6 +429,13 @@ impl CallLeg {
     }
 }
 
+/// Lets the answer fit the offer's ICE: towards a lite far side somebody has to check
+/// (RFC 8445 §6.1.1).
+fn follow_ice(local: &mut Local, offer: &Sdp) {
+    local.ice_lite = !offer.ice_lite();
+    local.renomination = offer.media().any(|section| section.ice_option("renomination"));
+}
+
 /// The far side's ICE as described.
 fn remote(negotiated: &Negotiated) -> Remote {
     let transport = &negotiated.transport;
@@ -434,18 +446,19 @@ fn remote(negotiated: &Negotiated) -> Remote {
     Remote { credentials, lite: transport.lite }
 }
 
-fn local(facts: &NodeFacts, credentials: &Credentials) -> Result<Local, Problem> {
-    let first = facts.faces.first().ok_or_else(|| Problem::internal("no interface"))?;
+fn local(facts: &NodeFacts, slot: LegId, credentials: &Credentials) -> Result<Local, Problem> {
+    let first = facts.faces_of(slot).next().ok_or_else(|| Problem::internal("no interface"))?;
     Ok(Local {
         session_id: random() >> 1,
         address: first.announced,
-        candidates: candidates(facts),
+        candidates: candidates(facts, slot),
         end_of_candidates: true,
         credentials: IceCredentials {
             ufrag: credentials.ufrag.clone(),
             password: credentials.password.clone(),
         },
         ice_lite: true,
+        renomination: false,
         fingerprint: facts.fingerprint.clone(),
         role: DtlsRole::Passive,
         cname: random_id(),

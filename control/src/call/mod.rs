@@ -23,7 +23,7 @@ mod wire;
 mod words;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -64,11 +64,29 @@ pub struct NodeFacts {
     pub dscp: u8,
 }
 
+impl NodeFacts {
+    /// What a leg is offered: of each interface one port, in turn by the leg's slot.
+    pub(crate) fn faces_of(&self, leg: LegId) -> impl Iterator<Item = &Face> {
+        self.faces
+            .chunk_by(|one, other| one.interface == other.interface)
+            .filter_map(move |ports| ports.get(usize::from(leg.slot).checked_rem(ports.len())?))
+    }
+
+    /// Tells new legs and ICE restarts another address for an interface, by its place; ports stay.
+    pub fn announce(&mut self, interface: usize, address: IpAddr) {
+        for face in self.faces.iter_mut().filter(|face| usize::from(face.interface) == interface) {
+            face.announced.set_ip(address);
+        }
+    }
+}
+
 /// A shared socket as both sides of the 1-to-1 NAT see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Face {
     /// Its slot on the worker.
     pub socket: SocketId,
+    /// Its interface's place in the configuration. One interface may have several ports.
+    pub interface: u16,
     /// What it is bound to.
     pub bound: SocketAddr,
     /// What the world sends to.
@@ -410,6 +428,11 @@ impl Call {
         self.journal.call(Note::Over(reason));
         self.say(What::CallEnded { call: self.id.clone(), reason });
         self.say_over();
+    }
+
+    /// See [`NodeFacts::announce`].
+    pub fn announce(&mut self, place: usize, address: IpAddr) {
+        Arc::make_mut(&mut self.facts).announce(place, address);
     }
 
     /// Asks the worker for every leg's counters.
@@ -780,22 +803,26 @@ impl Call {
         self.note(place, Note::LegOver(reason));
         self.read_last(&id, slot);
         self.tell_tagged(Pending::Remove { leg: id }, Command::RemoveLeg { leg: slot });
-        let leg = self.legs[place].view();
+        let (leg, stays) = (self.legs[place].view(), self.legs[place].stays);
         self.say(What::LegEnded { call: self.id.clone(), leg });
         self.lose_speaker(slot);
-        self.weigh_ending(now, reason);
+        self.weigh_ending(now, reason, stays);
         self.say_receptions();
     }
 
     /// A call that was active ends with the leg that leaves a single one behind. If that leg was
     /// lost rather than left, the one behind waits for it to join again, as an empty call does.
-    fn weigh_ending(&mut self, now: Instant, reason: EndReason) {
-        let left = self.legs.iter().filter(|leg| leg.ended.is_none()).count();
-        let meant = matches!(reason, EndReason::Left | EndReason::Closed);
-        if self.ended.is_some() || left > 1 || (left == 1 && !self.was_active) {
+    /// Publishers and viewers come and go: they end the call for nobody, and wait for as long as
+    /// they stay.
+    fn weigh_ending(&mut self, now: Instant, reason: EndReason, stays: bool) {
+        let mut behind = self.legs.iter().filter(|leg| leg.ended.is_none());
+        let (first, more) = (behind.next(), behind.next().is_some());
+        let waits = first.is_some_and(|leg| leg.stays || stays || !self.was_active);
+        if self.ended.is_some() || more || waits {
             return;
         }
-        if self.was_active && meant {
+        let meant = matches!(reason, EndReason::Left | EndReason::Closed);
+        if self.was_active && meant && !stays {
             self.end(now, EndReason::CallEnded);
         } else {
             self.lonely_until = Some(now + self.facts.join);
@@ -846,10 +873,7 @@ impl Call {
                     self.nominated(now, place, generation, remote);
                 }
                 Ice::Failed(error) => {
-                    let leg = &self.legs[place].id;
-                    tracing::info!(call = self.id, leg, %error, "ICE failed");
-                    self.note(place, Note::IceFailed(error));
-                    self.generation_failed(now, place, generation);
+                    self.generation_failed(now, place, generation, error);
                     if self.legs[place].ended.is_some() {
                         return;
                     }

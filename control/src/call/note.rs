@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use causeway_engine::command::Refusal;
 
-use super::generation::COMPONENT;
 use crate::api::{ClientReport, EndReason, LegStats, Problem};
 use crate::dtls::DtlsError;
 use crate::ice::{Agent, CheckOutcome, IceError, Ignored};
@@ -60,6 +59,10 @@ pub(crate) enum Note {
         /// Whether the worker saw it, on a pair that it owned already.
         by_worker: bool,
     },
+    /// The far side looks for another path: checks under other credentials are expected.
+    IceRestarted,
+    /// It found none; the path that there is goes on.
+    IceRestartFailed(IceError),
     /// Checks claim the role that the node has.
     RoleConflict,
     /// ICE gave up.
@@ -221,7 +224,7 @@ impl FarCandidate {
             "relay" => CandidateWord::Relayed,
             _ => CandidateWord::Other,
         };
-        Some(Self { kind, address: Agent::judge(line, COMPONENT) })
+        Some(Self { kind, address: Agent::judge(line) })
     }
 }
 

@@ -81,10 +81,11 @@ impl Call {
 
     pub(super) fn note_joined(&mut self, place: usize, heard: Heard) {
         let leg = &self.legs[place];
+        let slot = leg.slot;
         let offers = leg.negotiated.is_some();
         self.journal.join(&leg.id, &leg.role);
         self.note(place, Note::Joined { offers });
-        for face in self.facts.clone().faces.iter() {
+        for face in self.facts.clone().faces_of(slot) {
             let face = Face { announced: face.announced, bound: face.bound };
             self.note(place, Note::ListensAt(face));
         }

@@ -33,6 +33,7 @@ impl Bench {
         let digest = hex.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
         let face = Face {
             socket: SocketId(0),
+            interface: 0,
             bound: "172.31.5.10:40500".parse().unwrap(),
             announced: "203.0.113.5:40500".parse().unwrap(),
             private: false,
@@ -320,6 +321,46 @@ fn the_node_offers_and_takes_the_answer_once() {
     assert_eq!(again.unwrap_err().status, 409);
 }
 
+#[test]
+fn publishers_and_viewers_come_and_go_without_ending_the_call() {
+    let mut bench = Bench::new();
+    let join = |bench: &mut Bench, stays| {
+        let asked = AddLeg { offer: Some(CHROMIUM.into()), stays, ..AddLeg::default() };
+        let leg = bench.add(asked).unwrap();
+        bench.apply();
+        bench.connect(leg);
+        leg
+    };
+    let leave = |bench: &mut Bench, leg| {
+        let id = bench.id(leg);
+        bench.call.remove_leg(bench.now, 900, &id).unwrap();
+        bench.drain();
+        bench.call.dtls_gone(leg);
+        bench.apply();
+    };
+    let (publisher, viewer) = (join(&mut bench, true), join(&mut bench, true));
+    assert!(bench.names().contains(&"call_active"));
+    leave(&mut bench, publisher);
+    // Whoever views waits for as long as it likes.
+    bench.call.handle_timeout(bench.now + 1000 * JOIN);
+    bench.drain();
+    assert!(!bench.names().contains(&"call_ended"));
+    let publisher = join(&mut bench, true);
+    leave(&mut bench, viewer);
+    leave(&mut bench, publisher);
+    // An empty call waits for the next one, but not for ever.
+    assert!(!bench.names().contains(&"call_ended"));
+    join(&mut bench, true);
+    let speakers = [join(&mut bench, false)];
+    leave(&mut bench, speakers[0]);
+    assert!(!bench.names().contains(&"call_ended"), "a viewer is left, who waits");
+    let viewer = bench.call.legs.iter().find(|leg| leg.ended.is_none()).unwrap().slot;
+    leave(&mut bench, viewer);
+    bench.call.handle_timeout(bench.now + 2 * JOIN);
+    bench.drain();
+    assert!(bench.names().contains(&"call_ended"));
+}
+
 /// An answer that says passive would wait for the node, and the node for it.
 #[test]
 fn a_pair_that_comes_before_the_answer_does_not_settle_who_begins_the_handshake() {
@@ -342,4 +383,132 @@ fn a_pair_that_comes_before_the_answer_does_not_settle_who_begins_the_handshake(
         panic!("{:?}", bench.shaken)
     };
     assert_eq!(*role, Role::Active);
+}
+
+/// The offer with other ICE credentials.
+fn restarted(offer: &str, ufrag: &str) -> String {
+    let line = |line: &str| match line.split_once(':') {
+        Some(("a=ice-ufrag", _)) => format!("a=ice-ufrag:{ufrag}\r\n"),
+        Some(("a=ice-pwd", _)) => format!("a=ice-pwd:{ufrag}0123456789012345678901\r\n"),
+        _ => format!("{line}\r\n"),
+    };
+    offer.lines().map(line).collect()
+}
+
+fn ufrag(sdp: &str) -> &str {
+    sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).unwrap()
+}
+
+impl Bench {
+    /// A leg offers again; the node's answer once the worker has applied it.
+    fn offer(&mut self, leg: LegId, sdp: String) -> Result<String, Problem> {
+        let (id, request) = (self.id(leg), 1000 + self.replies.len() as u64);
+        self.call.offer(self.now, request, &id, &Description { sdp })?;
+        self.drain();
+        self.apply();
+        match self.replies.pop() {
+            Some((of, Ok(Reply::Description(answer)))) if of == request => Ok(answer.sdp),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn nominated(&mut self, leg: LegId, remote: &str, generation: u32) {
+        let transport = TransportId { leg, index: 0 };
+        let remote = remote.parse().unwrap();
+        self.call.event(self.now, &Event::Nominated { transport, remote, generation });
+        self.drain();
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+        self.call.handle_timeout(self.now);
+        self.drain();
+    }
+
+    fn remote(&self, leg: LegId) -> Option<String> {
+        self.call.leg_view(&self.id(leg)).unwrap().remote
+    }
+}
+
+#[test]
+fn a_restart_is_answered_with_new_credentials_and_the_old_path_stays_until_the_new_one_is_there() {
+    let mut bench = Bench::new();
+    let (a, _) = bench.two();
+    let before = bench.remote(a);
+    let first = bench.offer(a, CHROMIUM.into()).unwrap();
+    let second = bench.offer(a, restarted(CHROMIUM, "again1")).unwrap();
+    assert_ne!(ufrag(&first), ufrag(&second));
+    assert_eq!(ufrag(&bench.offer(a, restarted(CHROMIUM, "again1")).unwrap()), ufrag(&second));
+    assert_eq!(bench.remote(a), before);
+    bench.events.clear();
+    bench.nominated(a, "198.51.100.9:9000", 1);
+    assert_eq!(bench.remote(a).as_deref(), Some("198.51.100.9:9000"));
+    assert_eq!(bench.names(), ["leg_changed"]);
+    bench.nominated(a, "198.51.100.2:5000", 0);
+    assert_eq!(bench.remote(a).as_deref(), Some("198.51.100.9:9000"), "what is over stays over");
+}
+
+#[test]
+fn a_restart_that_finds_no_path_is_cancelled_and_the_call_goes_on() {
+    let mut bench = Bench::new();
+    let (a, _) = bench.two();
+    let before = bench.remote(a);
+    bench.offer(a, restarted(CHROMIUM, "again1")).unwrap();
+    bench.wait(31);
+    let cancels = |told: &Command| matches!(told, Command::CancelRestart { generation: 1, .. });
+    assert_eq!(bench.count(cancels), 1, "{:?}", bench.told);
+    bench.apply();
+    assert_eq!((bench.remote(a), bench.call.view().legs.len()), (before, 2));
+    let third = bench.offer(a, restarted(CHROMIUM, "again2")).unwrap();
+    assert!(!third.is_empty());
+    bench.nominated(a, "198.51.100.9:9000", 2);
+    assert_eq!(bench.remote(a).as_deref(), Some("198.51.100.9:9000"));
+}
+
+#[test]
+fn a_restart_that_the_worker_refuses_is_as_if_it_had_not_been() {
+    let mut bench = Bench::new();
+    let (a, _) = bench.two();
+    let first = bench.offer(a, CHROMIUM.into()).unwrap();
+    let (id, offer) = (bench.id(a), restarted(CHROMIUM, "again1"));
+    let request = Description { sdp: offer.clone() };
+    bench.call.offer(bench.now, 77, &id, &request).unwrap();
+    bench.drain();
+    for (tag, told) in std::mem::take(&mut bench.told) {
+        let refused = matches!(told, Command::RestartIce { .. });
+        let outcome = if refused { Err(Refusal::Full) } else { Ok(()) };
+        bench.call.applied(bench.now, tag, outcome, Returned::Nothing);
+    }
+    bench.drain();
+    let Some((77, Err(problem))) = bench.replies.pop() else { panic!("{:?}", bench.replies) };
+    assert_eq!(problem.status, 503);
+    let again = bench.offer(a, CHROMIUM.into()).unwrap();
+    assert_eq!(ufrag(&again), ufrag(&first));
+    assert_ne!(ufrag(&bench.offer(a, offer).unwrap()), ufrag(&first));
+}
+
+#[test]
+fn the_announced_address_of_restarts_and_new_legs_is_the_latest() {
+    let mut bench = Bench::new();
+    let (a, _) = bench.two();
+    bench.call.announce(0, "203.0.113.9".parse().unwrap());
+    let same = bench.offer(a, held(CHROMIUM)).unwrap();
+    assert!(same.contains(" 203.0.113.5 40500 typ host"), "{same}");
+    let renewed = bench.offer(a, restarted(CHROMIUM, "again1")).unwrap();
+    assert!(renewed.contains(" 203.0.113.9 40500 typ host"), "{renewed}");
+    assert!(!renewed.contains(" 203.0.113.5 40500 typ host"), "{renewed}");
+}
+
+#[test]
+fn a_lite_far_side_is_checked_and_told_so() {
+    let mut bench = Bench::new();
+    let offer = CHROMIUM.replacen("t=0 0", "t=0 0\r\na=ice-lite", 1);
+    bench.add(AddLeg { offer: Some(offer), ..AddLeg::default() }).unwrap();
+    bench.wait(0);
+    bench.wait(1);
+    let checks = |told: &Command| matches!(told, Command::Check { .. });
+    assert!(bench.count(checks) > 0, "{:?}", bench.told);
+    bench.apply();
+    let [(1, Ok(Reply::Added(added)))] = &bench.replies[..] else { panic!("{:?}", bench.replies) };
+    assert!(!added.answer.as_ref().unwrap().contains("a=ice-lite"));
 }

@@ -68,6 +68,8 @@ impl<'a> Teller<'a> {
                 self.at(*remote),
                 if *by_worker { ", a pair that the worker answers itself" } else { "; the worker answers its checks from now on" }
             ),
+            Note::IceRestarted => "The far side restarted ICE: it looks for another path, and media goes on meanwhile.".into(),
+            Note::IceRestartFailed(error) => format!("The ICE restart came to nothing: {error}. The old path goes on."),
             Note::RoleConflict => "A check claimed the ICE role that the node has; the far side was told to take the other.".into(),
             Note::IceFailed(error) => format!("ICE gave up: {error}."),
             Note::ConsentLost => "Nothing came for 30 s on the path that worked: consent is lost.".into(),
@@ -331,9 +333,12 @@ pub(super) fn class(note: &Note) -> (Topic, Gravity) {
         }
         Note::Refused(_) => (Topic::Description, Bad),
         Note::Codecs(decision) => (Topic::Codec, if decision.has_media() { Plain } else { Bad }),
-        Note::ListensAt(_) | Note::Candidate(_) | Note::CandidatesEnded | Note::RoleConflict => {
-            (Topic::Ice, Plain)
-        }
+        Note::ListensAt(_)
+        | Note::Candidate(_)
+        | Note::CandidatesEnded
+        | Note::RoleConflict
+        | Note::IceRestarted => (Topic::Ice, Plain),
+        Note::IceRestartFailed(_) => (Topic::Ice, Bad),
         Note::Check { outcome, .. } => match outcome {
             CheckOutcome::Answered { .. } => (Topic::Ice, Good),
             CheckOutcome::RoleConflict => (Topic::Ice, Plain),

@@ -12,8 +12,19 @@ use toml::{Spanned, Table, Value};
 
 use super::{Config, Interface, REDACTED, parse_cores, verify};
 
-const SECTIONS: [&str; 10] =
-    ["node", "interface", "http", "public", "media", "dtls", "auth", "limits", "timeouts", "log"];
+const SECTIONS: [&str; 11] = [
+    "node",
+    "interface",
+    "http",
+    "public",
+    "whip",
+    "media",
+    "dtls",
+    "auth",
+    "limits",
+    "timeouts",
+    "log",
+];
 /// Bytes of a configuration file, most.
 const FILE_MAX: usize = 1 << 20;
 
@@ -206,7 +217,9 @@ impl Draft {
                 for (key, span) in spans {
                     let (name, value) = (key.get_ref(), &values[key.get_ref().as_ref()]);
                     match (span.get_ref(), value) {
-                        (DeValue::Array(spans), Value::Array(values)) if name == "token" => {
+                        (DeValue::Array(spans), Value::Array(values))
+                            if ["token", "ice_server"].contains(&name.as_ref()) =>
+                        {
                             self.elements(section, name, spans.iter().zip(values), at);
                         }
                         _ => self.set(section, name, value.clone(), at(key.span().start)),
@@ -404,7 +417,7 @@ fn unknown_section() -> String {
 }
 
 fn is_secret(path: &str) -> bool {
-    path.starts_with("auth.")
+    path.starts_with("auth.") || path.starts_with("whip.ice_server")
 }
 
 /// All cores but the first, which is left to control and the kernel.

@@ -110,6 +110,15 @@ const WRONG: &[(&str, &[&str])] = &[
     ("[[interface]]\nports = \"9-10\"", &["interface[0].ports", "LOW-HIGH"]),
     ("[[interface]]\nports = \"40000-41000\"", &["interface[0].mux_port: 40500-40502", "overlaps"]),
     ("[[interface]]\nmux_port = 65534", &["c.toml:2: interface[0].mux_port: 65534", "65533"]),
+    ("[[interface]]\nmux_ports = 0", &["interface[0].mux_ports: 0", "1 to 64"]),
+    (
+        "[[interface]]\nmux_port = 65530\nmux_ports = 4",
+        &["c.toml:2: interface[0].mux_port: 65530", "65524", "4 per worker"],
+    ),
+    (
+        "[[interface]]\nports = \"40511-41000\"\nmux_ports = 4",
+        &["interface[0].mux_port: 40500-40511", "4 per worker, overlaps"],
+    ),
     ("[[interface]]\nmux_port = 70000", &["interface[0].mux_port: 70000"]),
     ("[[interface]]\n[[interface]]\nbind = \"127.0.0.2\"", &["interface[1].name: \"main\""]),
     ("[[interface]]\n[[interface]]\nname = \"b\"", &["interface[1].bind", "shares ports"]),
@@ -243,6 +252,35 @@ proptest! {
         let ports = Ports { low, high: low.saturating_add(more) };
         prop_assert_eq!(ports.to_string().parse::<Ports>().unwrap(), ports);
     }
+}
+
+#[test]
+fn origins_and_ice_servers_of_whip_are_checked_and_no_password_is_shown() {
+    let good = "[whip]\norigins = [\"https://studio.example\", \"http://[::1]:8080\"]\n\
+        [[whip.ice_server]]\nurl = \"stun:s.example\"\n\
+        [[whip.ice_server]]\nurl = \"turn:t.example:3478?transport=udp\"\n\
+        username = \"u\"\ncredential = \"hidden\"\n";
+    let whip = from_file(good).unwrap().config.whip;
+    assert_eq!((whip.origins.len(), whip.ice_server.len()), (2, 2));
+    assert!(!format!("{whip:?}").contains("hidden"));
+    assert_eq!(from_file("").unwrap().config.whip.origins, ["*"]);
+
+    for (line, part) in [
+        ("origins = [\"studio.example\"]", "studio.example"),
+        ("origins = [\"https://a.example/path\"]", "allowed are"),
+        ("origins = \"https://a.example\"", "whip.origins"),
+        ("ice_server = [{ url = \"https://a\" }]", "stun:"),
+        ("ice_server = [{ url = \"stun:a>b\" }]", "stun:"),
+        ("ice_server = [{ url = \"turn:a\" }]", "username and credential"),
+        ("ice_server = [{ url = \"stun:a\", username = \"u\" }]", "come together"),
+        ("ice_server = [{ uri = \"stun:a\" }]", "uri"),
+    ] {
+        let faults = from_file(&format!("[whip]\n{line}\n")).unwrap_err().join("\n");
+        assert!(faults.contains(part), "{part} is not in {faults}");
+    }
+    let secret =
+        "[whip]\nice_server = [{ url = \"x:a\", username = \"u\", credential = \"hidden\" }]";
+    assert!(!from_file(secret).unwrap_err().join("\n").contains("hidden"));
 }
 
 #[test]

@@ -8,7 +8,10 @@ use causeway_engine::config::{DSCP_MAX, FRAMES_FLOOR, LEGS_PER_WORKER_CEILING, W
 use tracing_subscriber::EnvFilter;
 
 use super::load::Draft;
-use super::{Announce, Config, HTTP_WORKERS_MAX, Host, INTERFACES_MAX, Interface, Ports};
+use super::{
+    Announce, Config, EVERY_ORIGIN, HTTP_WORKERS_MAX, Host, ICE_SERVERS_MAX, INTERFACES_MAX,
+    IceServer, Interface, MUX_PORTS_MAX, ORIGINS_MAX, Ports,
+};
 use crate::api::LEGS_PER_CALL_CEILING;
 use crate::auth::{API_TOKENS_MAX, JOIN_SECRET_MIN};
 
@@ -27,6 +30,7 @@ pub(super) fn verify(config: &Config, host: &Host, draft: &mut Draft) {
     node(config, host, draft);
     interfaces(config, draft);
     listeners(config, draft);
+    whip(config, draft);
     auth(config, draft);
     limits(config, draft);
     timeouts(config, draft);
@@ -89,14 +93,20 @@ fn interface(config: &Config, index: usize, one: &Interface, draft: &mut Draft) 
         let words = format!("\"{public}\": allowed is an address of the family of {}", one.bind);
         draft.fault(&announce, &[&bind], words);
     }
+    let many = key("mux_ports");
+    within(draft, &many, one.mux_ports.into(), 1, MUX_PORTS_MAX.into());
     match mux_ports(config, one) {
         None => {
-            let last = 65_536 - config.node.workers.len();
-            let words = format!("{}: allowed are 1024 to {last}, one per worker", one.mux_port);
-            draft.fault(&mux, &["node.workers"], words);
+            let last = 65_536usize.saturating_sub(mux_count(config, one));
+            let words = format!(
+                "{}: allowed are 1024 to {last}, {} per worker",
+                one.mux_port, one.mux_ports
+            );
+            draft.fault(&mux, &["node.workers", &many], words);
         }
         Some(shared) if one.ports.is_some_and(|ports| ports.overlaps(shared)) => {
-            let words = format!("{shared}, one per worker, overlaps ports; keep them apart");
+            let words =
+                format!("{shared}, {} per worker, overlaps ports; keep them apart", one.mux_ports);
             draft.fault(&mux, &[&ports, "node.workers"], words);
         }
         Some(_) => {}
@@ -169,6 +179,58 @@ fn listeners(config: &Config, draft: &mut Draft) {
             "public.listen is {public} with a self-signed certificate, which browsers warn about; \
              set public.tls_cert and public.tls_key"
         ));
+    }
+}
+
+fn whip(config: &Config, draft: &mut Draft) {
+    let (origins, servers) = (&config.whip.origins, &config.whip.ice_server);
+    if origins.len() > ORIGINS_MAX {
+        draft.fault("whip.origins", &[], format!("{}: at most {ORIGINS_MAX}", origins.len()));
+    }
+    for origin in origins.iter().filter(|origin| *origin != EVERY_ORIGIN && !is_origin(origin)) {
+        let words = "allowed are \"*\" and origins such as \"https://studio.example\"";
+        draft.fault("whip.origins", &[], format!("\"{origin}\": {words}"));
+    }
+    if servers.len() > ICE_SERVERS_MAX {
+        draft.fault(
+            "whip.ice_server",
+            &[],
+            format!("{}: at most {ICE_SERVERS_MAX}", servers.len()),
+        );
+    }
+    for server in servers {
+        if let Some(words) = wrong_ice_server(server) {
+            draft.fault("whip.ice_server", &[], format!("\"{}\": {words}", server.url));
+        }
+    }
+}
+
+/// Whether this is an origin as browsers write it (RFC 6454 §6.2).
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|host| {
+        let legal =
+            |c: char| !c.is_ascii_uppercase() && (c.is_ascii_alphanumeric() || ".-:[]".contains(c));
+        !host.is_empty() && host.chars().all(legal)
+    })
+}
+
+fn wrong_ice_server(server: &IceServer) -> Option<&'static str> {
+    let (scheme, rest) = server.url.split_once(':').unwrap_or_default();
+    let legal = |c: char| c.is_ascii_graphic() && !"<>\",;\\".contains(c);
+    let is_turn = ["turn", "turns"].contains(&scheme);
+    if !(is_turn || ["stun", "stuns"].contains(&scheme))
+        || rest.is_empty()
+        || !rest.chars().all(legal)
+    {
+        return Some("allowed are stun:, stuns:, turn: and turns: URLs");
+    }
+    let printable = |text: &str| text.chars().all(|c| c == ' ' || c.is_ascii_graphic());
+    match (&server.username, &server.credential) {
+        (Some(user), Some(password)) if printable(user) && printable(password.reveal()) => None,
+        (Some(_), Some(_)) => Some("username and credential are printable ASCII"),
+        (None, None) if !is_turn => None,
+        _ => Some("TURN needs username and credential, and they come together"),
     }
 }
 
@@ -267,9 +329,14 @@ fn within(draft: &mut Draft, key: &str, value: usize, low: usize, high: usize) {
 
 /// The ports that the workers share on `interface`; `None` if they do not exist.
 fn mux_ports(config: &Config, interface: &Interface) -> Option<Ports> {
-    let more = u16::try_from(config.node.workers.len().saturating_sub(1)).ok()?;
+    let more = u16::try_from(mux_count(config, interface).saturating_sub(1)).ok()?;
     let (low, high) = (interface.mux_port, interface.mux_port.checked_add(more)?);
     (low >= 1024).then_some(Ports { low, high })
+}
+
+/// How many they are.
+pub(crate) fn mux_count(config: &Config, interface: &Interface) -> usize {
+    config.node.workers.len() * usize::from(interface.mux_ports)
 }
 
 fn is_private(address: IpAddr) -> bool {

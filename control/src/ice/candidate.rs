@@ -4,14 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use is::{Candidate, CandidateKind, Protocol};
 
-use super::{PEER_REFLEXIVE, priority};
+use super::{PEER_REFLEXIVE, RTP, priority};
 
 /// A candidate of the node's own. Its priority is the one that checks from it name
 /// (RFC 8445 §7.1.1); pairs are in the same order by it, since all are of one kind.
 pub(super) fn own(address: SocketAddr, component: u8, place: u32) -> Candidate {
     let priority = priority(PEER_REFLEXIVE, component, place);
     let (foundation, kind) = ((place + 1).to_string(), CandidateKind::Host);
-    let (component, protocol) = (u16::from(component), Protocol::Udp);
+    let (component, protocol) = (u16::from(RTP), Protocol::Udp);
     Candidate::from_parts(
         foundation, component, protocol, priority, address, kind, None, None, None,
     )
@@ -40,7 +40,9 @@ pub(super) fn parse(line: &str, own: u8) -> Result<Candidate, Ignored> {
     if address.parse::<IpAddr>().is_err() {
         return Err(Ignored::Name);
     }
-    let candidate = Candidate::from_sdp_string(line).map_err(|_| Ignored::Malformed)?;
+    // `is` knows one component alone; an agent is for one, so it need not know which.
+    let line = line.replacen(&format!(" {own} "), &format!(" {RTP} "), 1);
+    let candidate = Candidate::from_sdp_string(&line).map_err(|_| Ignored::Malformed)?;
     if candidate.proto() != Protocol::Udp || !is_reachable(candidate.addr()) {
         return Err(Ignored::Unreachable);
     }

@@ -237,6 +237,12 @@ impl Agent {
         Credentials { ufrag: own.ufrag.clone(), password: Zeroizing::new(own.pass.clone()) }
     }
 
+    /// Whether a check with this username is for this agent (RFC 8445 §7.3).
+    pub fn is_named_by(&self, username: &[u8]) -> bool {
+        let own = self.inner.local_credentials().ufrag.as_bytes();
+        username.strip_prefix(own).is_some_and(|rest| rest.first() == Some(&b':'))
+    }
+
     /// Whether this agent has the controlling role as things stand.
     pub fn is_controlling(&self) -> bool {
         self.inner.controlling()
@@ -321,7 +327,7 @@ impl Agent {
         let Some(announced) = self.announced(local) else { return };
         let Ok(message) = StunMessage::parse(bytes) else { return };
         if message.is_binding_request() {
-            let nominates = self.nominates(bytes);
+            let nominates = Self::nominates(bytes);
             self.handle_check(now, from, announced, message, nominates);
         } else {
             self.handle_response(now, from, announced, message);
@@ -375,8 +381,8 @@ impl Agent {
     ///
     /// # Errors
     /// Why the line is of no use.
-    pub fn judge(line: &str, component: u8) -> Result<SocketAddr, Ignored> {
-        candidate::parse(line, component).map(|candidate| candidate.addr())
+    pub fn judge(line: &str) -> Result<SocketAddr, Ignored> {
+        candidate::parse(line, RTP).map(|candidate| candidate.addr())
     }
 
     /// RFC 8445 §7.3: a check of the far side.
@@ -431,7 +437,7 @@ impl Agent {
 
     /// Whether a check asks for its pair: with USE-CANDIDATE (RFC 8445 §7.3.1.5) or, renominating,
     /// with a number.
-    fn nominates(&self, bytes: &[u8]) -> Nomination {
+    fn nominates(bytes: &[u8]) -> Nomination {
         match stun::Message::parse(bytes) {
             Ok(message) => match message.nomination {
                 Some(number) => Nomination::Numbered(number),
@@ -661,6 +667,8 @@ fn random_tie_breaker() -> u64 {
     u64::from_be_bytes(bytes)
 }
 
+/// The component of RTP, and of RTCP with it (RFC 5761 §5.1.3).
+pub const RTP: u8 = 1;
 /// Type preference of host candidates (RFC 8445 §5.1.2.2).
 const HOST: u32 = 126;
 /// Type preference of peer-reflexive candidates, under which checks name their own.

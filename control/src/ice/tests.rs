@@ -487,6 +487,154 @@ fn an_unusable_address_is_refused_at_once() {
     assert_eq!(Agent::new(config).unwrap_err(), BadAddress(address("0.0.0.0:1")));
 }
 
+/// A check whose nomination is numbered, as libwebrtc renominates: with MESSAGE-INTEGRITY and without
+/// FINGERPRINT.
+fn renomination(local: &Credentials, ufrag: &str, number: u32) -> Vec<u8> {
+    let username = format!("{}:{ufrag}", local.ufrag);
+    let mut bytes = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+    bytes.extend(number.to_be_bytes().repeat(3));
+    for (kind, value) in [
+        (0x0006u16, username.as_bytes()),
+        (0x0024, &100u32.to_be_bytes()),
+        (0x802a, &1u64.to_be_bytes()),
+        (0xc001, &number.to_be_bytes()),
+    ] {
+        bytes.extend(kind.to_be_bytes());
+        bytes.extend((value.len() as u16).to_be_bytes());
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+    }
+    let length = (bytes.len() - 20 + 24) as u16;
+    bytes[2..4].copy_from_slice(&length.to_be_bytes());
+    let key = local.password.as_bytes();
+    let tag = is::Sha1HmacProvider::sha1_hmac(&is::DefaultSha1HmacProvider, key, &[&bytes]);
+    bytes.extend([0x00, 0x08, 0x00, 0x14]);
+    bytes.extend(tag);
+    bytes
+}
+
+#[test]
+fn the_highest_of_numbered_nominations_is_followed() {
+    let config = config(true);
+    let credentials = config.credentials.clone();
+    let mut link = Link::new(config);
+    link.answer();
+    let ufrag = link.remote().credentials.ufrag;
+    let (one, other) = (address("192.0.2.1:1000"), address("192.0.2.2:2000"));
+    // The third was overtaken on its way.
+    for (from, number) in [(one, 1), (other, 3), (one, 2), (one, 4)] {
+        let bytes = renomination(&credentials, &ufrag, number);
+        link.node.handle_packet(link.now, from, address(BOUND), &bytes);
+        link.drain();
+    }
+    let followed: Vec<_> = link
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Output::Nominated { remote, .. } => Some(*remote),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(followed, [one, other, one]);
+}
+
+#[test]
+fn aggressive_nomination_is_followed_wherever_it_goes() {
+    let config = config(true);
+    let credentials = config.credentials.clone();
+    let mut link = Link::new(config);
+    link.answer();
+    let ufrag = link.remote().credentials.ufrag;
+    for port in [1000, 2000, 1000] {
+        let from = SocketAddr::new(address(CLIENT).ip(), port);
+        let bytes = check(&credentials, &ufrag, &credentials.password, true);
+        link.node.handle_packet(link.now, from, address(BOUND), &bytes);
+        link.drain();
+        assert_eq!(link.node.nominated, Some((address(BOUND), from)));
+    }
+}
+
+#[test]
+fn each_component_has_an_agent_whose_candidates_and_checks_name_it() {
+    for component in [1, 2] {
+        let config = AgentConfig { component, controlling: true, ..config(false) };
+        let mut link = Link::new(config);
+        let own: Vec<_> = link.node.local_candidates().collect();
+        let priority = u32::from(256 - u16::from(component)) + (126 << 24) + (65_535 << 8);
+        let line = format!("candidate:1 {component} udp {priority} 203.0.113.5 40500 typ host");
+        assert_eq!(own, [line]);
+        link.offer();
+        link.answer();
+        let far = |component| format!("candidate:1 {component} udp 1 198.51.100.7 5000 typ host");
+        let other = link.node.add_remote_candidate(&far(3 - component));
+        assert_eq!(other, Err(Ignored::OtherComponent));
+        link.node.add_remote_candidate(&far(component)).unwrap();
+        link.node.handle_timeout(link.now);
+        let output = link.node.poll_output();
+        let Output::Check { bytes, .. } = output else { panic!("{component}: {output:?}") };
+        let asked = stun::Message::parse(&bytes).unwrap().priority;
+        assert_eq!(asked, Some((110 << 24) + (65_535 << 8) + 256 - u32::from(component)));
+        link.run(1000);
+        assert!(link.position(&nominated()).is_some(), "component {component}");
+    }
+}
+
+#[test]
+fn a_role_conflict_is_settled_whoever_has_to_yield() {
+    for (controlling, theirs) in [(true, 0), (true, u64::MAX), (false, 0), (false, u64::MAX)] {
+        let mut link = Link::new(AgentConfig { controlling, ..config(false) });
+        link.client.set_controlling(controlling);
+        link.client.set_control_tie_breaker(theirs);
+        link.offer();
+        link.answer();
+        link.node
+            .add_remote_candidate("candidate:1 1 udp 2122260223 198.51.100.7 5000 typ host")
+            .unwrap();
+        link.run(3000);
+        let case = format!("both controlling: {controlling}, the far side's: {theirs}");
+        assert_ne!(link.node.is_controlling(), link.client.controlling(), "{case}");
+        if controlling {
+            // RFC 8445 §7.3.1.1: whoever has the larger one stays controlling.
+            assert_eq!(link.client.controlling(), theirs == u64::MAX, "{case}");
+        }
+        assert!(link.position(&nominated()).is_some(), "{case}");
+    }
+}
+
+#[test]
+fn answers_to_checks_that_were_not_sent_are_nothing() {
+    let mut link = Link::new(AgentConfig { controlling: true, ..config(false) });
+    link.offer();
+    link.answer();
+    link.node.add_remote_candidate("candidate:1 1 udp 1 198.51.100.7 5000 typ host").unwrap();
+    let mut answer = [0; 200];
+    let mut forge = |transaction, password: &str| {
+        let key = stun::IntegrityKey::new(password);
+        let id = stun::TransactionId(transaction);
+        let len = stun::write_binding_success(&mut answer, id, address(ANNOUNCED), Some(&key));
+        answer[..len.unwrap()].to_vec()
+    };
+    link.node.handle_timeout(link.now);
+    let Output::Check { bytes, .. } = link.node.poll_output() else { panic!("no check") };
+    let asked = <[u8; 12]>::try_from(&bytes[8..20]).unwrap();
+    let password = link.remote().credentials.password;
+    // Another transaction, another password, another source.
+    for (transaction, password, from) in [
+        ([7; 12], password.as_str(), CLIENT),
+        (asked, "guessed", CLIENT),
+        (asked, password.as_str(), "192.0.2.66:9"),
+    ] {
+        let forged = forge(transaction, password);
+        link.node.handle_packet(link.now, address(from), address(BOUND), &forged);
+        link.drain();
+        assert_eq!(link.position(&authenticated()), None);
+    }
+    let right = forge(asked, &password);
+    link.node.handle_packet(link.now, address(CLIENT), address(BOUND), &right);
+    link.drain();
+    assert!(link.position(&authenticated()).is_some());
+}
+
 proptest::proptest! {
     #[test]
     fn any_bytes_are_survived(bytes: Vec<u8>, line: String) {

@@ -58,6 +58,8 @@ pub(super) trait Need: 'static {
 pub(super) enum Reach {
     /// Not here.
     Nothing,
+    /// The call that it is for, which the path does not name.
+    Own,
     /// The call of the path.
     Call,
     /// The leg of the path, if it was added with this token.
@@ -89,8 +91,14 @@ needs! {
     SeeLeg { const SCOPE: Scope = Scope::Read; const JOIN: Reach = Reach::Leg; }
     /// Makes and ends calls.
     Control { const SCOPE: Scope = Scope::Call; }
+    /// Changes how the node is set up.
+    Configure { const SCOPE: Scope = Scope::Admin; }
     /// Adds a leg to a call.
     Join { const SCOPE: Scope = Scope::Call; const JOIN: Reach = Reach::Call; }
+    /// Adds a leg to the call that its join token is for.
+    JoinOwn { const SCOPE: Scope = Scope::Call; const JOIN: Reach = Reach::Own; }
+    /// Drives a WHIP or WHEP session, which knows its own bearer.
+    Steer { const SCOPE: Scope = Scope::Call; const JOIN: Reach = Reach::Call; }
     /// Drives one leg.
     Drive { const SCOPE: Scope = Scope::Call; const JOIN: Reach = Reach::Leg; }
     /// Takes calls at the desk.
@@ -129,6 +137,9 @@ fn joining<N: Need>(request: &HttpRequest, state: &State) -> Result<Who, Problem
         .ok_or_else(|| Problem::unauthorized("send `Authorization: Bearer` with a join token"))?;
     let pass = state.joins.check(&token).inspect_err(|_| note_expired(state, &token))?;
     let part = |name| request.match_info().get(name).unwrap_or_default();
+    if N::JOIN == Reach::Own {
+        return Ok(Who::Join(pass));
+    }
     if N::JOIN == Reach::Nothing || pass.call != part("call") {
         state.calls.remark(pass.call, Remark::TokenElsewhere { role: pass.role });
         return Err(Problem::forbidden("the join token is for another call"));

@@ -1,6 +1,7 @@
-//! Reads a JSON body: bounded, of the right media type, with the place of a mistake in the problem.
+//! Reads a body: bounded, of the right media type; JSON with the place of a mistake in the problem.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
@@ -11,7 +12,8 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    AddLeg, ClientReport, CreateCall, CreateToken, Description, Problem, Receive, Trickle,
+    AddLeg, ClientReport, CreateCall, CreateToken, Description, Problem, Receive, SetInterface,
+    Trickle,
 };
 use crate::sdp::{LINES_MAX, TEXT_MAX};
 
@@ -33,6 +35,7 @@ pub(super) trait Bounded: DeserializeOwned + 'static {
 impl Bounded for CreateCall {}
 impl Bounded for CreateToken {}
 impl Bounded for Receive {}
+impl Bounded for SetInterface {}
 impl Bounded for Trickle {}
 impl Bounded for ClientReport {}
 impl Bounded for AddLeg {
@@ -47,7 +50,7 @@ impl<T: Bounded> FromRequest for Body<T> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let json = is_json(request);
+        let json = is_of(request, "application/json");
         let announced = announced(request);
         let payload = payload.take();
         Box::pin(async move {
@@ -61,6 +64,58 @@ impl<T: Bounded> FromRequest for Body<T> {
                 ));
             }
             parse(&bytes).map(Self)
+        })
+    }
+}
+
+/// A body that is text of one media type.
+pub(super) struct Text<K> {
+    /// The text.
+    pub(super) text: String,
+    kind: PhantomData<K>,
+}
+
+/// What a [`Text`] is.
+pub(super) trait Kind: 'static {
+    /// Its media type.
+    const TYPE: &str;
+    /// Bytes, most.
+    const MAX: usize;
+}
+
+/// A session description (RFC 8866 §8.1).
+pub(super) struct Offer;
+
+impl Kind for Offer {
+    const TYPE: &str = "application/sdp";
+    const MAX: usize = DESCRIPTION_MAX;
+}
+
+/// A fragment of one that is about ICE (RFC 8840 §9.1).
+pub(super) struct SdpFragment;
+
+impl Kind for SdpFragment {
+    const TYPE: &str = "application/trickle-ice-sdpfrag";
+    const MAX: usize = PLAIN_MAX;
+}
+
+impl<K: Kind> FromRequest for Text<K> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let fits = is_of(request, K::TYPE);
+        let announced = announced(request);
+        let payload = payload.take();
+        Box::pin(async move {
+            if !fits {
+                let words = format!("send the body as `Content-Type: {}`", K::TYPE);
+                return Err(Problem::unsupported_media(words));
+            }
+            let bytes = read(payload, announced, K::MAX).await?;
+            let text = String::from_utf8(bytes);
+            let text = text.map_err(|_| Problem::malformed("the body is not UTF-8"))?;
+            Ok(Self { text, kind: PhantomData })
         })
     }
 }
@@ -97,10 +152,10 @@ fn broken(error: PayloadError) -> Problem {
     Problem::malformed(format!("the body cannot be read: {error}"))
 }
 
-fn is_json(request: &HttpRequest) -> bool {
+fn is_of(request: &HttpRequest, media_type: &str) -> bool {
     let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
-    kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
+    kind.is_some_and(|kind| kind.eq_ignore_ascii_case(media_type))
 }
 
 fn announced(request: &HttpRequest) -> usize {

@@ -8,9 +8,14 @@
 mod access;
 mod body;
 mod calls;
+mod cors;
 mod desk;
 mod events;
+mod exchange;
 mod health;
+mod ice_servers;
+mod if_match;
+mod interfaces;
 mod legs;
 mod local;
 mod metrics;
@@ -20,9 +25,12 @@ mod owners;
 mod pace;
 mod pages;
 mod problem;
+mod sessions;
 mod sse;
 pub mod tls;
 mod tokens;
+mod whep;
+mod whip;
 mod why;
 
 use std::future::Future;
@@ -42,10 +50,13 @@ use crate::api::Problem;
 use crate::auth::{ApiTokens, JoinTokens};
 use crate::calls::Calls;
 use crate::config::Config;
+use crate::rest::cors::Origins;
 use crate::rest::desk::Desk;
+use crate::rest::ice_servers::IceServers;
 use crate::rest::openapi::Document;
 use crate::rest::owners::Owners;
 use crate::rest::pace::Pace;
+use crate::rest::sessions::Sessions;
 use crate::rest::sse::Subscribers;
 
 /// Time that a client has to send a request's head.
@@ -137,6 +148,9 @@ struct State {
     joins: JoinTokens,
     owners: Owners,
     pace: Pace,
+    sessions: Sessions,
+    origins: Origins,
+    ice_servers: IceServers,
     subscribers: Subscribers,
     desk: Option<Arc<Desk>>,
     patience: Duration,
@@ -152,6 +166,9 @@ impl State {
             joins: JoinTokens::new(secret.map(|secret| secret.reveal())),
             owners: Owners::new(limits.calls.saturating_mul(limits.legs_per_call)),
             pace: Pace::new(limits.join_rate, limits.join_burst),
+            sessions: Sessions::new(limits.calls.saturating_mul(limits.legs_per_call)),
+            origins: Origins::new(&config.whip.origins),
+            ice_servers: IceServers::new(&config.whip.ice_server),
             subscribers: Subscribers::new(limits.sse_subscribers),
             desk: config.desk().then(|| Arc::new(Desk::new(limits.calls))),
             patience: config.timeouts.request,
@@ -196,6 +213,7 @@ fn app(
             }
         })
         .default_service(actix_web::web::to(openapi::elsewhere))
+        .wrap(from_fn(cors::share))
         .wrap(from_fn(local::doorman))
 }
 
@@ -207,6 +225,8 @@ fn admin(services: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
         .service(tokens::create)
         .service(events::all)
         .service(node::show)
+        .service(interfaces::list)
+        .service(interfaces::set)
         .service(health::alive)
         .service(health::ready)
         .service(metrics::show);
@@ -214,6 +234,7 @@ fn admin(services: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
 }
 
 fn public(services: &mut utoipa_actix_web::service_config::ServiceConfig<'_>, desk: bool) {
+    services.service(whip::publish).service(whep::view);
     shared(services);
     if desk {
         services.service(desk::ring).service(desk::events);
@@ -234,6 +255,12 @@ fn shared(services: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
         .service(legs::answer)
         .service(legs::offer)
         .service(legs::trickle)
+        .service(whip::publish_in)
+        .service(whip::patch)
+        .service(whip::delete)
+        .service(whep::view_in)
+        .service(whep::patch)
+        .service(whep::delete)
         .service(legs::receive)
         .service(openapi::show);
 }

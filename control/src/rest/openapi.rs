@@ -65,7 +65,7 @@ impl Document {
     }
 
     /// The methods of the route that `path` belongs to.
-    fn methods(&self, path: &str) -> Option<&str> {
+    pub(super) fn methods(&self, path: &str) -> Option<&str> {
         self.routes.iter().find(|(route, _)| route.is_match(path)).map(|(_, m)| m.as_str())
     }
 }
@@ -99,12 +99,18 @@ fn refusable(operation: &mut Operation) {
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().flatten()
+    let all = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+    all.into_iter().flatten()
 }
 
 fn methods(item: &mut PathItem) -> String {
-    let all =
-        [("GET", &item.get), ("POST", &item.post), ("PUT", &item.put), ("DELETE", &item.delete)];
+    let all = [
+        ("GET", &item.get),
+        ("POST", &item.post),
+        ("PUT", &item.put),
+        ("PATCH", &item.patch),
+        ("DELETE", &item.delete),
+    ];
     let there: Vec<_> = all.iter().filter(|(_, op)| op.is_some()).map(|(name, _)| *name).collect();
     there.join(", ")
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use actix_web::web::Data;
 use tokio::sync::broadcast::error::RecvError;
@@ -75,7 +76,10 @@ pub(super) async fn watch(state: Data<State>, mut stop: watch::Receiver<bool>) {
         tokio::select! {
             () = sse::stopped(&mut stop) => return,
             event = events.recv() => match event.as_deref().map(|event| &event.what) {
-                Ok(What::LegEnded { leg, .. }) => state.owners.forget(&leg.id),
+                Ok(What::LegEnded { leg, .. }) => {
+                    state.owners.forget(&leg.id);
+                    state.sessions.note_end(&leg.id, Instant::now());
+                }
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
             },

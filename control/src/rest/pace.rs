@@ -22,10 +22,30 @@ pub(super) struct Pace {
     buckets: Mutex<HashMap<IpAddr, Bucket>>,
 }
 
-#[derive(Clone, Copy)]
-struct Bucket {
+/// A token bucket.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bucket {
     level: f64,
     seen: Instant,
+}
+
+impl Bucket {
+    /// A full one.
+    pub(super) fn full(burst: f64, now: Instant) -> Self {
+        Self { level: burst, seen: now }
+    }
+
+    /// Takes one, if there is one: `rate` come in a second, up to `burst`.
+    pub(super) fn take(&mut self, rate: f64, burst: f64, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.seen).as_secs_f64();
+        self.level = (self.level + passed * rate).min(burst);
+        self.seen = now;
+        let taken = self.level >= 1.0;
+        if taken {
+            self.level -= 1.0;
+        }
+        taken
+    }
 }
 
 impl Pace {
@@ -45,15 +65,11 @@ impl Pace {
             let oldest = buckets.iter().min_by_key(|(_, bucket)| bucket.seen).map(|(at, _)| *at);
             oldest.and_then(|oldest| buckets.remove(&oldest));
         }
-        let bucket = buckets.entry(from).or_insert(Bucket { level: self.burst, seen: now });
-        let passed = now.saturating_duration_since(bucket.seen).as_secs_f64();
-        bucket.level = (bucket.level + passed * self.rate).min(self.burst);
-        bucket.seen = now;
-        if bucket.level < 1.0 {
-            return Err(Problem::too_many("too many joins from this address; wait a moment"));
+        let bucket = buckets.entry(from).or_insert_with(|| Bucket::full(self.burst, now));
+        if bucket.take(self.rate, self.burst, now) {
+            return Ok(());
         }
-        bucket.level -= 1.0;
-        Ok(())
+        Err(Problem::too_many("too many joins from this address; wait a moment"))
     }
 }
 

@@ -4,6 +4,7 @@ pub(super) mod double;
 mod names;
 mod servers;
 mod streams;
+mod whip;
 mod why;
 
 use std::collections::BTreeSet;
@@ -137,7 +138,7 @@ async fn operations(listener: &Listener) -> Vec<(String, String, Value)> {
 }
 
 fn filled(path: &str) -> String {
-    path.replace("{call}", "c").replace("{leg}", "l").replace("{mid}", "1")
+    path.replace("{call}", "c").replace("{leg}", "l").replace("{mid}", "1").replace("{name}", "pub")
 }
 
 /// The routes as the handlers' attributes declare them.
@@ -150,7 +151,7 @@ fn declared() -> BTreeSet<(String, String)> {
             continue;
         }
         for line in std::fs::read_to_string(path).unwrap().lines() {
-            for method in ["get", "post", "put", "delete"] {
+            for method in ["get", "post", "put", "patch", "delete"] {
                 let start = format!("#[{method}(\"");
                 if let Some(rest) = line.strip_prefix(start.as_str()) {
                     let path = rest.split('"').next().unwrap();
@@ -258,6 +259,20 @@ async fn a_call_lives_through_its_routes() {
     assert_eq!(admin.send(ask("DELETE", &call, "")).await.status, 204);
     admin.get(&call, "").await.problem(404);
     admin.send(ask("DELETE", &call, "")).await.problem(404);
+}
+
+#[actix_web::test]
+async fn an_interface_announces_another_address() {
+    let (_, state) = open();
+    let admin = listen(&state, Door::Admin).await;
+    let put = |path: &str, body: Value| ask("PUT", path, "").set_json(body);
+    assert_eq!(admin.get("/v1/interfaces", "").await.json()[0]["announce"], "192.0.2.1");
+    let set = admin.send(put("/v1/interfaces/pub", json!({"announce": "203.0.113.9"}))).await;
+    assert_eq!((set.status, &set.json()["announce"]), (200, &json!("203.0.113.9")));
+    admin.send(put("/v1/interfaces/none", json!({"announce": "203.0.113.9"}))).await.problem(404);
+    admin.send(put("/v1/interfaces/pub", json!({"announced": "x"}))).await.problem(400);
+    let reply = admin.send(ask("DELETE", "/v1/interfaces/pub", "")).await;
+    assert_eq!((reply.status, reply.header("allow")), (405, "PUT"));
 }
 
 #[actix_web::test]

@@ -52,6 +52,9 @@ pub enum SdpErrorKind {
         "the ICE credentials must be 4 (ufrag) or 22 (password) to 256 letters, digits, + or /"
     )]
     BadIceCredentials,
+    /// `ice-ufrag` without `ice-pwd`, or the reverse.
+    #[error("a=ice-ufrag and a=ice-pwd come together")]
+    LoneIceCredential,
     /// No `fingerprint`.
     #[error("there is no certificate fingerprint: media needs DTLS-SRTP")]
     NoFingerprint,
@@ -84,6 +87,18 @@ pub enum SdpErrorKind {
         "the m-lines must be those of the description before, in order, and new ones after them"
     )]
     MediaMismatch,
+    /// An m-line of a WHIP offer that does not send.
+    #[error("with WHIP each m-line sends to the node: a=sendonly, or a=sendrecv")]
+    NotSending,
+    /// An m-line of a WHEP offer that does not receive.
+    #[error("with WHEP each m-line receives from the node: a=recvonly, or a=sendrecv")]
+    NotReceiving,
+    /// An m-line that the node would have to reject where it takes all or nothing.
+    #[error("only audio and video can be offered here: all m-lines are taken, or none")]
+    PartlyTaken,
+    /// A second m-line of one kind where there may be one of each.
+    #[error("one audio and one video m-line can be offered here at most")]
+    SecondOfItsKind,
     /// A candidate that cannot be read.
     #[error("the candidate cannot be read")]
     BadCandidate,
@@ -106,6 +121,7 @@ impl SdpErrorKind {
         Self::UnsupportedProfile,
         Self::NoIceCredentials,
         Self::BadIceCredentials,
+        Self::LoneIceCredential,
         Self::NoFingerprint,
         Self::WeakFingerprint,
         Self::BadFingerprint,
@@ -116,6 +132,10 @@ impl SdpErrorKind {
         Self::DuplicateMid,
         Self::NoCommonCodec,
         Self::MediaMismatch,
+        Self::NotSending,
+        Self::NotReceiving,
+        Self::PartlyTaken,
+        Self::SecondOfItsKind,
         Self::BadCandidate,
         Self::TooManyCandidates,
     ];
@@ -134,6 +154,7 @@ impl SdpErrorKind {
             Self::UnsupportedProfile => "unsupported-profile",
             Self::NoIceCredentials => "no-ice-credentials",
             Self::BadIceCredentials => "bad-ice-credentials",
+            Self::LoneIceCredential => "lone-ice-credential",
             Self::NoFingerprint => "no-fingerprint",
             Self::WeakFingerprint => "weak-fingerprint",
             Self::BadFingerprint => "bad-fingerprint",
@@ -144,6 +165,10 @@ impl SdpErrorKind {
             Self::DuplicateMid => "duplicate-mid",
             Self::NoCommonCodec => "no-common-codec",
             Self::MediaMismatch => "media-mismatch",
+            Self::NotSending => "not-sending",
+            Self::NotReceiving => "not-receiving",
+            Self::PartlyTaken => "partly-taken",
+            Self::SecondOfItsKind => "second-of-its-kind",
             Self::BadCandidate => "bad-candidate",
             Self::TooManyCandidates => "too-many-candidates",
         }

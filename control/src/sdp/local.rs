@@ -21,6 +21,8 @@ pub struct Local {
     pub credentials: IceCredentials,
     /// Whether the node is an ICE lite agent here.
     pub ice_lite: bool,
+    /// Whether the far side numbers its nominations, which the node then says to follow.
+    pub renomination: bool,
     /// The node's certificate.
     pub fingerprint: Fingerprint,
     /// What the node wants to be in the DTLS handshake where the far side leaves it the choice.

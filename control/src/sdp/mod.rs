@@ -16,10 +16,12 @@ mod candidate;
 mod codec;
 mod decide;
 mod error;
+mod fragment;
 mod local;
 mod model;
 mod negotiated;
 mod offer;
+mod one_way;
 mod simulcast;
 mod transport;
 mod trickle;
@@ -34,12 +36,14 @@ pub use candidate::{Candidate, CandidateKind, TcpType, Via};
 pub use codec::{Codec, Feedback, NegotiatedCodec, PtMap, extension, map_payload_types};
 pub use decide::{Decision, Declined, decisions};
 pub use error::{SdpError, SdpErrorKind};
+pub use fragment::{Fragment, Section};
 pub use local::{Local, LocalSsrcs};
 pub use model::{Attribute, MediaLine, MediaSection, Sdp};
 pub use negotiated::{
     Extension, ExtensionMap, Negotiated, NegotiatedMedia, Profile, RemoteTransport, map_extensions,
 };
 pub use offer::{Offered, offer};
+pub use one_way::{Way, one_way};
 pub use trickle::Trickled;
 pub use value::{
     Direction, DtlsRole, ExtMap, Fingerprint, HashFunction, IceCredentials, RtcpFb, RtpMap, Setup,

@@ -1,10 +1,8 @@
-//! Candidates that come after the description: `candidate:…` lines from REST, and the
-//! `application/trickle-ice-sdpfrag` body of WHIP and SIP (RFC 8840 §9).
+//! Candidates that come after the description, as `candidate:…` lines.
 
 use super::candidate::Candidate;
 use super::error::{SdpError, SdpErrorKind};
-use super::value::IceCredentials;
-use super::{CANDIDATES_MAX, LINE_MAX, TEXT_MAX};
+use super::{CANDIDATES_MAX, LINE_MAX};
 
 /// What one trickle request brought. A leg has one transport, so it matters not for which m-line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,9 +11,6 @@ pub struct Trickled {
     pub candidates: Vec<Candidate>,
     /// Whether these were the last.
     pub end_of_candidates: bool,
-    /// The credentials of the ICE generation that they belong to, if told. Others than the leg's
-    /// mean that the far side restarts ICE.
-    pub credentials: Option<IceCredentials>,
 }
 
 impl Trickled {
@@ -39,34 +34,6 @@ impl Trickled {
             }
             trickled.end_of_candidates |= attribute.is_empty();
         }
-        Ok(trickled)
-    }
-
-    /// Reads an `application/trickle-ice-sdpfrag` body. Lines that say nothing of candidates or
-    /// credentials are passed over.
-    ///
-    /// # Errors
-    /// When it is too long, has too many candidates, or a line of it cannot be read.
-    pub fn from_fragment(body: &str) -> Result<Self, SdpError> {
-        if body.len() > TEXT_MAX {
-            return Err(SdpError::whole(SdpErrorKind::TooLong));
-        }
-        let mut trickled = Self::default();
-        let (mut ufrag, mut password) = (None, None);
-        for (index, line) in body.lines().enumerate() {
-            let blame = || SdpError::on(SdpErrorKind::BadIceCredentials, index + 1, line);
-            let Some(attribute) = line.strip_prefix("a=").map(str::trim_end) else { continue };
-            if let Some(value) = attribute.strip_prefix("ice-ufrag:") {
-                ufrag = Some(value).filter(|value| IceCredentials::is_ufrag(value));
-                ufrag.ok_or_else(blame)?;
-            } else if let Some(value) = attribute.strip_prefix("ice-pwd:") {
-                password = Some(value).filter(|value| IceCredentials::is_password(value));
-                password.ok_or_else(blame)?;
-            } else {
-                trickled.take(attribute, index + 1)?;
-            }
-        }
-        trickled.credentials = ufrag.zip(password).map(|(u, p)| IceCredentials::new(u, p));
         Ok(trickled)
     }
 

@@ -59,7 +59,8 @@ fn session(text: &mut Text, local: &Local, version: u64) {
     if local.ice_lite {
         text.line(format_args!("a=ice-lite"));
     }
-    text.line(format_args!("a=ice-options:trickle"));
+    let renomination = if local.renomination { " renomination" } else { "" };
+    text.line(format_args!("a=ice-options:trickle{renomination}"));
 }
 
 fn in_use(text: &mut Text, local: &Local, setup: Setup, media: &NegotiatedMedia) {

@@ -18,18 +18,21 @@ const LOOKS = 5; // a call that changes faster than it can be read is read no mo
 const CONNECT_LIMIT = 30_000;
 /** Milliseconds that a broken path may take to come back after an ICE restart. */
 const RESTART_LIMIT = 15_000;
+/**
+ * Milliseconds for a request of an ICE restart, twice as long each time, and the pause before the next: a network that changes takes
+ * connections down with it, and a request on one of them waits for nothing.
+ */
+const RESTART_REQUEST = { first: 500, longest: 4_000, pause: 100 };
+/** How often it is looked whether media still comes, and the silence after media that makes a new path worth looking for, in milliseconds. */
+const SILENCE = { look: 200, limit: 700 };
+/** Milliseconds in which the loss of the event stream asks for a new path only once. */
+const RESTART_REST = 2_000;
 /** Milliseconds after which a call that still connects tells the node what it sees, once more each time. */
 const REPORT_AFTER = [5_000, 12_000];
 /** Milliseconds that a last report may hold up the goodbye. */
 const REPORT_LIMIT = 1_500;
 /** Candidate pairs in one report, a limit of the API. */
 const REPORT_PAIRS = 16;
-/** Milliseconds for one request of an ICE restart, and the pause before the next: a network that changes takes requests down with it. */
-const RESTART_REQUEST = { limit: 1_500, pause: 150 };
-/** How often it is looked whether media still comes, and the silence after media that makes a new path worth looking for, in milliseconds. */
-const SILENCE = { look: 200, limit: 700 };
-/** Milliseconds in which the loss of the event stream asks for a new path only once. */
-const RESTART_REST = 5_000;
 /** Milliseconds that own candidates are gathered into one request. */
 const TRICKLE_DELAY = 50;
 /** Candidates in one request, a limit of the API. */
@@ -605,9 +608,9 @@ export class Call extends EventTarget {
   /** Asks until the node has answered. */
   async #renew() {
     const until = Date.now() + RESTART_LIMIT;
-    for (;;) {
+    for (let limit = RESTART_REQUEST.first; ; limit = Math.min(2 * limit, RESTART_REQUEST.longest)) {
       try {
-        return await this.#negotiate({ iceRestart: true }, RESTART_REQUEST.limit);
+        return await this.#negotiate({ iceRestart: true }, limit);
       } catch (error) {
         if (!this.#worked() || error.status < 500 || Date.now() > until) throw error;
         await sleep(RESTART_REQUEST.pause);

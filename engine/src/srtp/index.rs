@@ -8,6 +8,7 @@ use arrayvec::ArrayVec;
 
 use crate::config::SSRCS_PER_TRANSPORT;
 use crate::error::DropReason;
+use crate::export::plain::{Plain, Reader, Shape, Unreadable, Writer, write_len};
 
 /// SRTP packets that a window looks back, both ways. Video sends a key frame as a burst of hundreds
 /// of packets, so the 64 that RFC 3711 §3.3.2 asks for are too few.
@@ -208,6 +209,55 @@ impl<const WORDS: usize> Window<WORDS> {
     fn bit(index: u64) -> (usize, u64) {
         let place = (index % Self::SIZE) as usize;
         (place / WORD, 1 << (place % WORD))
+    }
+}
+
+impl<const WORDS: usize> Plain for Windows<WORDS> {
+    fn write(&self, to: &mut Writer) {
+        let Self { ssrcs, windows } = self;
+        write_len(windows.len(), to);
+        for (ssrc, window) in ssrcs.iter().zip(windows) {
+            ssrc.write(to);
+            window.write(to);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let mut read = Self::new();
+        for _ in 0..from.len(SSRCS_PER_TRANSPORT)? {
+            let ssrc = u32::read(from)?;
+            if read.ssrcs.contains(&ssrc) {
+                return Err(Unreadable::Unsound("a second window of one SSRC"));
+            }
+            read.ssrcs.push(ssrc);
+            read.windows.push(Window::read(from)?);
+        }
+        Ok(read)
+    }
+
+    fn shape(of: &mut Shape) {
+        of.name("Windows");
+        Window::<WORDS>::shape(of);
+    }
+}
+
+impl<const WORDS: usize> Plain for Window<WORDS> {
+    fn write(&self, to: &mut Writer) {
+        let Self { highest, used } = self;
+        highest.write(to);
+        used.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let window = Self { highest: Plain::read(from)?, used: Plain::read(from)? };
+        // Else the highest index could be used twice.
+        let used = window.highest < RTP_KEY_LIFETIME && window.ask(window.highest).is_err();
+        if used { Ok(window) } else { Err(Unreadable::Unsound("a window")) }
+    }
+
+    fn shape(of: &mut Shape) {
+        of.name("Window");
+        of.name(&WORDS.to_string());
     }
 }
 

@@ -27,6 +27,7 @@ mod libsrtp;
     allow(dead_code, reason = "vectors and the other backend are tested with it")
 )]
 mod native;
+mod state;
 
 use std::fmt;
 
@@ -328,13 +329,26 @@ pub struct Srtp {
     pub inbound: Inbound,
     /// For packets that go to the peer.
     pub outbound: Outbound,
+    /// What both were made from, for a process that goes on with them. Boxed, since no packet needs it.
+    masters: Box<Masters>,
+}
+
+/// The master keys of both directions.
+#[derive(Debug)]
+struct Masters {
+    inbound: MasterKey,
+    outbound: MasterKey,
 }
 
 impl Srtp {
     /// Derives the session keys of both directions; the two may be of different suites.
     #[must_use]
     pub fn new(inbound: &MasterKey, outbound: &MasterKey) -> Self {
-        Self { inbound: Inbound::new(inbound), outbound: Outbound::new(outbound) }
+        Self {
+            inbound: Inbound::new(inbound),
+            outbound: Outbound::new(outbound),
+            masters: Box::new(Masters { inbound: inbound.clone(), outbound: outbound.clone() }),
+        }
     }
 }
 

@@ -44,6 +44,7 @@ pub struct Mmsg {
     /// Frames that `spare` may hold: fewer than a batch where the pool is tiny.
     spares: usize,
     headers: Box<Headers>,
+    paused: bool,
 }
 
 /// Whether a socket is in `ready`.
@@ -63,6 +64,7 @@ impl Mmsg {
             spare: ArrayVec::new(),
             spares: (frames.capacity() / 2).clamp(1, BATCH),
             headers: Headers::new(),
+            paused: false,
         };
         mmsg.refill(frames);
         Ok(mmsg)
@@ -104,6 +106,22 @@ impl Mmsg {
 
     pub(super) fn closed(&mut self) -> Option<(SocketId, UdpSocket)> {
         self.slots.closed()
+    }
+
+    pub(super) fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    pub(super) fn resume(&mut self) {
+        self.paused = false;
+    }
+
+    pub(super) fn receiving(&self) -> bool {
+        !self.paused
+    }
+
+    pub(super) fn duplicates(&mut self) -> io::Result<Vec<(SocketId, UdpSocket)>> {
+        self.slots.duplicates()
     }
 
     pub(super) fn sockets(&self) -> usize {
@@ -154,10 +172,12 @@ impl Mmsg {
         self.submit(frames, out);
         self.refill(frames);
         // Without frames the ready sockets are no reason to stay awake.
-        let idle = self.ready.is_empty() || self.spare.is_empty();
+        let idle = self.ready.is_empty() || self.spare.is_empty() || self.paused;
         let may_wait = idle && !rx.is_full() && !self.slots.retiring();
         let polled = self.find_ready(wait.filter(|_| may_wait).unwrap_or_default());
-        self.receive(frames, rx, out);
+        if !self.paused {
+            self.receive(frames, rx, out);
+        }
         while self.slots.close_next().is_some() {}
         polled
     }

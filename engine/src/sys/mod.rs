@@ -29,6 +29,7 @@ pub mod frames;
 pub(crate) mod libsrtp;
 mod mmsg;
 mod pace;
+pub mod pass;
 pub mod probe;
 mod slots;
 pub mod socket;
@@ -171,6 +172,29 @@ impl Backend {
     /// A removed socket that the kernel is done with. Its slot is free again.
     pub fn closed(&mut self) -> Option<(SocketId, UdpSocket)> {
         either!(self, backend => backend.closed())
+    }
+
+    /// Stops receiving on every socket; what comes stays in it. Sockets added meanwhile wait too.
+    pub fn pause(&mut self) {
+        either!(self, backend => backend.pause());
+    }
+
+    /// Receives again.
+    pub fn resume(&mut self) {
+        either!(self, backend => backend.resume());
+    }
+
+    /// Whether a paused backend may still hand out a datagram by a later turn.
+    pub fn receiving(&self) -> bool {
+        either!(self, backend => backend.receiving())
+    }
+
+    /// A second descriptor of each socket that is not going.
+    ///
+    /// # Errors
+    /// What the kernel says: no descriptors left.
+    pub fn duplicates(&mut self) -> io::Result<Vec<(SocketId, UdpSocket)>> {
+        either!(self, backend => backend.duplicates())
     }
 
     /// Sockets held, those that are going included.

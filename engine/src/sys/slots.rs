@@ -62,6 +62,19 @@ impl<S> Slots<S> {
         self.used
     }
 
+    /// The sockets that are not going.
+    pub(super) fn staying(&mut self) -> impl Iterator<Item = (SocketId, &mut Slot<S>)> {
+        let slots = (0u16..).zip(self.slots.iter_mut());
+        slots
+            .filter_map(|(n, slot)| Some((SocketId(n), slot.as_mut()?)))
+            .filter(|(_, s)| !s.closing)
+    }
+
+    /// A second descriptor of each socket that is not going.
+    pub(super) fn duplicates(&mut self) -> io::Result<Vec<(SocketId, UdpSocket)>> {
+        self.staying().map(|(id, slot)| Ok((id, slot.udp.try_clone()?))).collect()
+    }
+
     /// Notes that the kernel has ended receiving on a closing socket.
     pub(super) fn retire(&mut self, id: SocketId) {
         self.retiring.push(id);

@@ -93,6 +93,27 @@ fn set_option(
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Datagrams that the kernel has dropped because the socket's receive buffer was full or they were
+/// damaged.
+///
+/// # Errors
+/// What the kernel says; it knows the option since 4.12.
+pub fn drops(udp: &UdpSocket) -> io::Result<u32> {
+    let mut counts = [0u32; MEMINFO_LEN];
+    let mut len = size_of_val(&counts) as libc::socklen_t;
+    // SAFETY: the array is given by address and size, to be written; the kernel writes no more.
+    let result = unsafe {
+        libc::getsockopt(
+            udp.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            counts.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    if result == 0 { Ok(counts[MEMINFO_DROPS]) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Lifts the soft limit of open descriptors to the hard one and returns it. The io_uring file table
 /// cannot be larger than the soft limit.
 ///
@@ -114,6 +135,9 @@ pub(super) fn descriptor_limit() -> io::Result<libc::rlimit> {
     if result == 0 { Ok(limit) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Counts that `SO_MEMINFO` tells, and which of them are drops (`SK_MEMINFO_DROPS`).
+const MEMINFO_LEN: usize = 9;
+const MEMINFO_DROPS: usize = 8;
 /// Bytes of `sockaddr_in`.
 const V4_LEN: usize = size_of::<libc::sockaddr_in>();
 /// Bytes of `sockaddr_in6`, the longest that we meet.
@@ -261,6 +285,20 @@ mod tests {
         let v6 = bind("[::]:0".parse().unwrap(), false).unwrap();
         let port = v6.local_addr().unwrap().port();
         assert!(bind(SocketAddr::from(([0, 0, 0, 0], port)), false).is_ok());
+    }
+
+    #[test]
+    fn a_full_socket_counts_what_it_drops() {
+        let (udp, sender) =
+            [(); 2].map(|()| bind("127.0.0.1:0".parse().unwrap(), false).unwrap()).into();
+        SockRef::from(&udp).set_recv_buffer_size(4096).unwrap();
+        assert_eq!(drops(&udp).unwrap(), 0);
+        let to = udp.local_addr().unwrap();
+        (0..64).for_each(|_| assert!(sender.send_to(&[0; 1000], to).is_ok()));
+        udp.set_nonblocking(true).unwrap();
+        let kept = std::iter::from_fn(|| udp.recv(&mut [0; 1000]).ok()).count();
+        assert_eq!(kept + drops(&udp).unwrap() as usize, 64);
+        assert!(kept < 64);
     }
 
     #[test]

@@ -84,6 +84,8 @@ pub struct Uring {
     layout: Box<libc::msghdr>,
     /// Receives that the kernel holds.
     armed: usize,
+    /// No receive is armed.
+    paused: bool,
 }
 
 /// Where a socket's receive is.
@@ -125,6 +127,7 @@ impl Uring {
             messages: (0..TX_BATCH).map(|_| Message::empty()).collect(),
             layout: Box::new(layout()),
             armed: 0,
+            paused: false,
         };
         if features.ring_fd {
             uring.submitter.register_ring_fd()?;
@@ -169,6 +172,24 @@ impl Uring {
 
     pub(super) fn closed(&mut self) -> Option<(SocketId, UdpSocket)> {
         self.slots.closed()
+    }
+
+    pub(super) fn pause(&mut self) {
+        self.paused = true;
+        let armed = self.slots.staying().filter(|(_, slot)| slot.state == Receive::Armed);
+        self.cancel.extend(armed.map(|(id, _)| id));
+    }
+
+    pub(super) fn resume(&mut self) {
+        self.paused = false;
+    }
+
+    pub(super) fn receiving(&self) -> bool {
+        !self.paused || self.armed > 0
+    }
+
+    pub(super) fn duplicates(&mut self) -> io::Result<Vec<(SocketId, UdpSocket)>> {
+        self.slots.duplicates()
     }
 
     pub(super) fn sockets(&self) -> usize {
@@ -290,7 +311,7 @@ impl Uring {
         while let Some(&id) = self.arm.last() {
             let Some(slot) = self.slots.find(id) else { unreachable!("listed sockets exist") };
             // Arming without a buffer to receive into would end at once.
-            if self.buffers.held() == 0 {
+            if self.paused || self.buffers.held() == 0 {
                 return;
             }
             let layout = &raw const *self.layout;
@@ -317,7 +338,7 @@ impl Uring {
             && self.queued.is_empty()
             && !self.slots.retiring()
             && self.cancel.is_empty()
-            && (self.arm.is_empty() || starved)
+            && (self.arm.is_empty() || self.paused || starved)
     }
 
     /// Submits what is staged and waits if asked to, in one system call.
@@ -426,8 +447,9 @@ impl Uring {
     /// A cancellation that found nothing needs no care, the receive's end is in the queue. One that
     /// came while the receive was running is tried again.
     fn not_cancelled(&mut self, id: SocketId, result: i32) {
+        let paused = self.paused;
         let running = |slot: &mut super::slots::Slot<Receive>| {
-            slot.closing && slot.state == Receive::Armed && result != -libc::ENOENT
+            (slot.closing || paused) && slot.state == Receive::Armed && result != -libc::ENOENT
         };
         if self.slots.find(id).is_some_and(running) && !self.cancel.contains(&id) {
             self.cancel.push(id);

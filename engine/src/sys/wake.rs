@@ -7,8 +7,10 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::time::Duration;
 
 use crossbeam::utils::CachePadded;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// One thread's bell. Clones ring the same bell.
 ///
@@ -62,6 +64,15 @@ impl Wake {
         // The load comes first because a swap takes the cache line from a thread that is awake.
         if sleeping.load(Ordering::Relaxed) && sleeping.swap(false, Ordering::AcqRel) {
             self.ring();
+        }
+    }
+
+    /// Waits until it rings, at most `patience`.
+    pub fn wait(&self, patience: Duration) {
+        let mut fds = [PollFd::new(self, PollFlags::IN)];
+        let patience = Timespec::try_from(patience).ok();
+        if poll(&mut fds, patience.as_ref()).is_ok_and(|ready| ready > 0) {
+            self.drain();
         }
     }
 

@@ -3,11 +3,14 @@
 mod admission;
 mod commands;
 mod egress;
+#[cfg(not(feature = "libsrtp"))]
+mod export;
 mod feedback;
 mod hops;
 mod hostile;
 mod ice;
 mod layers;
+mod restart;
 mod unbundled;
 
 use std::net::SocketAddr;

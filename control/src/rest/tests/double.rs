@@ -11,6 +11,12 @@ use crate::api::*;
 use crate::call::{Eyes, Remark};
 use crate::calls::{Answer, Calls, Restarted};
 use crate::ice::Credentials;
+use crate::sdp::{self, Candidate, DtlsRole, Fingerprint, IceCredentials, Local, Sdp};
+
+/// Where it takes media.
+const NODE: &str = "203.0.113.5:40500";
+/// Where it takes media of ICE sessions that came later.
+pub(in crate::rest) const MOVED: &str = "203.0.113.6:40500";
 
 /// Events that a reader can be behind.
 pub(in crate::rest) const BACKLOG: usize = 16;
@@ -27,6 +33,10 @@ pub(in crate::rest) struct Double {
     pub(in crate::rest) dscp: Mutex<Vec<Option<u8>>>,
     /// Takes no more calls.
     pub(in crate::rest) full: AtomicBool,
+    /// The candidates that came.
+    pub(in crate::rest) trickled: Mutex<Vec<Trickle>>,
+    /// The ICE restarts: the far side's ufrag and candidates.
+    pub(in crate::rest) restarted: Mutex<Vec<(String, Vec<String>)>>,
 }
 
 impl Double {
@@ -37,6 +47,8 @@ impl Double {
             count: AtomicU64::new(0),
             stuck: AtomicBool::new(false),
             full: AtomicBool::new(false),
+            trickled: Mutex::default(),
+            restarted: Mutex::default(),
             remarks: Mutex::default(),
             dscp: Mutex::default(),
         })
@@ -83,6 +95,28 @@ impl Double {
             call.legs.iter_mut().find(|leg| leg.id == id).map(then).ok_or_else(gone)
         })?
     }
+}
+
+/// A word for what is no whole description, and the node's answer to what is one.
+fn answered(offer: &str, number: u64) -> Result<String, Problem> {
+    if !offer.contains("m=") {
+        return Ok("answer".into());
+    }
+    let local = Local {
+        session_id: number,
+        address: NODE.parse().unwrap(),
+        candidates: vec![Candidate::host("1", 1, NODE.parse().unwrap())],
+        end_of_candidates: true,
+        credentials: IceCredentials::new(format!("node{number}"), "x".repeat(24)),
+        ice_lite: true,
+        renomination: false,
+        fingerprint: Fingerprint::sha256([1; 32]),
+        role: DtlsRole::Passive,
+        cname: "c".into(),
+        stream: "s".into(),
+        ssrc_base: 1,
+    };
+    Ok(sdp::answer(&Sdp::parse(offer)?, &local, &[], None)?.0)
 }
 
 impl Calls for Double {
@@ -137,9 +171,14 @@ impl Calls for Double {
             receives: Vec::new(),
             wants: None,
         };
+        let answer = match asked.offer.as_deref().map(|offer| answered(offer, number)) {
+            Some(Err(problem)) => return self.reply(Err(problem)),
+            Some(Ok(answer)) => Some(answer),
+            None => None,
+        };
         let added = LegAdded {
             leg: leg.clone(),
-            answer: asked.offer.as_ref().map(|_| "answer".into()),
+            answer,
             offer: asked.offer.is_none().then(|| "offer".into()),
         };
         let joined = self.call(&call, |call| call.legs.push(leg.clone()));
@@ -169,15 +208,31 @@ impl Calls for Double {
         &self,
         call: String,
         leg: String,
-        _: Credentials,
-        _: Vec<String>,
+        far: Credentials,
+        candidates: Vec<String>,
     ) -> Answer<Restarted> {
+        if self.full.load(Ordering::Relaxed) {
+            return self.reply(Err(Problem::unavailable("full")));
+        }
+        self.restarted.lock().unwrap().push((far.ufrag, candidates));
         let credentials = Credentials::random();
-        let restarted = Restarted { credentials, candidates: Vec::new() };
-        self.reply(self.leg(&call, &leg, |_| restarted))
+        let candidates = vec![Candidate::host("1", 1, MOVED.parse().unwrap()).to_string()];
+        self.reply(self.leg(&call, &leg, |_| Restarted { credentials, candidates }))
     }
 
-    fn trickle(&self, call: String, leg: String, _: Trickle) -> Answer<()> {
+    fn interfaces(&self) -> Answer<Vec<InterfaceView>> {
+        self.reply(Ok(vec![interface("192.0.2.1")]))
+    }
+
+    fn announce(&self, name: String, announce: String) -> Answer<InterfaceView> {
+        self.reply(match name.as_str() {
+            "pub" => Ok(interface(&announce)),
+            _ => Err(Problem::not_found("no such interface")),
+        })
+    }
+
+    fn trickle(&self, call: String, leg: String, more: Trickle) -> Answer<()> {
+        self.trickled.lock().unwrap().push(more);
         self.reply(self.leg(&call, &leg, |_| ()))
     }
 
@@ -277,5 +332,14 @@ impl Calls for Double {
     fn ready(&self) -> Answer<()> {
         let full = self.full.load(Ordering::Relaxed);
         self.reply(if full { Err(Problem::unavailable("full")) } else { Ok(()) })
+    }
+}
+
+fn interface(announce: &str) -> InterfaceView {
+    InterfaceView {
+        name: "pub".into(),
+        bind: "192.0.2.1:40500".into(),
+        announce: announce.into(),
+        private_candidate: false,
     }
 }

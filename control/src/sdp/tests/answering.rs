@@ -4,6 +4,14 @@ use super::*;
 use crate::api::Media;
 
 #[test]
+fn renomination_is_said_to_be_followed_where_it_is() {
+    let local = Local { renomination: true, ..local() };
+    let offer = Sdp::parse(CHROMIUM).unwrap();
+    let (text, _) = answer(&offer, &local, &[], None).unwrap();
+    assert!(text.contains("\r\na=ice-options:trickle renomination\r\n"), "{text}");
+}
+
+#[test]
 fn answers_chromium_with_exactly_the_nodes_codecs_under_chromiums_numbers() {
     let (text, negotiated) = answered(CHROMIUM);
     assert_eq!(lines(&text, 0, "m="), ["m=audio 40500 UDP/TLS/RTP/SAVPF 111 0 8 110 126"]);

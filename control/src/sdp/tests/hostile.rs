@@ -6,7 +6,17 @@ use super::*;
 
 /// Reads and uses a text in every way there is.
 fn exercise(text: &str) -> Result<(), TestCaseError> {
-    let _ = Trickled::from_fragment(text);
+    if let Ok(fragment) = Fragment::parse(text) {
+        let mids = ["0".to_owned()];
+        let _ = (fragment.is_foreign(&mids), fragment.credentials(&mids), fragment.to_string());
+        prop_assert!(fragment.candidates(&mids).len() <= CANDIDATES_MAX);
+    }
+    for way in [Way::In, Way::Out] {
+        if let Ok(narrowed) = one_way(text, way) {
+            prop_assert!(Sdp::parse(&narrowed).is_ok());
+            prop_assert_eq!(one_way(&narrowed, way), Ok(narrowed));
+        }
+    }
     let _ = Trickled::from_lines(&[text]);
     let Ok(sdp) = Sdp::parse(text) else { return Ok(()) };
     prop_assert_eq!(sdp.to_string(), text);

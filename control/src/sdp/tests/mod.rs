@@ -1,10 +1,12 @@
 //! Behaviours, on descriptions as the browsers and a phone write them.
 
 mod answering;
+mod fragments;
 mod hostile;
 mod layers;
 mod mapping;
 mod offering;
+mod one_way;
 mod reading;
 mod trickling;
 
@@ -43,6 +45,7 @@ fn local() -> Local {
         end_of_candidates: true,
         credentials: IceCredentials::new("node", PASSWORD),
         ice_lite: true,
+        renomination: false,
         fingerprint: Fingerprint::sha256([0xab; 32]),
         role: DtlsRole::Passive,
         cname: "causeway".into(),

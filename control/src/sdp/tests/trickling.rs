@@ -43,32 +43,3 @@ fn bad_lines_are_refused_by_their_place() {
     let many = vec![UDP; CANDIDATES_MAX + 1];
     assert_eq!(Trickled::from_lines(&many).unwrap_err().kind, SdpErrorKind::TooManyCandidates);
 }
-
-/// RFC 8840 §9, RFC 9725 §4.3.1.
-#[test]
-fn reads_a_fragment_with_its_credentials() {
-    let body = format!(
-        "a=ice-options:trickle\r\na=group:BUNDLE 0 1\r\na=ice-ufrag:EsAw\r\n\
-         a=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\na={UDP}\r\n\
-         a=end-of-candidates\r\n"
-    );
-    let trickled = Trickled::from_fragment(&body).unwrap();
-    assert_eq!(trickled.candidates.len(), 1);
-    assert!(trickled.end_of_candidates);
-    assert_eq!(trickled.credentials.unwrap().ufrag, "EsAw");
-}
-
-#[test]
-fn a_bad_fragment_names_its_line_and_no_secret() {
-    let error = Trickled::from_fragment("m=audio 9 RTP/AVP 0\r\na=ice-pwd:short\r\n").unwrap_err();
-    assert_eq!(error.at(), "line 2: a=ice-pwd:…");
-    let error = Trickled::from_fragment("\r\na=candidate:1 1\r\n").unwrap_err();
-    assert_eq!(error.at(), "line 2: a=candidate:…");
-    let many: String = (0..=CANDIDATES_MAX)
-        .map(|n| format!("a={UDP}\r\n").replace("50000", &(50000 + n).to_string()))
-        .collect();
-    let error = Trickled::from_fragment(&many).unwrap_err();
-    assert_eq!(error.kind, SdpErrorKind::TooManyCandidates);
-    let long = Trickled::from_fragment(&"x".repeat(TEXT_MAX + 1)).unwrap_err();
-    assert_eq!(long.kind, SdpErrorKind::TooLong);
-}

@@ -1,0 +1,168 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use zeroize::Zeroizing;
+
+use crate::plan::{CALLS_MAX, Mix, PAYLOAD_MAX, Plan, Video};
+use crate::rest::Api;
+
+/// Puts real WebRTC calls on a causeway node, and says what became of their packets and what they cost the node.
+///
+/// Exit codes: 0 clean, 1 lost or corrupt packets or failed calls, 2 the run could not be done,
+/// 3 packets were lost, but the generator may have lost them itself.
+#[derive(Debug, Parser)]
+#[command(name = "causeway-load", version, verbatim_doc_comment)]
+pub struct Args {
+    /// The node's admin API.
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8080",
+        conflicts_with = "spawn"
+    )]
+    pub api: Api,
+    /// An API token with the scopes read and call.
+    #[arg(long, env = "CAUSEWAY_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Starts this causeway program for the run; what stands behind `--` is for it.
+    #[arg(long, value_name = "PROGRAM")]
+    pub spawn: Option<PathBuf>,
+    /// The node's process, if it runs on this host and was not started by us: its CPU and memory are looked at.
+    #[arg(long, value_name = "PID", conflicts_with = "spawn")]
+    pub server_pid: Option<u32>,
+    /// Calls at a time.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=CALLS_MAX as i64))]
+    pub calls: u32,
+    /// New calls per second.
+    #[arg(long, default_value_t = 10.0, value_parser = rate)]
+    pub ramp: f64,
+    /// How long all calls stand: 60, 90s, 5m.
+    #[arg(long, default_value = "60s", value_parser = duration)]
+    pub duration: Duration,
+    /// Calls per second that are ended and replaced by new ones meanwhile.
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub churn: Option<f64>,
+    /// What the calls carry: audio, video (which has audio, too), or shares such as audio=80,video=20.
+    #[arg(long, default_value = "audio")]
+    pub mix: Mix,
+    /// Bytes of an audio payload, one each 20 ms.
+    #[arg(long, value_name = "BYTES", default_value_t = 80, value_parser = clap::value_parser!(u32).range(28..=PAYLOAD_MAX as i64))]
+    pub audio_bytes: u32,
+    /// Frames of video per second.
+    #[arg(long, value_name = "FPS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=240))]
+    pub video_fps: u32,
+    /// Payload of a leg's video, in thousand bits per second.
+    #[arg(long, value_name = "KBPS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(8..=100_000))]
+    pub video_kbps: u32,
+    /// Threads that own the calls.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub threads: u32,
+    /// Cores that these threads are pinned to, in turn, such as 0 or 0,2.
+    #[arg(long, value_name = "CORES", value_delimiter = ',')]
+    pub pin: Vec<usize>,
+    /// The address that legs bind to and name as their candidate.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub bind: IpAddr,
+    /// Share of packets that may be lost, such as 0.001.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub allow_loss: f64,
+    /// Where the report goes as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// For the node that is started: see `causeway --help`.
+    #[arg(last = true, value_name = "NODE ARGUMENTS", requires = "spawn")]
+    pub node: Vec<String>,
+}
+
+impl Args {
+    /// What load is wanted.
+    pub fn plan(&self) -> Plan {
+        Plan {
+            calls: self.calls as usize,
+            ramp: self.ramp,
+            duration: self.duration,
+            churn: self.churn.unwrap_or(0.0),
+            mix: self.mix.clone(),
+            audio_bytes: self.audio_bytes as usize,
+            video: Video { fps: self.video_fps, kbps: self.video_kbps },
+            threads: self.threads as usize,
+            pin: self.pin.clone(),
+            bind: self.bind,
+            allow_loss: self.allow_loss,
+        }
+    }
+
+    /// The token, wiped when it is dropped.
+    pub fn token(&mut self) -> Option<Zeroizing<String>> {
+        self.token.take().map(Zeroizing::new)
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (0.01..=1000.0).contains(rate));
+    rate.ok_or_else(|| "a rate is 0.01 to 1000 per second".into())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "a share is 0 to 1".into())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(number) if text.ends_with('m') => (number, 60.0),
+        Some(number) if text.ends_with('h') => (number, 3600.0),
+        Some(number) => (number, 1.0),
+        None => (text, 1.0),
+    };
+    let seconds = number.parse::<f64>().ok().map(|number| number * unit);
+    let seconds = seconds.filter(|seconds| (0.1..=7.0 * 86_400.0).contains(seconds));
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "0.1 seconds to a week: 60, 90s, 5m, 2h".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(std::iter::once("causeway-load").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn a_plan_is_what_the_line_says() {
+        let line =
+            "--calls 200 --ramp 20 --duration 2m --mix audio=3,video=1 --pin 0,2 --churn 0.5";
+        let plan = parse(line).unwrap().plan();
+        assert_eq!((plan.calls, plan.duration), (200, Duration::from_secs(120)));
+        assert_eq!(
+            (plan.mix.to_string().as_str(), &plan.pin[..]),
+            ("audio=3,video=1", &[0, 2][..])
+        );
+        assert!((plan.churn - 0.5).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "--calls 0",
+            "--ramp 0",
+            "--ramp nan",
+            "--duration 0",
+            "--allow-loss 2",
+            "--audio-bytes 4",
+            "--spawn x --server-pid 1",
+            "-- --workers 1",
+            "--api https://127.0.0.1:1",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+        let spawned = parse("--spawn causeway -- --workers 1").unwrap();
+        assert_eq!(spawned.node, ["--workers", "1"]);
+    }
+}

@@ -1,0 +1,136 @@
+//! A report for people.
+
+use std::fmt::{self, Write as _};
+
+use crate::process::ThreadCost;
+use crate::report::{Quantiles, Report, Server, Verdict};
+
+/// Writes a report as a table.
+pub struct Table<'a>(pub &'a Report);
+
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = self.0;
+        calls(f, report)?;
+        media(f, report)?;
+        writeln!(f, "\n{:<18}{:>9}{:>9}{:>9}{:>9}{:>9}", "", "p50", "p90", "p99", "p99.9", "max")?;
+        quantiles(f, "latency, us", &report.latency_us)?;
+        quantiles(f, "set-up, ms", &report.set_up_ms)?;
+        quantiles(f, "sent late by, us", &report.generator.lateness_us)?;
+        cpu(f, report)?;
+        if let Some(server) = &report.server {
+            drops(f, server)?;
+        }
+        for remark in &report.remarks {
+            writeln!(f, "! {remark}")?;
+        }
+        writeln!(f, "\n{}", verdict(report.verdict))
+    }
+}
+
+fn calls(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    let (asked, calls) = (&report.asked, &report.calls);
+    writeln!(
+        f,
+        "{} calls ({}) for {:.0} s: {} created, {} up, {} failed",
+        asked.calls, asked.mix, asked.duration, calls.created, calls.up, calls.failed
+    )?;
+    calls.failures.iter().try_for_each(|(why, count)| writeln!(f, "  {count} x {why}"))
+}
+
+fn media(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    writeln!(
+        f,
+        "\n{:<18}{:>12}{:>12}{:>9}{:>11}{:>10}{:>8}{:>13}",
+        "packets", "sent", "received", "lost", "duplicate", "reorder", "stale", "longest gap"
+    )?;
+    for (name, tally) in &report.media {
+        writeln!(
+            f,
+            "{name:<18}{:>12}{:>12}{:>9}{:>11}{:>10}{:>8}{:>10.0} ms",
+            tally.sent,
+            tally.received,
+            tally.lost,
+            tally.duplicates,
+            tally.reordered,
+            tally.stale,
+            tally.longest_gap_ms
+        )?;
+    }
+    let faults = &report.faults;
+    writeln!(
+        f,
+        "corrupt {}, misrouted {}, unreadable {}, replayed {}",
+        faults.corrupt, faults.misrouted, faults.unreadable, faults.replayed
+    )
+}
+
+fn quantiles(f: &mut fmt::Formatter<'_>, name: &str, q: &Quantiles) -> fmt::Result {
+    writeln!(f, "{name:<18}{:>9}{:>9}{:>9}{:>9}{:>9}", q.p50, q.p90, q.p99, q.p999, q.max)
+}
+
+fn cpu(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    let packets = report.server.as_ref().map_or(0, |server| server.forwarded);
+    writeln!(
+        f,
+        "\n{:<26}{:>10}{:>10}{:>12}{:>10}",
+        "CPU", "user s", "system s", "us/packet", "busiest"
+    )?;
+    if let Some(server) = &report.server {
+        costs(f, "node", &server.threads, packets)?;
+    }
+    costs(f, "generator", &report.generator.threads, packets)
+}
+
+fn costs(
+    f: &mut fmt::Formatter<'_>,
+    whose: &str,
+    threads: &[ThreadCost],
+    packets: u64,
+) -> fmt::Result {
+    let row = |f: &mut fmt::Formatter<'_>, name: &str, user: f64, system: f64| {
+        let each = 1e6 * (user + system) / packets.max(1) as f64;
+        write!(f, "{name:<26}{user:>10.2}{system:>10.2}{each:>12.2}")
+    };
+    let sum = |of: fn(&ThreadCost) -> f64| threads.iter().map(of).sum::<f64>();
+    row(f, whose, sum(|cost| cost.cpu.user), sum(|cost| cost.cpu.system))?;
+    f.write_char('\n')?;
+    for cost in threads {
+        let name = match cost.threads {
+            1 => format!("  {}", cost.name),
+            several => format!("  {} x{several}", cost.name),
+        };
+        row(f, &name, cost.cpu.user, cost.cpu.system)?;
+        writeln!(f, "{:>8.0} %", 100.0 * cost.busiest)?;
+    }
+    Ok(())
+}
+
+fn drops(f: &mut fmt::Formatter<'_>, server: &Server) -> fmt::Result {
+    let [before, end, most] = server.resident.map(|bytes| bytes as f64 / f64::from(1 << 20));
+    writeln!(
+        f,
+        "\nthe node: {} packets forwarded in {:.1} s, {:.2} us of CPU each; \
+         memory {before:.0} MiB before, {end:.0} at the end, {most:.0} at most",
+        server.forwarded,
+        server.seconds,
+        server.ns_per_packet / 1e3
+    )?;
+    let mut said = format!("its sockets dropped {}", server.socket_drops);
+    for (reason, count) in &server.drops {
+        write!(said, ", {reason} {count}")?;
+    }
+    writeln!(f, "{said}")
+}
+
+fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Clean => "CLEAN",
+        Verdict::Lossy => "LOSSY: more was lost than is allowed",
+        Verdict::Corrupt => "CORRUPT: packets came that were not what was sent",
+        Verdict::Failed => "FAILED: calls did not come up or broke",
+        Verdict::Inconclusive => {
+            "INCONCLUSIVE: more was lost than is allowed, but the generator may have lost it"
+        }
+    }
+}
