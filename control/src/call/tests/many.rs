@@ -5,6 +5,7 @@ use causeway_engine::route::RouteMap;
 
 use super::*;
 use crate::api::{Lines, Receive, Received};
+use crate::call::company::SETTLE;
 
 /// What Chromium sends in three layers, with one more line of each kind to receive on.
 const SIMULCAST: &str = include_str!("../../sdp/fixtures/chromium_156_simulcast.sdp");
