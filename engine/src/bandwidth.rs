@@ -9,20 +9,20 @@
 //!   report counts, so that jitter is no queue;
 //! - the *loss*.
 //!
-//! A growing queue beyond [`QUEUE_MAX`], or loss beyond a tenth, lowers the estimate to a share of
+//! A growing queue beyond `QUEUE_MAX`, or loss beyond a tenth, lowers the estimate to a share of
 //! what is delivered, for that is what the path carried at its limit. Otherwise it grows by some
 //! percent a second, but not far beyond what was really delivered: what was never sent proves
 //! nothing. An SFU sends no more than the layers that it forwards, so beyond that point it has to
-//! try: [`Bandwidth::may_try`] says when. Each try that ends in a cut doubles the wait for the next
+//! try: `Bandwidth::may_try` says when. Each try that ends in a cut doubles the wait for the next
 //! one. Where there are no such numbers, the loss in receiver reports (RFC 3550 §6.4.1) and REMB
 //! stand in.
 //!
 //! Per packet this is one store; all arithmetic is done when a report comes.
 
 use crate::config::SENT_WINDOW;
-use crate::export::plain::plain;
 use crate::layers::Rate;
 use crate::packet::Nanos;
+use crate::plain::plain;
 use crate::twcc::{Feedback, nearest, ticks};
 
 /// What a path is held to carry before it has said anything.

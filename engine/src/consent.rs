@@ -20,8 +20,8 @@ use arrayvec::ArrayVec;
 use crate::command::{Credentials, IceSpec, Refusal};
 use crate::config::PAIRS_PER_TRANSPORT;
 use crate::error::DropReason;
-use crate::export::plain::plain;
 use crate::packet::Nanos;
+use crate::plain::plain;
 use crate::stun::{
     self, BINDING, Check, Class, ErrorCode, IntegrityKey, Message, Role, TransactionId,
 };

@@ -5,8 +5,8 @@
 //! travels with each packet as its [`LayerTag`], so that a sink on whichever worker knows what it
 //! may choose from.
 
-use crate::export::plain::plain;
 use crate::packet::Nanos;
+use crate::plain::plain;
 use crate::stats::LayerCounters;
 use crate::stream::Reception;
 

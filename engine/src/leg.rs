@@ -5,7 +5,7 @@ use arrayvec::ArrayVec;
 use crate::command::{LegSpec, Refusal};
 use crate::config::{SINKS_PER_LEG, STREAMS_PER_LEG, TRANSPORTS_PER_LEG};
 use crate::error::DropReason;
-use crate::export::plain::plain;
+use crate::plain::plain;
 use crate::rtp::RtpHeader;
 use crate::stats::{Drops, LatencyBuckets};
 use crate::stream::{FirstNumbers, Part, Sink, Stream};

@@ -35,6 +35,7 @@ pub mod leg;
 pub mod link;
 pub mod packet;
 mod pictures;
+mod plain;
 mod restart;
 pub mod ring;
 pub mod route;

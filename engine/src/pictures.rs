@@ -14,7 +14,7 @@
 //! therefore goes on counting ([`PictureShift`]).
 
 use crate::command::Codec;
-use crate::export::plain::plain;
+use crate::plain::plain;
 
 /// Whether a picture that needs no other begins with this payload. Of a codec that is not looked
 /// into every packet may be one.

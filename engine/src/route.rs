@@ -21,9 +21,9 @@ use arrayvec::ArrayVec;
 use crate::command::{Codec, Mid};
 use crate::config::{EXTENSIONS_PER_ROUTE, PAYLOADS_PER_ROUTE, SEGMENTS_PER_ROUTE};
 use crate::error::DropReason;
-use crate::export::plain::plain;
 use crate::packet::Nanos;
 use crate::pictures::{self, Picture, PictureShift};
+use crate::plain::plain;
 use crate::rtcp::SenderInfo;
 use crate::rtp::{self, Extension, ExtensionBlock, RtpHeader};
 

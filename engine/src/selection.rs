@@ -16,9 +16,9 @@ use arrayvec::ArrayVec;
 
 use crate::command::LayerChoice;
 use crate::config::LAYERS_PER_STREAM;
-use crate::export::plain::plain;
 use crate::layers::{LAYER_DEAD, LayerTag};
 use crate::packet::Nanos;
+use crate::plain::plain;
 
 /// Shortest time between two requests for the same key frame: what it takes a far sender to answer.
 const ASK_INTERVAL: Nanos = Nanos::from_millis(500);

@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 
 use crate::command::{SinkId, StreamId, TransportId};
 use crate::error::DropReason;
-use crate::export::plain::{Plain, Reader, Shape, Unreadable, Writer, plain, write_len};
+use crate::plain::{Plain, Reader, Shape, Unreadable, Writer, plain, write_len};
 
 /// Number of drop counters.
 pub const DROP_REASONS: usize = DropReason::ALL.len();

@@ -6,10 +6,10 @@ use crate::command::{MediaKind, Mid, PayloadType, Rid, SinkId, SinkSpec, Source,
 use crate::config::{
     LAYERS_PER_STREAM, PAYLOAD_TYPES_PER_STREAM, SINKS_PER_STREAM, SSRCS_PER_STREAM,
 };
-use crate::export::plain::plain;
 use crate::layers::{Layer, LayerTag, Rate};
 use crate::packet::Nanos;
 use crate::pictures;
+use crate::plain::plain;
 use crate::route::Route;
 use crate::rtcp::{Compound, ReportBlock, Rtcp};
 use crate::rtp::RtpHeader;

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::config::UFRAG_MAX;
 use crate::error::DropReason;
-use crate::export::plain::{self, Plain, Reader, Unreadable, plain};
+use crate::plain::{self, Plain, Reader, Unreadable, plain};
 
 /// Bytes of the message header.
 pub const HEADER_LEN: usize = 20;

@@ -6,8 +6,8 @@
 //! packet, and the wrap of both is the same.
 
 use crate::config::{ARRIVALS_WINDOW, RTCP_MAX};
-use crate::export::plain::plain;
 use crate::packet::Nanos;
+use crate::plain::plain;
 use crate::rtcp::Writer;
 
 /// Time between two feedback packets at steady traffic.

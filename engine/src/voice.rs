@@ -3,8 +3,8 @@
 //! The level is smoothed, and to begin and to cease have thresholds and delays of their own: a
 //! cough does not count, a breath between two words does not end the speech.
 
-use crate::export::plain::plain;
 use crate::packet::Nanos;
+use crate::plain::plain;
 
 /// Level from which on somebody speaks: -40 dBov.
 const LOUD: i32 = level(40);

@@ -25,13 +25,13 @@ const TOP_LEVEL: &[&str] = &[
 
 /// The engine's layers, lowest first: a module may name its own layer and those below.
 const ENGINE_LAYERS: &[&[&str]] = &[
-    &["sys", "packet"],
+    &["sys", "packet", "plain"],
     &["demux", "rtp", "rtcp", "srtp", "stun", "consent", "relay", "ring", "twcc", "asked"],
     &["pictures", "voice"],
     &["transport", "leg", "stream", "route", "layers", "selection", "bandwidth"],
     &["hop", "tables"],
     &["worker", "apply", "allocation", "feedback", "sweep", "restart", "edge"],
-    &["link"],
+    &["link", "export"],
     &["lib"],
 ];
 /// The engine's words, which everyone may use.
@@ -56,6 +56,8 @@ const MACHINES: &[&str] = &["sdp", "ice", "dtls", "stun", "turn", "ng", "call"];
 /// Shells that may ask what time it is.
 const CLOCK_SHELLS: &[&str] = &[
     "engine/src/sys/",
+    "engine/src/link.rs",
+    "engine/src/export/",
     "engine/src/worker.rs",
     "engine/src/worker/",
     "control/src/actors",

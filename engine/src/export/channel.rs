@@ -14,10 +14,10 @@ use arrayvec::ArrayVec;
 use socket2::{SockRef, Type};
 use zeroize::Zeroizing;
 
-use super::plain::{Plain, Reader, Unreadable, Writer, plain};
 use crate::command::{LegId, SocketId, WorkerId};
 use crate::config::{LEG_STATE_MAX, SOCKETS_PER_WORKER, WORKERS_MAX};
 use crate::packet::Nanos;
+use crate::plain::{Plain, Reader, Unreadable, Writer, plain};
 use crate::sys::pass::{self, PASS_MAX};
 
 /// First in every hand-over.

@@ -47,17 +47,18 @@ use crate::packet::Nanos;
 use crate::sys::{Backend, cpu};
 use crate::worker::{Duty, Worker};
 
+#[cfg(any(test, feature = "bare"))]
+pub mod bare;
 mod channel;
 pub(crate) mod give;
-pub(crate) mod plain;
 pub(crate) mod take;
 
+pub use crate::plain::Unreadable;
 pub use channel::Broken;
 pub use give::{HandOverError, StillServing};
-pub use plain::Unreadable;
 pub use take::{TakeOverError, TakenOver};
 
-use plain::{Plain, Reader, Shape, Writer};
+use crate::plain::{Plain, Reader, Shape, Writer};
 
 /// Of the conversation. The state itself has a number of its own, [`layout`].
 pub const VERSION: u16 = 1;

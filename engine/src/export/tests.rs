@@ -8,9 +8,9 @@ use std::os::unix::net::UnixStream;
 use arrayvec::ArrayVec;
 use proptest::prelude::*;
 
-use super::plain::plain;
 use super::*;
 use crate::command::StreamId;
+use crate::plain::{self, plain};
 use crate::sys::pass;
 
 const NOW: Nanos = Nanos::from_millis(500_000);
@@ -120,7 +120,7 @@ fn lists_and_texts_beyond_their_bounds_are_refused() {
 }
 
 mod here {
-    use super::plain;
+    use crate::plain::plain;
     pub(super) struct Thing {
         pub(super) one: u8,
         pub(super) two: u16,
@@ -129,7 +129,7 @@ mod here {
 }
 
 mod there {
-    use super::plain;
+    use crate::plain::plain;
     pub(super) struct Thing {
         pub(super) one: u8,
         pub(super) two: u32,

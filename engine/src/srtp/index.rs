@@ -8,7 +8,7 @@ use arrayvec::ArrayVec;
 
 use crate::config::SSRCS_PER_TRANSPORT;
 use crate::error::DropReason;
-use crate::export::plain::{Plain, Reader, Shape, Unreadable, Writer, write_len};
+use crate::plain::{Plain, Reader, Shape, Unreadable, Writer, write_len};
 
 /// SRTP packets that a window looks back, both ways. Video sends a key frame as a burst of hundreds
 /// of packets, so the 64 that RFC 3711 §3.3.2 asks for are too few.

@@ -4,7 +4,7 @@
 
 use super::index::{RtcpWindows, RtpWindows};
 use super::{Inbound, KEY_MAX, MasterKey, Masters, Outbound, RESTORES, SALT_MAX, Srtp, Suite};
-use crate::export::plain::{Plain, Reader, Shape, Unreadable, Writer, plain, write_len};
+use crate::plain::{Plain, Reader, Shape, Unreadable, Writer, plain, write_len};
 
 plain! {
     enum Suite {
@@ -61,7 +61,7 @@ impl Plain for Srtp {
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
         if !RESTORES {
-            return Err(Unreadable::Backend);
+            return Err(Unreadable::Backend(super::BACKEND));
         }
         let masters = Masters::read(from)?;
         let mut srtp = Self::new(&masters.inbound, &masters.outbound);

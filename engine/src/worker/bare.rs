@@ -12,7 +12,6 @@ use crate::command::{
     Ticket, TransportSpec, WorkerId,
 };
 use crate::config::{EVENT_RING, HEAD_ROOM, PAYLOAD_MAX, PUNT_RING};
-use crate::export::{Exported, Unreadable};
 use crate::hop;
 use crate::packet::{Nanos, Packet};
 use crate::ring::{CommandSender, Receiver, command_ring, ring};
@@ -23,17 +22,6 @@ use crate::stun::{self, IntegrityKey, Role, TransactionId};
 use crate::sys::frames::FramePool;
 use crate::sys::wake::Wake;
 use crate::worker::{Rings, Worker, plain_len};
-
-/// Why a worker did not go on with a copy.
-#[derive(Debug, thiserror::Error)]
-pub enum InstallError {
-    /// It cannot be read.
-    #[error(transparent)]
-    Unreadable(#[from] Unreadable),
-    /// It does not fit the worker.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-}
 
 /// A worker without a kernel: datagrams go in by [`Bare::receive`] and come out by [`Bare::sent`].
 pub struct Bare {
@@ -78,26 +66,6 @@ impl Bare {
     /// Applies a command at once.
     pub fn apply(&mut self, command: Command) -> (Result<(), Refusal>, Returned) {
         self.worker.apply(command)
-    }
-
-    /// Copies its state, as [`Command::Export`] does; there are no sockets in it.
-    pub fn export(&mut self, now: Nanos) -> Exported {
-        let mut exported = Exported::default();
-        self.worker.now = now;
-        self.worker.copy_state(&mut exported);
-        exported
-    }
-
-    /// Goes on with a copy.
-    ///
-    /// # Errors
-    /// Why it cannot be read, or what the worker refuses.
-    pub fn install(&mut self, exported: Exported, now: Nanos) -> Result<(), InstallError> {
-        self.worker.now = now;
-        for command in exported.commands(now)? {
-            self.apply(command).0?;
-        }
-        Ok(())
     }
 
     /// Queues a command for a turn with a backend.

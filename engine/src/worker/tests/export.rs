@@ -6,11 +6,11 @@ use proptest::test_runner::TestRunner;
 use super::*;
 use crate::command::{IceSpec, LegSpec};
 use crate::consent::CONSENT_NS;
+use crate::export::bare::InstallError;
 use crate::leg::Leg;
 use crate::rtcp::{Compound, Rtcp, Writer};
 use crate::stun;
 use crate::twcc::Answerer;
-use crate::worker::bare::InstallError;
 
 /// How far the other process's clock is from ours.
 const APART: u64 = 777_777_777_777;

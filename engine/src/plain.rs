@@ -35,9 +35,9 @@ pub enum Unreadable {
         /// Allowed.
         max: usize,
     },
-    /// The engine was compiled with a backend of SRTP that cannot go on ([`crate::srtp::RESTORES`]).
-    #[error("{} cannot go on where another SRTP context stopped", crate::srtp::BACKEND)]
-    Backend,
+    /// The engine was compiled with this backend of SRTP, which cannot go on where another stopped.
+    #[error("{0} cannot go on where another SRTP context stopped")]
+    Backend(&'static str),
     /// A value that nothing here writes.
     #[error("{0} is not what this program writes")]
     Unsound(&'static str),
@@ -163,77 +163,77 @@ impl<'b> Reader<'b> {
 macro_rules! plain {
     () => {};
     (struct $name:ident { $($field:ident),* $(,)? } if $sound:expr; $($rest:tt)*) => {
-        impl $crate::export::plain::Plain for $name {
-            fn write(&self, to: &mut $crate::export::plain::Writer) {
+        impl $crate::plain::Plain for $name {
+            fn write(&self, to: &mut $crate::plain::Writer) {
                 let Self { $($field),* } = self;
-                $($crate::export::plain::Plain::write($field, to);)*
+                $($crate::plain::Plain::write($field, to);)*
             }
 
             fn read(
-                from: &mut $crate::export::plain::Reader<'_>,
-            ) -> Result<Self, $crate::export::plain::Unreadable> {
-                $(let $field = $crate::export::plain::Plain::read(from)?;)*
+                from: &mut $crate::plain::Reader<'_>,
+            ) -> Result<Self, $crate::plain::Unreadable> {
+                $(let $field = $crate::plain::Plain::read(from)?;)*
                 let read = Self { $($field),* };
                 let sound: fn(&Self) -> bool = $sound;
                 if !sound(&read) {
-                    return Err($crate::export::plain::Unreadable::Unsound(stringify!($name)));
+                    return Err($crate::plain::Unreadable::Unsound(stringify!($name)));
                 }
                 Ok(read)
             }
 
-            fn shape(of: &mut $crate::export::plain::Shape) {
+            fn shape(of: &mut $crate::plain::Shape) {
                 of.name(stringify!($name));
                 $(of.field(stringify!($field), |it: &Self| &it.$field);)*
             }
         }
-        $crate::export::plain::plain! { $($rest)* }
+        $crate::plain::plain! { $($rest)* }
     };
     (struct $name:ident { $($field:ident),* $(,)? } $($rest:tt)*) => {
-        $crate::export::plain::plain! { struct $name { $($field),* } if |_| true; $($rest)* }
+        $crate::plain::plain! { struct $name { $($field),* } if |_| true; $($rest)* }
     };
     (tuple $name:ident; $($rest:tt)*) => {
-        impl $crate::export::plain::Plain for $name {
-            fn write(&self, to: &mut $crate::export::plain::Writer) {
+        impl $crate::plain::Plain for $name {
+            fn write(&self, to: &mut $crate::plain::Writer) {
                 let Self(inner) = self;
-                $crate::export::plain::Plain::write(inner, to);
+                $crate::plain::Plain::write(inner, to);
             }
 
             fn read(
-                from: &mut $crate::export::plain::Reader<'_>,
-            ) -> Result<Self, $crate::export::plain::Unreadable> {
-                Ok(Self($crate::export::plain::Plain::read(from)?))
+                from: &mut $crate::plain::Reader<'_>,
+            ) -> Result<Self, $crate::plain::Unreadable> {
+                Ok(Self($crate::plain::Plain::read(from)?))
             }
 
-            fn shape(of: &mut $crate::export::plain::Shape) {
+            fn shape(of: &mut $crate::plain::Shape) {
                 of.field(stringify!($name), |it: &Self| &it.0);
             }
         }
-        $crate::export::plain::plain! { $($rest)* }
+        $crate::plain::plain! { $($rest)* }
     };
     (enum $name:ident { $($variant:ident { $($field:ident),* } = $tag:literal),* $(,)? } $($rest:tt)*) => {
-        impl $crate::export::plain::Plain for $name {
-            fn write(&self, to: &mut $crate::export::plain::Writer) {
+        impl $crate::plain::Plain for $name {
+            fn write(&self, to: &mut $crate::plain::Writer) {
                 match self {
                     $(Self::$variant { $($field),* } => {
                         to.put(&[$tag]);
-                        $($crate::export::plain::Plain::write($field, to);)*
+                        $($crate::plain::Plain::write($field, to);)*
                     })*
                 }
             }
 
             fn read(
-                from: &mut $crate::export::plain::Reader<'_>,
-            ) -> Result<Self, $crate::export::plain::Unreadable> {
-                match <u8 as $crate::export::plain::Plain>::read(from)? {
+                from: &mut $crate::plain::Reader<'_>,
+            ) -> Result<Self, $crate::plain::Unreadable> {
+                match <u8 as $crate::plain::Plain>::read(from)? {
                     $($tag => {
-                        $(let $field = $crate::export::plain::Plain::read(from)?;)*
+                        $(let $field = $crate::plain::Plain::read(from)?;)*
                         Ok(Self::$variant { $($field),* })
                     })*
-                    _ => Err($crate::export::plain::Unreadable::Unsound(stringify!($name))),
+                    _ => Err($crate::plain::Unreadable::Unsound(stringify!($name))),
                 }
             }
 
-            fn shape(of: &mut $crate::export::plain::Shape) {
+            fn shape(of: &mut $crate::plain::Shape) {
                 of.name(stringify!($name));
                 $(
                     of.name(stringify!($variant = $tag));
@@ -245,7 +245,7 @@ macro_rules! plain {
                 )*
             }
         }
-        $crate::export::plain::plain! { $($rest)* }
+        $crate::plain::plain! { $($rest)* }
     };
 }
 pub(crate) use plain;
