@@ -9,17 +9,9 @@ use crate::api::{
     AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, InterfaceView, LegAdded,
     LegView, LifeEvent, NodeStats, Problem, Receive, Trickle, Why,
 };
+pub use crate::call::Restarted;
 use crate::call::{Eyes, Remark};
 use crate::ice::Credentials;
-
-/// The node's side of a new ICE generation.
-#[derive(Debug, Clone)]
-pub struct Restarted {
-    /// What the far side's checks name and are signed with from now on.
-    pub credentials: Credentials,
-    /// The node's candidates, all of them, each as `candidate:…`.
-    pub candidates: Vec<String>,
-}
 
 /// What comes of a request, later.
 pub type Answer<T> = BoxFuture<'static, Result<T, Problem>>;

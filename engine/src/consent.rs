@@ -7,7 +7,7 @@
 //!   the answers (RFC 7675 §5.1). Incoming checks and media prove nothing to it.
 //! - A **lite** agent never sends a check; it lives on authenticated incoming ones.
 //!
-//! An ICE restart begins another [`Consent`] beside the current one (see [`crate::restart`]); each
+//! An ICE restart begins another [`Consent`] beside the current one (see `restart.rs`); each
 //! answers the checks that name its own ufrag.
 //!
 //! Once lost, consent stays lost: the same credentials must not be used again on these 5-tuples

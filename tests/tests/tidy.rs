@@ -26,11 +26,11 @@ const TOP_LEVEL: &[&str] = &[
 /// The engine's layers, lowest first: a module may name its own layer and those below.
 const ENGINE_LAYERS: &[&[&str]] = &[
     &["sys", "packet"],
-    &["demux", "rtp", "rtcp", "srtp", "stun", "consent", "relay", "ring", "twcc"],
+    &["demux", "rtp", "rtcp", "srtp", "stun", "consent", "relay", "ring", "twcc", "asked"],
     &["pictures", "voice"],
     &["transport", "leg", "stream", "route", "layers", "selection", "bandwidth"],
     &["hop", "tables"],
-    &["worker", "apply", "allocation", "feedback", "sweep", "edge"],
+    &["worker", "apply", "allocation", "feedback", "sweep", "restart", "edge"],
     &["link"],
     &["lib"],
 ];

@@ -19,12 +19,20 @@ use super::media::random;
 use super::note::Note;
 use super::{Call, NodeFacts, Pending, Reply, RequestId, refused};
 use crate::api::{EndReason, Problem};
-use crate::calls::Restarted;
 use crate::ice::{
     Agent, AgentConfig, Credentials, IceError, LocalAddress, Output, RTP, Remote, Sight,
     host_priority,
 };
 use crate::sdp::{Candidate, IceCredentials, Negotiated};
+
+/// The node's side of a new ICE generation.
+#[derive(Debug, Clone)]
+pub struct Restarted {
+    /// What the far side's checks name and are signed with from now on.
+    pub credentials: Credentials,
+    /// The node's candidates, all of them, each as `candidate:…`.
+    pub candidates: Vec<String>,
+}
 
 /// One ICE generation of a leg.
 pub(crate) struct Generation {

@@ -36,11 +36,11 @@ use crate::api::{
     AddLeg, CallState, CallStats, CallView, CreateCall, Description, EndReason, LegAdded, LegState,
     LegView, Problem, Trickle, What, Why,
 };
-use crate::calls::Restarted;
 use crate::dtls::{DtlsError, Fingerprint, Role, SrtpKeys, Version};
 
 use crate::sdp::Negotiated;
 use floor::Floor;
+pub use generation::Restarted;
 pub use journal::Journal;
 use leg::{CallLeg, Remains};
 pub use media::random_id;
