@@ -154,7 +154,7 @@ async fn what_cannot_be_opened_is_refused_and_leaves_nothing() {
         ("/whip", "application/json", whip.as_str(), 415, SDP),
         ("/whip", SDP, "", 422, "v=0"),
         ("/whip", SDP, "hello", 422, "line 1"),
-        ("/whip", SDP, &"x".repeat(70_000), 413, "65536"),
+        ("/whip", SDP, &"x".repeat(1 << 20), 413, "the body is longer"),
         ("/whip", SDP, &offer("/whep"), 422, "WHIP"),
         ("/whep", SDP, &whip, 422, "WHEP"),
         ("/whip", SDP, &data, 422, "m=application"),
