@@ -9,6 +9,7 @@ import { createServer } from 'node:http';
 import { launchChromium } from './chromium.mjs';
 import { makeMedia } from './media.mjs';
 import { observeCall } from './page.mjs';
+import { senses } from './senses.mjs';
 
 /** Milliseconds that the page may take to load. */
 const LOAD_LIMIT = 30_000;
@@ -102,7 +103,8 @@ export class Foreign {
   }
 
   /** Looks and listens for some seconds, as `Page.observe`. */
-  observe(seconds) {
+  async observe(seconds) {
+    await this.#page.evaluate(senses);
     return this.#page.evaluate(observeCall, seconds, false);
   }
 

@@ -76,7 +76,7 @@ export interface CallEventDetails {
   state: { state: CallState; before: CallState };
   /** What is sent has changed; `track` is null where nothing is sent of the kind any more. */
   localtrack: { kind: Kind; track: MediaStreamTrack | null; stream: MediaStream };
-  /** The first of its kind to be received: all there is in a call of two. */
+  /** What is received of the first of the other legs: all there is in a call of two. */
   remotetrack: { kind: Kind; track: MediaStreamTrack; stream: MediaStream };
   /** Another leg's stream is there, or has other tracks. */
   stream: RemoteStream;

@@ -117,7 +117,7 @@ export class Call extends EventTarget {
   held = false;
   /** What is sent. */
   local = new MediaStream();
-  /** What is received. */
+  /** What is received, of the first of the other legs if there are several. */
   remote = new MediaStream();
   /** The id of the leg that speaks or spoke last, null before anybody has. */
   activeSpeaker = null;
@@ -506,6 +506,8 @@ export class Call extends EventTarget {
       this.#streams.set(leg, entry);
       if (old.length || added.length) this.#emit('stream', { ...entry });
     }
+    const [first] = this.#streams.values();
+    if (first) this.#show(first.stream.getTracks());
   }
 
   #streamGone(leg) {
@@ -646,12 +648,20 @@ export class Call extends EventTarget {
 
   #receive(track, transceiver) {
     this.#place();
-    if (transceiver && transceiver !== this.#transceiver(track.kind)) return;
-    if (this.remote.getTrackById(track.id)) return;
-    for (const old of this.remote.getTracks()) if (old.kind === track.kind) this.remote.removeTrack(old);
-    this.remote.addTrack(track);
-    this.#emit('remotetrack', { track, kind: track.kind, stream: this.remote });
-    for (const element of this.#elements) this.#play(element);
+    if (this.#streams.size || (transceiver && transceiver !== this.#transceiver(track.kind))) return;
+    this.#show([...this.remote.getTracks().filter(({ kind }) => kind !== track.kind), track]);
+  }
+
+  /** Makes these what is received where only one other is looked at. */
+  #show(tracks) {
+    const old = this.remote.getTracks();
+    const added = tracks.filter((track) => !old.includes(track));
+    for (const track of old) if (!tracks.includes(track)) this.remote.removeTrack(track);
+    for (const track of added) {
+      this.remote.addTrack(track);
+      this.#emit('remotetrack', { track, kind: track.kind, stream: this.remote });
+    }
+    if (added.length) for (const element of this.#elements) this.#play(element);
   }
 
   /** Offers again: hold, new media, a new path. Negotiations queue up, since a description allows only one at a time. */
