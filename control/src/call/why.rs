@@ -443,7 +443,9 @@ impl<'a> Story<'a> {
                 None,
             );
         }
-        if received == 0 {
+        // Who views sends nothing, and who publishes gets nothing: there is nothing wrong with that.
+        let (views, publishes) = (stats.received.is_empty(), stats.sent.is_empty());
+        if received == 0 && !views {
             let one_way = sent > 0;
             let verdict = if one_way { Verdict::OneWay } else { Verdict::NoMedia };
             let way = if one_way {
@@ -469,7 +471,7 @@ impl<'a> Story<'a> {
                           a cable, a lower bit rate.";
             return (Verdict::Loss, what, Some(advice.into()));
         }
-        if sent == 0 && heard_elsewhere {
+        if sent == 0 && heard_elsewhere && !publishes {
             let what = format!(
                 "Connected ({security}), but it gets nothing although another leg sends.{}",
                 dropped(stats)
@@ -480,7 +482,7 @@ impl<'a> Story<'a> {
         let ended = self
             .over
             .map_or_else(String::new, |reason| format!(" Then {}", words::end_words(reason)));
-        let alone = if sent == 0 { " Nobody else sends yet." } else { "" };
+        let alone = if sent == 0 && !publishes { " Nobody else sends yet." } else { "" };
         let what = format!(
             "Connected ({security}): {received} packets received, {sent} sent.{alone}{ended}"
         );

@@ -237,6 +237,10 @@ fn media_is_judged_by_what_the_worker_has_counted() {
     for (live, verdict, words) in table {
         says(&told(&bench.why(&live), verdict), &[words]);
     }
+    let views = LegStats { received: Vec::new(), ..stats("a", 0, 0, 9) };
+    says(&told(&bench.why(&[views]), Verdict::Fine), &["0 packets received, 9 sent"]);
+    let publishes = LegStats { sent: Vec::new(), ..stats("a", 99, 0, 0) };
+    says(&told(&bench.why(&[publishes, stats("b", 5, 0, 5)]), Verdict::Fine), &["99 packets"]);
     bench.note([Note::Held(true)]);
     says(&told(&bench.why(&[stats("a", 0, 0, 0)]), Verdict::Fine), &["on hold"]);
 }
