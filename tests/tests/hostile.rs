@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use causeway_control::api::{EndReason, LEGS_PER_CALL, What};
+use causeway_control::sdp;
 use causeway_tests::guest::{Guest, add_leg};
 use causeway_tests::http::Client;
 use causeway_tests::local::{Ears, LocalNode, Setup};
@@ -79,9 +80,10 @@ fn a_bad_offer_is_refused_with_the_line_and_takes_no_place() {
     let without = |start: &str| -> String {
         good.lines().filter(|l| !l.starts_with(start)).map(|l| format!("{l}\r\n")).collect()
     };
-    let many_lines = good.clone() + &"a=x\r\n".repeat(2001);
-    let long_line = good.clone() + "a=x:" + &"y".repeat(8200) + "\r\n";
-    let many_media = good.clone() + &"m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n".repeat(40);
+    let many_lines = good.clone() + &"a=x\r\n".repeat(sdp::LINES_MAX + 1);
+    let long_line = good.clone() + "a=x:" + &"y".repeat(sdp::LINE_MAX + 1) + "\r\n";
+    let many_media =
+        good.clone() + &"m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n".repeat(sdp::MEDIA_MAX + 1);
     let cases = [
         (String::new(), 422, "not-sdp", "sdp"),
         ("\0\0\0\0".into(), 422, "not-sdp", "line "),
