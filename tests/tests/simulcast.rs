@@ -1,0 +1,76 @@
+//! One Chromium sends its picture in layers; two others get the one that their paths carry.
+
+use causeway_tests::browser::Pages;
+use causeway_tests::lab::{Lab, PRIVATE, PUBLIC};
+use causeway_tests::node::Node;
+use causeway_tests::requires;
+use serde_json::Value;
+
+/// What the limited receiver's link carries, in kbit/s: the smallest layer and the sound, and
+/// nothing near the next one.
+const LIMIT: &str = "350";
+
+#[test]
+fn a_simulcast_sender_and_two_receivers_on_different_layers() {
+    requires!(Namespaces, Chromium);
+    let lab = Lab::up(&[("HOME_RATE", LIMIT)]);
+    let config = format!(
+        "[[interface]]\nname = \"pub\"\nbind = \"{PRIVATE}\"\nannounce = \"{PUBLIC}\"\n\
+         [public]\nlisten = \"{PRIVATE}:443\"\n"
+    );
+    let node = Node::start(Some(&lab.namespace("server")), &config);
+    let call = node.rest().create_call();
+    let url = |role: &str, options: &str| {
+        format!("https://{PUBLIC}/#{options}token={}", node.rest().token(&call, role))
+    };
+    let (home, open) = (lab.namespace("browser"), lab.namespace("peer"));
+    let mut pages = Pages::run(
+        "simulcast.mjs",
+        &[
+            ("sender", &url("sender", "simulcast=yes&")),
+            ("free", &url("free", "")),
+            ("limited", &url("limited", "")),
+            ("sender-netns", &open),
+            ("free-netns", &open),
+            ("limited-netns", &home),
+            ("pause-after", "apart,lowest,auto"),
+        ],
+    );
+    let received = || {
+        let view = node.rest().get(&format!("/v1/calls/{call}"));
+        ["free", "limited"].map(|role| video_of(&view, role))
+    };
+
+    let apart = pages.step("apart");
+    println!("apart: {apart}");
+    let [free, limited] = received();
+    assert_eq!(free["layers"].as_array().map(Vec::len), Some(3), "{free}");
+    assert_ne!(free["layer"], limited["layer"], "{free} {limited}");
+    assert_eq!((&free["asked"], &limited["asked"]), (&"auto".into(), &"auto".into()));
+    pages.go_on();
+
+    let media = pages.step("media");
+    println!("media: {media}");
+    pages.step("lowest");
+    let [free, limited] = received();
+    assert_eq!((&free["layer"], &free["asked"]), (&"q".into(), &"q".into()), "{free}");
+    assert_eq!(limited["asked"], "auto", "{limited}");
+    pages.go_on();
+
+    pages.step("auto");
+    let [free, _] = received();
+    assert_eq!(free["asked"], "auto", "{free}");
+    pages.go_on();
+    println!("stats: {}", pages.step("stats"));
+    pages.finish();
+    node.stop();
+}
+
+/// What a leg receives of the sender's picture.
+fn video_of(view: &Value, role: &str) -> Value {
+    let legs = view["legs"].as_array().expect("legs");
+    let leg = legs.iter().find(|leg| leg["role"] == role).expect("it has joined");
+    let lines = leg["receives"].as_array().expect("what it receives");
+    let line = lines.iter().find(|line| line["kind"] == "video" && line["role"] == "sender");
+    line.unwrap_or_else(|| panic!("{role} receives no video of the sender: {leg}")).clone()
+}
