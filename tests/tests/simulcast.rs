@@ -9,6 +9,8 @@ use serde_json::Value;
 /// What the limited receiver's link carries, in kbit/s: the smallest layer and the sound, and
 /// nothing near the next one.
 const LIMIT: &str = "350";
+/// Milliseconds without a new picture that are a freeze for anybody, whatever else the machine does.
+const FREEZE_MS: u64 = 4_000;
 
 #[test]
 fn a_simulcast_sender_and_two_receivers_on_different_layers() {
@@ -33,7 +35,7 @@ fn a_simulcast_sender_and_two_receivers_on_different_layers() {
             ("sender-netns", &open),
             ("free-netns", &open),
             ("limited-netns", &home),
-            ("pause-after", "apart,lowest,auto"),
+            ("pause-after", "apart,lowest,auto,stats"),
         ],
     );
     let received = || {
@@ -42,15 +44,21 @@ fn a_simulcast_sender_and_two_receivers_on_different_layers() {
     };
 
     let apart = pages.step("apart");
-    println!("apart: {apart}");
+    println!("free and limited: {} {}", apart["free"], apart["limited"]);
     let [free, limited] = received();
     assert_eq!(free["layers"].as_array().map(Vec::len), Some(3), "{free}");
     assert_ne!(free["layer"], limited["layer"], "{free} {limited}");
     assert_eq!((&free["asked"], &limited["asked"]), (&"auto".into(), &"auto".into()));
     pages.go_on();
 
+    // The script has judged the pictures.
     let media = pages.step("media");
-    println!("media: {media}");
+    for role in ["free", "limited"] {
+        let (frames, gaps) = (&media[role]["frames"], &media[role]["gaps"]["frames"]);
+        println!("{role}: {frames}, at most {} ms without", gaps["ms"]);
+        assert!(gaps["ms"].as_u64().is_some_and(|ms| ms < FREEZE_MS), "{role}: {media}");
+    }
+    println!("the sender's layers: {}", media["sent"]);
     pages.step("lowest");
     let [free, limited] = received();
     assert_eq!((&free["layer"], &free["asked"]), (&"q".into(), &"q".into()), "{free}");
@@ -61,7 +69,18 @@ fn a_simulcast_sender_and_two_receivers_on_different_layers() {
     let [free, _] = received();
     assert_eq!(free["asked"], "auto", "{free}");
     pages.go_on();
-    println!("stats: {}", pages.step("stats"));
+    pages.step("stats");
+    // A sender tests its way to the node with repeats; they are for nobody who has not asked.
+    let stats = node.rest().stats(&call);
+    let legs = stats["legs"].as_array().expect("legs");
+    for leg in legs.iter().filter(|leg| leg["role"] != "sender") {
+        for sent in leg["sent"].as_array().expect("what it is sent") {
+            let (repeats, asked) = (sent["rtx_packets"].as_u64(), sent["nacks"].as_u64());
+            println!("{} {}: {repeats:?} repeats, {asked:?} asked for", leg["role"], sent["kind"]);
+            assert!(repeats <= asked, "{leg}");
+        }
+    }
+    pages.go_on();
     pages.finish();
     node.stop();
 }
