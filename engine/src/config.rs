@@ -113,6 +113,8 @@ pub const PAYLOADS_PER_ROUTE: usize = 24;
 pub const EXTENSIONS_PER_ROUTE: usize = 16;
 /// Source SSRCs that one route tells apart, the latest ones.
 pub const SEGMENTS_PER_ROUTE: usize = 4;
+/// Packets asked for again that a sink is still owed, the latest ones: a burst of loss.
+pub const MISSING_PER_SINK: usize = 128;
 /// Bytes of all header extensions of a rewritten packet.
 pub const EXTENSIONS_MAX: usize = 256;
 /// Bytes of an RTCP packet that the node writes, before it is protected.

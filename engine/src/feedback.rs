@@ -14,6 +14,7 @@ use crate::hop::{Asked, Hop, HopKind};
 use crate::layers::LayerTag;
 use crate::leg::Leg;
 use crate::packet::{Nanos, Packet};
+use crate::route::Kind;
 use crate::route::reports::{self, FeedbackTarget};
 use crate::rtcp::{self, Compound, ReportBlock, Rtcp};
 use crate::rtp::RtpHeader;
@@ -99,7 +100,9 @@ impl Worker {
     /// Tells the sources of a leg's sinks; whether there was one.
     fn return_feedback(&mut self, id: LegId, compound: &Compound<'_>, received: Nanos) -> bool {
         let mut any = false;
-        let sinks = self.tables.leg_mut(id).map_or(0, |leg| leg.sinks.len());
+        let Some(leg) = self.tables.leg_mut(id) else { return false };
+        note_missing(leg, compound);
+        let sinks = leg.sinks.len();
         for place in 0..sinks {
             let Some(leg) = self.tables.leg_mut(id) else { break };
             let Some((stream, len, asked)) =
@@ -312,6 +315,17 @@ fn begin_report(
 ) -> Result<(), DropReason> {
     writer.receiver_report(own_ssrc, blocks)?;
     writer.sdes(own_ssrc, b"causeway")
+}
+
+/// Notes what the far side of a leg has asked for again of layers.
+fn note_missing(leg: &mut Leg, compound: &Compound<'_>) {
+    for packet in compound.sound() {
+        let Rtcp::Nack(nack) = packet else { continue };
+        let mut sinks = leg.sinks.iter_mut().filter(|sink| sink.selection.current().is_some());
+        if let Some(sink) = sinks.find(|sink| sink.route.owns(nack.media) == Some(Kind::Media)) {
+            sink.missing.note(nack.sequences());
+        }
+    }
 }
 
 /// Feedback of `compound` about the sinks of `leg` that are fed by the stream that feeds the sink at

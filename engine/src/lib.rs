@@ -33,6 +33,7 @@ mod hop;
 mod layers;
 pub mod leg;
 pub mod link;
+mod missing;
 pub mod packet;
 mod pictures;
 mod plain;

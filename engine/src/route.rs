@@ -36,7 +36,7 @@ const LATE_MAX: u64 = 3000;
 /// change back.
 const SWITCH_BACK: Nanos = Nanos::from_millis(500);
 /// How long after a change of layer packets of the former one are still owed: what was under way
-/// then, and what was asked for again.
+/// then.
 const OWED: Nanos = Nanos::from_millis(1000);
 
 /// How one payload type of the source is called at the sink.
@@ -128,6 +128,9 @@ impl RouteMap {
 pub struct Passage {
     /// Whether it is a retransmission (RFC 4588).
     pub retransmission: bool,
+    /// The source SSRC that it repeats, where that is known; else an RTX stream is held to belong
+    /// to what feeds the sink when it is first seen.
+    pub repeats: Option<u32>,
     /// The next transport-wide sequence number of the sink's transport; for [`TransportCc::Own`].
     pub transport_sequence: Option<u16>,
     /// The time, of the clock that all calls for a route use.
@@ -200,33 +203,20 @@ impl Route {
         }
     }
 
-    /// Whether a packet of what fed the sink until a moment ago belongs among what was sent then: it
-    /// is late, or repeats what was lost.
-    pub fn owes(
-        &self,
-        packet: &[u8],
-        header: &RtpHeader,
-        retransmission: bool,
-        now: Nanos,
-    ) -> bool {
+    /// Whether a packet of what fed the sink until a moment ago belongs among what was sent then,
+    /// and is late.
+    pub fn owes(&self, header: &RtpHeader, now: Nanos) -> bool {
         let Some(current) = self.media.segments.last() else { return false };
         if self.media.turns || now.since(current.began) > OWED.0 {
             return false;
         }
-        let (ssrc, sequence) = if retransmission {
-            let known = self
-                .rtx
-                .as_ref()
-                .and_then(|rtx| Some(rtx.segments[rtx.segment_of(header.ssrc)?].repeated_ssrc));
-            let payload = header.payload(packet).unwrap_or_default();
-            let (Some(ssrc), Some(original)) = (known, rtp::read_original_sequence(payload)) else {
-                return false;
-            };
-            (ssrc, original)
-        } else {
-            (header.ssrc, header.sequence)
-        };
-        ssrc != current.source_ssrc && self.media.received_as(ssrc, sequence).is_some()
+        header.ssrc != current.source_ssrc && self.sent_of(header.ssrc, header.sequence).is_some()
+    }
+
+    /// The sink's number of the source's packet `sequence`, if that has passed or was lost among
+    /// those that passed.
+    pub fn sent_of(&self, source_ssrc: u32, sequence: u16) -> Option<u16> {
+        self.media.received_as(source_ssrc, sequence).map(|(_, sequence)| sequence)
     }
 
     /// Changes how the same source is mapped.
@@ -260,7 +250,7 @@ impl Route {
         header: &RtpHeader,
         passage: Passage,
     ) -> Result<(usize, usize), DropReason> {
-        let Passage { retransmission, now, .. } = passage;
+        let Passage { retransmission, repeats, now, .. } = passage;
         let malformed = DropReason::RtpMalformed;
         let packet = frame.get(start..).and_then(|rest| rest.get(..len)).ok_or(malformed)?;
         let payload = header.payload(packet)?;
@@ -277,7 +267,7 @@ impl Route {
             .ok_or(DropReason::RewriteRoom)?;
 
         let numbers = if retransmission {
-            self.retransmission_numbers(header, payload, now)?
+            self.retransmission_numbers(header, payload, repeats, now)?
         } else {
             self.media_numbers(header, payload, payload_map, now)?
         };
@@ -448,14 +438,13 @@ impl Route {
         &mut self,
         header: &RtpHeader,
         payload: &[u8],
+        repeats: Option<u32>,
         now: Nanos,
     ) -> Result<Numbers, DropReason> {
         let rtx = self.rtx.as_mut().ok_or(DropReason::CodecUnmapped)?;
         let current = self.media.segments.last().ok_or(DropReason::SourceOld)?;
-        // An RTX stream belongs to what feeds the sink when it is first seen.
-        let repeated_ssrc = rtx
-            .segment_of(header.ssrc)
-            .map_or(current.source_ssrc, |at| rtx.segments[at].repeated_ssrc);
+        let seen = || rtx.segment_of(header.ssrc).map(|at| rtx.segments[at].repeated_ssrc);
+        let repeated_ssrc = repeats.or_else(seen).unwrap_or(current.source_ssrc);
         // Padding to probe the bandwidth has no original (RFC 4588 §4 leaves it open).
         let (original_sequence, repeated) = match rtp::read_original_sequence(payload) {
             Some(original) => {

@@ -100,12 +100,10 @@ impl Selection {
         if std::mem::take(&mut self.interrupted) { Verdict::Begin } else { Verdict::Pass }
     }
 
-    /// Says what becomes of a packet of a layer.
-    pub(crate) fn take(&mut self, tag: LayerTag, retransmission: bool, now: Nanos) -> Verdict {
+    /// Says what becomes of a media packet of a layer.
+    pub(crate) fn take(&mut self, tag: LayerTag, now: Nanos) -> Verdict {
         let Some(seen) = self.seen.get_mut(usize::from(tag.layer)) else { return Verdict::Skip };
-        if !retransmission {
-            *seen = Seen { heard: now, bitrate: tag.bitrate };
-        }
+        *seen = Seen { heard: now, bitrate: tag.bitrate };
         if self.choice == LayerChoice::Off {
             return Verdict::Skip;
         }
@@ -119,8 +117,7 @@ impl Selection {
         if self.current == Some(tag.layer) {
             return Verdict::Pass;
         }
-        let may_begin = tag.key_frame && !retransmission;
-        if may_begin && (self.target == Some(tag.layer) || self.is_impatient(now)) {
+        if tag.key_frame && (self.target == Some(tag.layer) || self.is_impatient(now)) {
             self.current = Some(tag.layer);
             return Verdict::Begin;
         }

@@ -2,17 +2,20 @@
 
 use arrayvec::ArrayVec;
 
-use crate::command::{MediaKind, Mid, PayloadType, Rid, SinkId, SinkSpec, Source, StreamSpec};
+use crate::command::{
+    LayerChoice, MediaKind, Mid, PayloadType, Rid, SinkId, SinkSpec, Source, StreamSpec,
+};
 use crate::config::{
     LAYERS_PER_STREAM, PAYLOAD_TYPES_PER_STREAM, SINKS_PER_STREAM, SSRCS_PER_STREAM,
 };
 use crate::layers::{Layer, LayerTag, Rate};
+use crate::missing::Missing;
 use crate::packet::Nanos;
 use crate::pictures;
 use crate::plain::plain;
 use crate::route::Route;
 use crate::rtcp::{Compound, ReportBlock, Rtcp};
-use crate::rtp::RtpHeader;
+use crate::rtp::{self, RtpHeader};
 use crate::selection::{Selection, Verdict};
 use crate::stats::MediaCounters;
 use crate::voice::Voice;
@@ -190,15 +193,19 @@ impl Stream {
         let layered = self.is_layered();
         let payload_type = self.payload_type(header.payload_type);
         let layer = &mut self.layers[usize::from(part.layer)];
-        let mut tag =
-            LayerTag { layer: part.layer, key_frame: false, bitrate: layer.rate.bitrate() };
+        let mut tag = LayerTag {
+            layer: part.layer,
+            key_frame: false,
+            bitrate: layer.rate.bitrate(),
+            media: layer.ssrc,
+        };
         let Some(payload_type) = payload_type else { return layered.then_some(tag) };
         if payload_type.retransmits.is_some() {
             self.counters.rtx_packets += 1;
             return layered.then_some(tag);
         }
         let payload_len = packet.len() - usize::from(header.len);
-        layer.ssrc = header.ssrc;
+        (layer.ssrc, tag.media) = (header.ssrc, header.ssrc);
         layer.packets += 1;
         layer.bytes += payload_len as u64;
         layer.heard = now;
@@ -449,6 +456,8 @@ pub struct Sink {
     pub(crate) source: Option<Box<Source>>,
     pub(crate) route: Route,
     pub(crate) selection: Selection,
+    /// What its far side has asked for again.
+    pub(crate) missing: Missing,
     /// What goes out, with headers.
     pub(crate) rate: Rate,
     pub(crate) counters: MediaCounters,
@@ -483,6 +492,7 @@ impl Sink {
                 first.timestamp,
             ),
             selection: Selection::default(),
+            missing: Missing::default(),
             rate: Rate::default(),
             counters: MediaCounters { ssrc: spec.ssrc, ..MediaCounters::default() },
         }
@@ -497,25 +507,35 @@ impl Sink {
         header: &RtpHeader,
         now: Nanos,
     ) -> bool {
-        // Padding that tests the way to the node says nothing to those behind it.
-        let padding = retransmission && header.payload(packet).is_ok_and(<[u8]>::is_empty);
-        let verdict = match layer {
-            Some(_) if padding => Verdict::Skip,
-            Some(tag) => self.selection.take(tag, retransmission, now),
-            None => self.selection.take_only(),
-        };
-        let taken = match verdict {
-            Verdict::Pass => true,
-            Verdict::Begin => {
-                self.route.turn();
-                true
+        let taken = match layer {
+            Some(tag) if retransmission => self.misses(packet, tag, header),
+            Some(tag) => {
+                let verdict = self.selection.take(tag, now);
+                self.follow(verdict) || self.route.owes(header, now)
             }
-            Verdict::Skip => {
-                layer.is_some() && self.route.owes(packet, header, retransmission, now)
+            None => {
+                let verdict = self.selection.take_only();
+                self.follow(verdict)
             }
         };
         self.counters.skipped += u64::from(!taken);
         taken
+    }
+
+    fn follow(&mut self, verdict: Verdict) -> bool {
+        if verdict == Verdict::Begin {
+            self.route.turn();
+        }
+        verdict != Verdict::Skip
+    }
+
+    /// Whether a retransmission is of something that the far side has asked for. What tests the way
+    /// to the node is none, be it padding or a repeat.
+    fn misses(&mut self, packet: &[u8], tag: LayerTag, header: &RtpHeader) -> bool {
+        let original = header.payload(packet).ok().and_then(rtp::read_original_sequence);
+        let sequence = original.and_then(|original| self.route.sent_of(tag.media, original));
+        self.selection.choice != LayerChoice::Off
+            && sequence.is_some_and(|sequence| self.missing.take(sequence))
     }
 
     /// What is due once a second: rates are taken; true if control is to be told something.
@@ -556,5 +576,7 @@ plain! {
         it.base <= it.highest && it.highest.max(it.received).max(it.lost_before) < 1 << 56
             && it.jitter < 1 << 30
     };
-    struct Sink { transport, rtcp_transport, cname, source, route, selection, rate, counters }
+    struct Sink {
+        transport, rtcp_transport, cname, source, route, selection, missing, rate, counters,
+    }
 }

@@ -382,9 +382,10 @@ impl Worker {
             return Err(DropReason::SinkNotReady);
         }
         let bytes = self.frames.bytes_mut(frame);
-        let Media { start, len, retransmission, .. } = media;
+        let Media { start, len, retransmission, layer } = media;
+        let repeats = layer.map(|tag| tag.media);
         let transport_sequence = transport.bandwidth.as_ref().map(|b| b.next_number());
-        let passage = Passage { retransmission, transport_sequence, now };
+        let passage = Passage { retransmission, repeats, transport_sequence, now };
         let (start, len) = sink.route.forward(bytes, start, len, header, passage)?;
         sink.count(media.len - usize::from(header.len), retransmission);
         let (remote, len) = transport.protect_rtp(&mut bytes[start..], len)?;

@@ -121,6 +121,15 @@ export class Page {
     return this.#page.evaluate((role, wish) => causeway.call.receive(causeway.call.streams.find((one) => one.role === role)?.leg, wish), role, wish);
   }
 
+  /** What comes of the leg with that role: its `layers`, the one that was `asked` for, the `layer` that comes, and the picture's size. */
+  layer(role) {
+    return this.#page.evaluate((role) => {
+      const { leg, video } = globalThis.causeway.call.streams.find((one) => one.role === role);
+      const { videoWidth: width, videoHeight: height } = document.querySelector(`.tile[data-leg="${leg}"] video`) ?? document.getElementById('remote');
+      return { ...video, width, height };
+    }, role);
+  }
+
   /** Counts what arrives for some seconds, and tells the longest times without; a new path is looked for after `renew` ms if given. */
   watch(seconds, renew) {
     return this.#page.evaluate(watchCall, seconds, renew ?? null);

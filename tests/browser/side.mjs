@@ -82,6 +82,10 @@ export class Side {
     return this.#ask('receive', [role, wish], 10_000);
   }
 
+  layer(role) {
+    return this.#ask('layer', [role], 10_000);
+  }
+
   watch(seconds, renew) {
     return this.#ask('watch', [seconds, renew], (seconds + 30) * 1000);
   }

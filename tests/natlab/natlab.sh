@@ -9,6 +9,7 @@
 # PREFIX is `pr` unless given; labs with different prefixes stand side by side.
 # HOME_NAT=cone|symmetric   masquerade keeping ports | masquerade fully-random (new port per destination)
 # HOME_LOSS=percent         random UDP loss on the home link, both ways (by nftables: not every kernel has sch_netem)
+# HOME_RATE=kbit/s          what the home link carries towards the browser, behind a queue of 300 ms
 # move-host gives the home's browser another address at once and takes its connections; move-nat gives its NAT another one and takes its bindings.
 set -u
 P=pr
@@ -84,6 +85,7 @@ up() {
 	 }
 	}
 	N
+	[ -z "${HOME_RATE:-}" ] || x homert tc qdisc add dev to-browser root tbf rate "${HOME_RATE}kbit" burst 4kb latency 300ms
 	# the AWS-like gateway: the instance never sees its public address, nothing else is filtered
 	x igw nft -f - <<-N
 	table ip n {
@@ -163,5 +165,5 @@ case "${1:-}" in
 	move-host) move_host ;;
 	move-nat) move_nat ;;
 	status) for n in $NS; do echo "== $P-$n"; x $n ip -br -4 addr; done; x entfw nft list counters ;;
-	*) sed -n '2,13p' "$0"; exit 2 ;;
+	*) sed -n '2,14p' "$0"; exit 2 ;;
 esac

@@ -28,7 +28,7 @@ const ENGINE_LAYERS: &[&[&str]] = &[
     &["sys", "packet", "plain"],
     &["demux", "rtp", "rtcp", "srtp", "stun", "consent", "relay", "ring", "twcc", "asked"],
     &["pictures", "voice"],
-    &["transport", "leg", "stream", "route", "layers", "selection", "bandwidth"],
+    &["transport", "leg", "stream", "route", "layers", "selection", "missing", "bandwidth"],
     &["hop", "tables"],
     &["worker", "apply", "allocation", "feedback", "sweep", "restart", "edge"],
     &["link", "export"],

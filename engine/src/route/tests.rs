@@ -97,6 +97,7 @@ impl Sent {
             &header,
             Passage {
                 retransmission: self.payload_type == RTX_PT,
+                repeats: None,
                 transport_sequence: Some(0x4321),
                 now,
             },
@@ -510,7 +511,8 @@ proptest! {
             let mut frame = vec![0; 24];
             frame.extend_from_slice(&bytes);
             let now = Nanos::from_millis(300 * at as u64);
-            let passage = Passage { retransmission, transport_sequence: None, now };
+            let passage =
+                Passage { retransmission, repeats: None, transport_sequence: None, now };
             let rewritten = route.forward(&mut frame, 24, bytes.len(), &header, passage);
             if let Ok((start, len)) = rewritten {
                 prop_assert!(RtpHeader::parse(&frame[start..start + len]).is_ok());

@@ -35,7 +35,8 @@ const BLOCK: ReportBlock = ReportBlock {
 const SINK: u32 = 100;
 const SINK_RTX: u32 = 101;
 const OWN: u32 = 55;
-const PASSAGE: Passage = Passage { retransmission: false, transport_sequence: None, now: Nanos(0) };
+const PASSAGE: Passage =
+    Passage { retransmission: false, repeats: None, transport_sequence: None, now: Nanos(0) };
 
 /// A route whose source `ssrc` has sent 10 to 29, which the sink sent as 1000 to 1019.
 fn fed(sink: u32, ssrc: u32, cc: TransportCc) -> Route {

@@ -63,6 +63,8 @@ struct Got {
     /// The number that its encoder gave it.
     original: u16,
     key_frame: bool,
+    /// The number that a retransmission repeats.
+    repeats: Option<u16>,
     number: Option<u16>,
     len: usize,
 }
@@ -323,7 +325,10 @@ fn read(bytes: &[u8], at: Nanos) -> Got {
         assert_eq!(header.extension(bytes, id), None, "names of layers end here");
     }
     let payload = header.payload(bytes).unwrap();
-    let payload = if header.payload_type == RTX_PT { &payload[2..] } else { payload };
+    let (repeats, payload) = match header.payload_type {
+        RTX_PT => (crate::rtp::read_original_sequence(payload), &payload[2..]),
+        _ => (None, payload),
+    };
     Got {
         at,
         ssrc: header.ssrc,
@@ -333,6 +338,7 @@ fn read(bytes: &[u8], at: Nanos) -> Got {
         layer: payload[LAYER_AT],
         original: u16::from_be_bytes([payload[LAYER_AT + 1], payload[LAYER_AT + 2]]),
         key_frame: pictures::begins_key_frame(Codec::Vp8, payload),
+        repeats,
         number: header.read_transport_sequence(bytes, NUMBER),
         len: bytes.len(),
     }
@@ -592,6 +598,48 @@ fn what_a_sink_misses_is_asked_of_the_layer_that_it_had() {
     }
     assert_eq!(party.latest(0).ssrc, ssrc + 1);
     assert_eq!(party.latest(0).layer, MIDDLE);
+}
+
+#[test]
+fn a_repeat_reaches_a_sink_that_has_left_its_layer_meanwhile() {
+    let mut party = Party::new(1);
+    party.select(0, LayerChoice::Layer(MIDDLE));
+    party.picture(LOW, true, &[]);
+    party.picture(MIDDLE, true, &[1]);
+    let missing = party.latest(0).sequence.wrapping_sub(1);
+    let wanted = party.encoders[usize::from(MIDDLE)].sequence.wrapping_sub(2);
+    party.select(0, LayerChoice::Layer(LOW));
+    party.picture(LOW, true, &[]);
+    assert_eq!(party.latest(0).layer, LOW);
+    party.rtcp(5000, |w| w.nack(1, sink_ssrc(0, 0), std::iter::once(missing)).unwrap());
+    party.receive(SENDER_PORT, &retransmission(MIDDLE, wanted));
+    let repeat = party.latest(0);
+    assert_eq!((repeat.ssrc, repeat.layer), (sink_ssrc(0, 0) + 1, MIDDLE));
+    assert_eq!(repeat.repeats, Some(missing), "what the sink calls so");
+}
+
+#[test]
+fn a_repeat_goes_to_whoever_has_asked_for_it() {
+    for workers in [1, 2] {
+        let mut party = Party::over(workers, 3);
+        for receiver in 0..3 {
+            party.select(receiver, LayerChoice::Layer(MIDDLE));
+        }
+        party.picture(LOW, true, &[]);
+        party.picture(MIDDLE, true, &[]);
+        let missing = party.latest(1).sequence;
+        let wanted = party.encoders[usize::from(MIDDLE)].sequence.wrapping_sub(1);
+        let before = party.got.iter().map(Vec::len).collect::<Vec<_>>();
+        // Nobody has asked for what a sender repeats to test its way.
+        party.receive(SENDER_PORT, &retransmission(MIDDLE, wanted));
+        assert_eq!(party.got.iter().map(Vec::len).collect::<Vec<_>>(), before);
+        party.rtcp(5001, |w| w.nack(1, sink_ssrc(1, 0), std::iter::once(missing)).unwrap());
+        for _ in 0..2 {
+            party.receive(SENDER_PORT, &retransmission(MIDDLE, wanted));
+        }
+        let gained = party.got.iter().zip(&before).map(|(got, before)| got.len() - before);
+        assert_eq!(gained.collect::<Vec<_>>(), [0, 1, 0]);
+    }
 }
 
 /// A repeat of a layer's packet, which names the layer.
