@@ -4,8 +4,8 @@
  *     node many-pages.mjs --page a=https://127.0.0.1:8443/#token=… --page b=https://127.0.0.1:8443/#token=… --page c=…
  */
 
-import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
+import { all, Run } from './run.mjs';
 import { Side } from './side.mjs';
 
 /** Milliseconds for the whole run. */
@@ -44,41 +44,19 @@ if (given.page.length < 2 || given.page.length > LOOKS.length) {
 
 const pages = given.page.map((page) => [page.slice(0, page.indexOf('=')), page.slice(page.indexOf('=') + 1)]);
 const namespaces = Object.fromEntries(given.netns.map((one) => one.split('=')));
-const pauses = new Set(given['pause-after'].split(',').filter(Boolean));
-const words = pauses.size ? createInterface({ input: process.stdin })[Symbol.asyncIterator]() : null;
-const sides = {};
-let good = true;
+const run = new Run({ limit: RUN_LIMIT, pauseAfter: given['pause-after'] });
+const { sides } = run;
 
-const limit = setTimeout(() => finish('the run took too long', 3), RUN_LIMIT);
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => finish(`ended by ${signal}`, 3));
-
-try {
-  await step('launch', launch);
-  await step('open', () => each((side) => side.open(side.url)));
-  await step('connected', () => connected(pages.length - 1));
-  await step('media', media);
-  if (given.screenshots) await each((side) => side.screenshot(`${given.screenshots}/many-${side.role}.png`));
-  await step('stats', () => each((side) => side.stats()));
-  await step('leave', leave);
-  await step('remaining', media);
-  await finish(null, good ? 0 : 1);
-} catch (error) {
-  await finish(error.message, 1);
-}
-
-/** Runs one step, prints its line and remembers whether it went well; a step that throws ends the run. */
-async function step(name, work) {
-  const started = Date.now();
-  try {
-    const { ok = true, ...found } = (await work()) ?? {};
-    good &&= ok;
-    print({ step: name, ok, ms: Date.now() - started, ...found });
-    if (pauses.has(name) && (await words.next()).done) throw new Error(`nobody said to go on after ${name}`);
-  } catch (error) {
-    print({ step: name, ok: false, ms: Date.now() - started, error: error.message });
-    throw error;
-  }
-}
+await run.through(async () => {
+  await run.step('launch', launch);
+  await run.step('open', () => run.each((side) => side.open(side.url)));
+  await run.step('connected', () => connected(pages.length - 1));
+  await run.step('media', media);
+  if (given.screenshots) await run.each((side) => side.screenshot(`${given.screenshots}/many-${side.role}.png`));
+  await run.step('stats', () => run.each((side) => side.stats()));
+  await run.step('leave', leave);
+  await run.step('remaining', media);
+});
 
 async function launch() {
   const start = async ([role, url], index) => {
@@ -92,14 +70,14 @@ async function launch() {
 
 /** Everybody is connected and gets a picture of everybody else. */
 async function connected(others) {
-  await each((side) => side.wait('connected', CONNECT_LIMIT));
-  await each((side) => side.wait('receiving everybody', CONNECT_LIMIT, others));
-  return each((side) => side.state());
+  await run.each((side) => side.wait('connected', CONNECT_LIMIT));
+  await run.each((side) => side.wait('receiving everybody', CONNECT_LIMIT, others));
+  return run.each((side) => side.state());
 }
 
 /** Whether each side sees and hears each other as what that one sends. */
 async function media() {
-  const seen = await each((side) => side.observeStreams(Number(given.seconds)));
+  const seen = await run.each((side) => side.observeStreams(Number(given.seconds)));
   let ok = true;
   for (const [role, streams] of Object.entries(seen)) {
     const others = Object.values(sides).filter((side) => side.role !== role);
@@ -129,34 +107,6 @@ async function leave() {
   delete sides[first];
   await leaver.end();
   const others = Object.keys(sides).length - 1;
-  await each((side) => (others ? side.wait('receiving everybody', NOTICE_LIMIT, others) : side.wait('ended', NOTICE_LIMIT)));
+  await run.each((side) => (others ? side.wait('receiving everybody', NOTICE_LIMIT, others) : side.wait('ended', NOTICE_LIMIT)));
   return { ok: errors.length === 0, errors };
-}
-
-async function finish(error, code) {
-  clearTimeout(limit);
-  const errors = await each((side) => side.errors().catch((problem) => [problem.message]));
-  const clean = Object.values(errors).every((list) => list.length === 0);
-  await Promise.allSettled(Object.values(sides).map((side) => side.end()));
-  print({ step: 'done', ok: code === 0 && clean, error, errors });
-  process.exit(code || (clean ? 0 : 1));
-}
-
-/** The same for all sides at the same time, by role. */
-async function each(work) {
-  const roles = Object.keys(sides);
-  const found = await all(roles.map((role) => work(sides[role])));
-  return Object.fromEntries(roles.map((role, index) => [role, found[index]]));
-}
-
-/** Waits for all even if one fails, so that nothing goes on behind an error. */
-async function all(promises) {
-  const settled = await Promise.allSettled(promises);
-  const failed = settled.find(({ status }) => status === 'rejected');
-  if (failed) throw failed.reason;
-  return settled.map(({ value }) => value);
-}
-
-function print(line) {
-  process.stdout.write(`${JSON.stringify(line)}\n`);
 }

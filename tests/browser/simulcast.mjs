@@ -4,8 +4,8 @@
  *     node simulcast.mjs --sender 'https://127.0.0.1:8443/#simulcast=yes&token=…' --free https://127.0.0.1:8443/#token=… --limited …
  */
 
-import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
+import { all, Run } from './run.mjs';
 import { Side } from './side.mjs';
 
 /** Milliseconds for the whole run. */
@@ -39,43 +39,21 @@ if (!roles.every((role) => given[role])) {
   process.exit(2);
 }
 
-const pauses = new Set(given['pause-after'].split(',').filter(Boolean));
-const words = pauses.size ? createInterface({ input: process.stdin })[Symbol.asyncIterator]() : null;
-const sides = {};
-let good = true;
+const run = new Run({ limit: RUN_LIMIT, pauseAfter: given['pause-after'] });
+const { sides } = run;
 
-const limit = setTimeout(() => finish('the run took too long', 3), RUN_LIMIT);
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => finish(`ended by ${signal}`, 3));
-
-try {
-  await step('launch', launch);
-  await step('open', () => each(roles, (side, role) => side.open(given[role])));
-  await step('connected', connected);
-  await step('apart', () => seen(({ free, limited }) => free.layer !== limited.layer && free.width > limited.width));
-  await step('media', media);
+await run.through(async () => {
+  await run.step('launch', launch);
+  await run.step('open', () => run.each((side, role) => side.open(given[role])));
+  await run.step('connected', connected);
+  await run.step('apart', () => seen(({ free, limited }) => free.layer !== limited.layer && free.width > limited.width));
+  await run.step('media', media);
   const { layers } = (await looks()).free;
   const [lowest] = [...layers].reverse();
-  await step('lowest', () => asked(lowest, ({ free, limited }) => free.layer === lowest && free.width <= limited.width));
-  await step('auto', () => asked('auto', ({ free, limited }) => free.layer !== lowest && free.width > limited.width));
-  await step('stats', () => each(roles, (side) => side.stats()));
-  await finish(null, good ? 0 : 1);
-} catch (error) {
-  await finish(error.message, 1);
-}
-
-/** Runs one step, prints its line and remembers whether it went well; a step that throws ends the run. */
-async function step(name, work) {
-  const started = Date.now();
-  try {
-    const { ok = true, ...found } = (await work()) ?? {};
-    good &&= ok;
-    print({ step: name, ok, ms: Date.now() - started, ...found });
-    if (pauses.has(name) && (await words.next()).done) throw new Error(`nobody said to go on after ${name}`);
-  } catch (error) {
-    print({ step: name, ok: false, ms: Date.now() - started, error: error.message });
-    throw error;
-  }
-}
+  await run.step('lowest', () => asked(lowest, ({ free, limited }) => free.layer === lowest && free.width <= limited.width));
+  await run.step('auto', () => asked('auto', ({ free, limited }) => free.layer !== lowest && free.width > limited.width));
+  await run.step('stats', () => run.each((side) => side.stats()));
+});
 
 /** Who only receives has neither camera nor microphone. */
 async function launch() {
@@ -88,14 +66,14 @@ async function launch() {
 }
 
 async function connected() {
-  await each(roles, (side) => side.wait('connected', CONNECT_LIMIT));
-  await each(receivers, (side) => side.wait('receiving everybody', CONNECT_LIMIT, 1));
+  await run.each((side) => side.wait('connected', CONNECT_LIMIT));
+  await run.each((side) => side.wait('receiving everybody', CONNECT_LIMIT, 1), receivers);
   return looks();
 }
 
 /** What of the sender comes to each receiver now. */
 async function looks() {
-  return each(receivers, (side) => side.layer('sender'));
+  return run.each((side) => side.layer('sender'), receivers);
 }
 
 /** Looks at both receivers until it is so. */
@@ -118,39 +96,12 @@ async function asked(layer, condition) {
 /** Whether both receivers see what the sender shows, and its pictures keep coming. */
 async function media() {
   const seconds = Number(given.seconds);
-  const found = await each(receivers, async (side) => {
+  const found = await run.each(async (side) => {
     const [streams, { gaps }] = await all([side.observeStreams(seconds), side.watch(seconds)]);
     const { picture, frames } = streams.sender;
     const apart = Math.abs((((picture.hue ?? 0) - LOOKS.hue + 540) % 360) - 180);
     return { ok: picture.steady > 0.95 && picture.saturation > 0.3 && apart <= OFF && frames.decoded > 0, picture, frames, gaps };
-  });
+  }, receivers);
   const sent = (await sides.sender.stats()).layers;
   return { ok: receivers.every((role) => found[role].ok), ...found, sent };
-}
-
-async function finish(error, code) {
-  clearTimeout(limit);
-  const errors = await each(Object.keys(sides), (side) => side.errors().catch((problem) => [problem.message]));
-  const clean = Object.values(errors).every((list) => list.length === 0);
-  await Promise.allSettled(Object.values(sides).map((side) => side.end()));
-  print({ step: 'done', ok: code === 0 && clean, error, errors });
-  process.exit(code || (clean ? 0 : 1));
-}
-
-/** The same for some sides at the same time, by role. */
-async function each(some, work) {
-  const found = await all(some.map((role) => work(sides[role], role)));
-  return Object.fromEntries(some.map((role, index) => [role, found[index]]));
-}
-
-/** Waits for all even if one fails, so that nothing goes on behind an error. */
-async function all(promises) {
-  const settled = await Promise.allSettled(promises);
-  const failed = settled.find(({ status }) => status === 'rejected');
-  if (failed) throw failed.reason;
-  return settled.map(({ value }) => value);
-}
-
-function print(line) {
-  process.stdout.write(`${JSON.stringify(line)}\n`);
 }

@@ -4,8 +4,8 @@
  *     node two-pages.mjs --a https://127.0.0.1:8443/ --b https://127.0.0.1:8443/agent --b-browser firefox
  */
 
-import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
+import { all, Run } from './run.mjs';
 import { Side } from './side.mjs';
 
 /** Milliseconds for the whole run. */
@@ -59,51 +59,25 @@ if (!given.a || !given.b) {
 }
 
 const skipped = new Set(given.skip.split(',').filter(Boolean));
-const pauses = new Set(given['pause-after'].split(',').filter(Boolean));
-const words = pauses.size ? createInterface({ input: process.stdin })[Symbol.asyncIterator]() : null;
-const sides = {};
-let good = true;
+const run = new Run({ limit: RUN_LIMIT, pauseAfter: given['pause-after'], forgives: () => given.errors === 'yes' });
+const { sides } = run;
 
-const limit = setTimeout(() => finish('the run took too long', 3), RUN_LIMIT);
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => finish(`ended by ${signal}`, 3));
-
-try {
-  await run();
-  await finish(null, good ? 0 : 1);
-} catch (error) {
-  await finish(error.message, 1);
-}
-
-async function run() {
-  await step('launch', launch);
-  await step('open', () => each((side) => side.open(given[side.name])));
-  await step('enter', enter);
-  await step('connected', connected);
-  if (given.screenshots) await each((side) => side.screenshot(`${given.screenshots}/${side.name}-connected.png`));
-  if (given.bitrate) await step('bitrate', bitrate);
-  if (given.watch) await step('watching', () => {});
-  if (given.watch) await step('watched', watch);
-  if (!skipped.has('media')) await step('media', media);
-  if (!skipped.has('stats')) await step('stats', () => each((side) => side.stats()));
-  if (!skipped.has('hold')) await step('hold', hold);
-  if (!skipped.has('hold')) await step('resume', resume);
-  if (!skipped.has('dtmf')) await step('dtmf', dtmf);
-  await step('leave', leave);
-}
-
-/** Runs one step, prints its line and remembers whether it went well; a step that throws ends the run. */
-async function step(name, work) {
-  const started = Date.now();
-  try {
-    const { ok = true, ...found } = (await work()) ?? {};
-    good &&= ok;
-    print({ step: name, ok, ms: Date.now() - started, ...found });
-    if (pauses.has(name) && (await words.next()).done) throw new Error(`nobody said to go on after ${name}`);
-  } catch (error) {
-    print({ step: name, ok: false, ms: Date.now() - started, error: error.message });
-    throw error;
-  }
-}
+await run.through(async () => {
+  await run.step('launch', launch);
+  await run.step('open', () => run.each((side) => side.open(given[side.name])));
+  await run.step('enter', enter);
+  await run.step('connected', connected);
+  if (given.screenshots) await run.each((side) => side.screenshot(`${given.screenshots}/${side.name}-connected.png`));
+  if (given.bitrate) await run.step('bitrate', bitrate);
+  if (given.watch) await run.step('watching', () => {});
+  if (given.watch) await run.step('watched', watch);
+  if (!skipped.has('media')) await run.step('media', media);
+  if (!skipped.has('stats')) await run.step('stats', () => run.each((side) => side.stats()));
+  if (!skipped.has('hold')) await run.step('hold', hold);
+  if (!skipped.has('hold')) await run.step('resume', resume);
+  if (!skipped.has('dtmf')) await run.step('dtmf', dtmf);
+  await run.step('leave', leave);
+});
 
 async function launch() {
   const start = async (name) => {
@@ -131,27 +105,27 @@ async function customerCalls(side) {
 }
 
 async function connected() {
-  await each((side) => side.wait('connected', CONNECT_LIMIT));
-  await each((side) => (sends(other(side)) ? side.wait('receiving', CONNECT_LIMIT) : null));
-  return each((side) => side.state());
+  await run.each((side) => side.wait('connected', CONNECT_LIMIT));
+  await run.each((side) => (sends(other(side)) ? side.wait('receiving', CONNECT_LIMIT) : null));
+  return run.each((side) => side.state());
 }
 
 /** Waits for both sides' own estimates, where the browser tells them. */
 async function bitrate() {
   const estimates = (side) => given[`${side.name}-browser`] === 'chromium' && sends(side);
-  await each((side) => (estimates(side) ? side.wait('able to send', BITRATE_LIMIT, Number(given.bitrate)) : null));
-  return each((side) => side.stats());
+  await run.each((side) => (estimates(side) ? side.wait('able to send', BITRATE_LIMIT, Number(given.bitrate)) : null));
+  return run.each((side) => side.stats());
 }
 
 async function media() {
-  const seen = await each((side) => side.observe(Number(given.seconds), given['node-stats'] === 'yes'));
+  const seen = await run.each((side) => side.observe(Number(given.seconds), given['node-stats'] === 'yes'));
   const judged = Object.fromEntries(Object.entries(seen).map(([name, what]) => [name, { ...what, ...judge(what, other(sides[name])) }]));
   return { ok: judged.a.ok && judged.b.ok, ...judged };
 }
 
 /** What breaks is for somebody else to do, after the line `watching`. Side a asks for a new path by itself if `--renew` says when. */
 async function watch() {
-  return each((side) => side.watch(Number(given.watch), side.name === 'a' && given.renew ? Number(given.renew) : null));
+  return run.each((side) => side.watch(Number(given.watch), side.name === 'a' && given.renew ? Number(given.renew) : null));
 }
 
 /** Whether what one side saw and heard is what the other sends. Firefox's fake camera runs through all hues; Chromium's shows one. */
@@ -169,17 +143,17 @@ async function hold() {
   await a.click('#hold');
   await all([a.wait('holding', NOTICE_LIMIT), b.wait('held by the other side', NOTICE_LIMIT)]);
   await pause(1500); // what was under way has arrived by then
-  if (given.screenshots) await each((side) => side.screenshot(`${given.screenshots}/${side.name}-hold.png`));
-  const seen = await each((side) => side.observe(2));
+  if (given.screenshots) await run.each((side) => side.screenshot(`${given.screenshots}/${side.name}-hold.png`));
+  const seen = await run.each((side) => side.observe(2));
   const still = ({ frames, packets }) => frames.decoded === 0 && packets.received.audio === 0 && packets.received.video === 0;
   return { ok: still(seen.a) && still(seen.b), ...seen };
 }
 
 async function resume() {
   await sides.a.click('#hold');
-  await each((side) => side.wait('connected', NOTICE_LIMIT));
+  await run.each((side) => side.wait('connected', NOTICE_LIMIT));
   await pause(500);
-  const seen = await each((side) => side.observe(3));
+  const seen = await run.each((side) => side.observe(3));
   const flows = (side) => !sends(other(side)) || (seen[side.name].frames.decoded > 0 && seen[side.name].packets.received.audio > 0);
   return { ok: flows(sides.a) && flows(sides.b), ...seen };
 }
@@ -196,7 +170,7 @@ async function dtmf() {
   const digits = (await a.state()).dialled;
   await pause(digits.length * DIGIT);
   const heard = await b.heardDigits();
-  return { ok: heard === digits, digits, heard, ...(await each((side) => side.stats())) };
+  return { ok: heard === digits, digits, heard, ...(await run.each((side) => side.stats())) };
 }
 
 /**
@@ -216,15 +190,6 @@ async function leave() {
   return found;
 }
 
-async function finish(error, code) {
-  clearTimeout(limit);
-  const errors = await each((side) => side.errors().catch((problem) => [problem.message]));
-  const clean = given.errors === 'yes' || Object.values(errors).every((list) => list.length === 0);
-  await Promise.allSettled(Object.values(sides).map((side) => side.end()));
-  print({ step: 'done', ok: code === 0 && clean, error, errors });
-  process.exit(code || (clean ? 0 : 1));
-}
-
 function sends(side) {
   return given[`${side.name}-devices`] === 'yes';
 }
@@ -233,25 +198,6 @@ function other(side) {
   return side.name === 'a' ? sides.b : sides.a;
 }
 
-/** The same for both sides at the same time, by name. */
-async function each(work) {
-  const names = Object.keys(sides);
-  const found = await all(names.map((name) => work(sides[name])));
-  return Object.fromEntries(names.map((name, index) => [name, found[index]]));
-}
-
-/** Waits for all even if one fails, so that nothing goes on behind an error. */
-async function all(promises) {
-  const settled = await Promise.allSettled(promises);
-  const failed = settled.find(({ status }) => status === 'rejected');
-  if (failed) throw failed.reason;
-  return settled.map(({ value }) => value);
-}
-
 function pause(milliseconds) {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
-}
-
-function print(line) {
-  process.stdout.write(`${JSON.stringify(line)}\n`);
 }

@@ -5,8 +5,8 @@
  *     node whip.mjs --node https://127.0.0.1:8443 --a-token TOKEN --b-token TOKEN
  */
 
-import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
+import { Run } from './run.mjs';
 import { Side } from './side.mjs';
 
 /** Milliseconds for the whole run. */
@@ -35,41 +35,24 @@ if (!given.node || !given['a-token'] || !given['b-token']) {
   process.exit(2);
 }
 
-const pauses = new Set(given['pause-after'].split(',').filter(Boolean));
-const words = pauses.size ? createInterface({ input: process.stdin })[Symbol.asyncIterator]() : null;
-const sides = {};
-let good = true;
+const run = new Run({
+  limit: RUN_LIMIT,
+  pauseAfter: given['pause-after'],
+  // Chromium writes every refused request to the console, wanted ones too.
+  forgives: (line) => /status of (412|428)/.test(line),
+});
+const { sides } = run;
 
-const limit = setTimeout(() => finish('the run took too long', 3), RUN_LIMIT);
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => finish(`ended by ${signal}`, 3));
-
-try {
-  await step('launch', launch);
-  await step('view', view);
-  await step('publish', publish);
-  await step('media', media);
-  await step('trickle', trickle);
-  await step('restart', restart);
-  await step('stale', stale);
-  await step('stop', stop);
-  await finish(null, good ? 0 : 1);
-} catch (error) {
-  await finish(error.message, 1);
-}
-
-/** Runs one step, prints its line and remembers whether it went well; a step that throws ends the run. */
-async function step(name, work) {
-  const started = Date.now();
-  try {
-    const { ok = true, ...found } = (await work()) ?? {};
-    good &&= ok;
-    print({ step: name, ok, ms: Date.now() - started, ...found });
-    if (pauses.has(name) && (await words.next()).done) throw new Error(`nobody said to go on after ${name}`);
-  } catch (error) {
-    print({ step: name, ok: false, ms: Date.now() - started, error: error.message });
-    throw error;
-  }
-}
+await run.through(async () => {
+  await run.step('launch', launch);
+  await run.step('view', view);
+  await run.step('publish', publish);
+  await run.step('media', media);
+  await run.step('trickle', trickle);
+  await run.step('restart', restart);
+  await run.step('stale', stale);
+  await run.step('stop', stop);
+});
 
 async function launch() {
   const start = async (name, options) => (sides[name] = await Side.start({ foreign: true, netns: given[`${name}-netns`], ...options }));
@@ -137,18 +120,4 @@ async function stop() {
   const last = async (side) => (await side.foreign('requests')).filter(({ method }) => method === 'DELETE').map(({ status }) => status);
   const [a, b] = await Promise.all([last(sides.a), last(sides.b)]);
   return { ok: a.join() === '200' && b.join() === '200', a, b };
-}
-
-async function finish(error, code) {
-  clearTimeout(limit);
-  const told = await Promise.all(Object.values(sides).map((side) => side.errors().catch((problem) => [problem.message])));
-  // Chromium writes every refused request to the console, wanted ones too.
-  const errors = told.flat().filter((line) => !/status of (412|428)/.test(line));
-  await Promise.allSettled(Object.values(sides).map((side) => side.end()));
-  print({ step: 'done', ok: code === 0 && errors.length === 0, error, errors });
-  process.exit(code || (errors.length ? 1 : 0));
-}
-
-function print(line) {
-  process.stdout.write(`${JSON.stringify(line)}\n`);
 }
