@@ -113,8 +113,10 @@ pub const PAYLOADS_PER_ROUTE: usize = 24;
 pub const EXTENSIONS_PER_ROUTE: usize = 16;
 /// Source SSRCs that one route tells apart, the latest ones.
 pub const SEGMENTS_PER_ROUTE: usize = 4;
-/// Packets asked for again that a sink is still owed, the latest ones: a burst of loss.
-pub const MISSING_PER_SINK: usize = 128;
+/// Packets of late that a worker keeps to send them again: a second of a hundred videos.
+pub const REPEATS_LOG: usize = 16_384;
+/// Packets that a sink may be sent again at once, beyond one for each that it was sent: a burst of loss.
+pub const REPEATS_BURST: u16 = 256;
 /// Bytes of all header extensions of a rewritten packet.
 pub const EXTENSIONS_MAX: usize = 256;
 /// Bytes of an RTCP packet that the node writes, before it is protected.

@@ -129,6 +129,8 @@ drop_reasons! {
     CodecUnmapped = "codec_unmapped",
     /// The packet is from before the sink's latest change of source, or far from its neighbours.
     SourceOld = "source_old",
+    /// The packet was asked for again too often.
+    RepeatRate = "repeat_rate",
     /// The rewritten header does not fit the head room or the packet.
     RewriteRoom = "rewrite_room",
     /// The RTCP packet is malformed.

@@ -14,16 +14,22 @@ use crate::hop::{Asked, Hop, HopKind};
 use crate::layers::LayerTag;
 use crate::leg::Leg;
 use crate::packet::{Nanos, Packet};
-use crate::route::Kind;
+use crate::repeats::Key;
+use crate::route::Passing;
 use crate::route::reports::{self, FeedbackTarget};
 use crate::rtcp::{self, Compound, ReportBlock, Rtcp};
 use crate::rtp::RtpHeader;
+use crate::sys::frames::Frame;
 use crate::worker::{Fate, Media, Outgoing, Worker, plain_len};
 
 /// Feedback packets about transport-wide numbers in one go.
 const TRANSPORT_FEEDBACK_MAX: usize = 4;
+/// Packets that one leg's feedback asks a sender for, at most; the far side asks again for the rest.
+const MISSING_MAX: usize = 256;
 
 type Bytes = ArrayVec<u8, PAYLOAD_MAX>;
+/// Packets that were asked for again, by their source's SSRC and sequence number.
+type Missing = ArrayVec<(u32, u16), MISSING_MAX>;
 
 impl Worker {
     /// RTCP: who sent it, is it authentic, which sinks and sources does it concern.
@@ -101,7 +107,6 @@ impl Worker {
     fn return_feedback(&mut self, id: LegId, compound: &Compound<'_>, received: Nanos) -> bool {
         let mut any = false;
         let Some(leg) = self.tables.leg_mut(id) else { return false };
-        note_missing(leg, compound);
         let sinks = leg.sinks.len();
         for place in 0..sinks {
             let Some(leg) = self.tables.leg_mut(id) else { break };
@@ -112,33 +117,71 @@ impl Worker {
             };
             any = true;
             if stream.leg.worker == self.id {
-                self.send_feedback(stream, len, asked, received);
+                self.send_feedback(stream, id, len, asked, received);
             } else {
                 let bytes: Bytes = self.scratch[..len].iter().copied().collect();
-                self.hop_bytes(HopKind::Feedback { stream, asked }, &bytes, received);
+                let kind = HopKind::Feedback { stream, from: id, asked };
+                self.hop_bytes(kind, &bytes, received);
             }
         }
         any
     }
 
-    /// Sends `scratch[..len]` to whoever sends `stream`.
-    fn send_feedback(&mut self, id: StreamId, len: usize, asked: Asked, received: Nanos) {
+    /// Does what `scratch[..len]`, which the leg `from` says of `stream`, asks for: sends again what is
+    /// kept, and sends the rest to whoever sends the stream.
+    fn send_feedback(
+        &mut self,
+        id: StreamId,
+        from: LegId,
+        len: usize,
+        asked: Asked,
+        received: Nanos,
+    ) {
         let Some(stream) = self.stream(id) else { return };
         stream.counters.nacks += u64::from(asked.nacks);
         stream.counters.plis += u64::from(asked.key_frames);
-        let index = stream.rtcp_transport;
-        if stream.is_reported_here() {
-            return self.send_requests(id, len, received);
-        }
-        self.send_rtcp(TransportId { leg: id.leg, index }, len, received);
-    }
-
-    /// Of `scratch[..len]`, which is for whoever sends `stream`, passes on what asks for packets, and
-    /// has key frames asked for as often as is good for all sinks together. What one of several
-    /// receivers says of its own path is none of the sender's business.
-    fn send_requests(&mut self, id: StreamId, len: usize, received: Nanos) {
+        let (index, answers_all) = (stream.rtcp_transport, !stream.is_reported_here());
         let bytes: Bytes = self.scratch[..len].iter().copied().collect();
         let Ok(compound) = Compound::parse(&bytes) else { return };
+        let missing = self.repeat_kept(id, from, &compound, received);
+        if answers_all {
+            self.scratch[..len].copy_from_slice(&bytes);
+            return self.send_rtcp(TransportId { leg: id.leg, index }, len, received);
+        }
+        self.send_requests(id, &compound, &missing, received);
+    }
+
+    /// Sends again to the leg `to` what it misses of a stream and is kept; what is not.
+    fn repeat_kept(
+        &mut self,
+        stream: StreamId,
+        to: LegId,
+        compound: &Compound<'_>,
+        received: Nanos,
+    ) -> Missing {
+        let mut missing = Missing::new();
+        for packet in compound.sound() {
+            let Rtcp::Nack(nack) = packet else { continue };
+            for sequence in nack.sequences() {
+                let key = Key { stream, ssrc: nack.media, sequence };
+                if !self.repeat(key, to, received) {
+                    let _ = missing.try_push((key.ssrc, sequence));
+                }
+            }
+        }
+        missing
+    }
+
+    /// Asks whoever sends `stream` for the packets that are missing, and for key frames as often as is
+    /// good for all sinks together. What one of several receivers says of its own path is none of the
+    /// sender's business.
+    fn send_requests(
+        &mut self,
+        id: StreamId,
+        compound: &Compound<'_>,
+        missing: &Missing,
+        received: Nanos,
+    ) {
         let now = self.now;
         let Some(leg) = self.tables.leg_mut(id.leg) else { return };
         let own_ssrc = leg.own_ssrc();
@@ -147,12 +190,12 @@ impl Worker {
         let mut writer = rtcp::Writer::new(&mut self.scratch[..RTCP_MAX]);
         let mut full = begin_report(&mut writer, own_ssrc, &[]);
         let head = writer.len();
+        for lost in missing.chunk_by(|(one, _), (other, _)| one == other) {
+            let sequences = lost.iter().map(|(_, sequence)| *sequence);
+            full = full.and_then(|()| writer.nack(own_ssrc, lost[0].0, sequences));
+        }
         for packet in compound.sound() {
             match packet {
-                Rtcp::Nack(nack) => {
-                    let again = writer.nack(own_ssrc, nack.media, nack.sequences());
-                    full = full.and(again);
-                }
                 Rtcp::Pli(pli) => stream.want_key_frame(stream.layer_with(pli.media), now),
                 Rtcp::Fir(fir) => fir.entries().for_each(|(media, _)| {
                     stream.want_key_frame(stream.layer_with(media), now);
@@ -254,49 +297,60 @@ impl Worker {
     }
 
     /// Takes what other workers have handed over.
-    pub(crate) fn take_hops(&mut self, now: Nanos) {
+    pub(crate) fn take_hops(&mut self) {
         for turn in 0..HOP_RING {
             let Some(hop) = self.hops.pop(turn) else { return };
             self.counters.hops_in += 1;
             self.blame = None;
             match hop.kind {
-                HopKind::Media { sink, retransmission, layer } => {
-                    let landed = self.land_media(sink, retransmission, layer, &hop, now);
-                    if let Err(reason) = landed {
+                HopKind::Media { sink, passing, layer } => {
+                    if let Err(reason) = self.land_hop(sink, passing, layer, &hop) {
                         self.drop_for(reason);
                     }
                 }
                 HopKind::Reports { sink } => self.report_to(sink, &hop.bytes, hop.received),
-                HopKind::Feedback { stream, asked } => {
+                HopKind::Feedback { stream, from, asked } => {
                     let len = hop.bytes.len().min(RTCP_MAX);
                     self.scratch[..len].copy_from_slice(&hop.bytes[..len]);
-                    self.send_feedback(stream, len, asked, hop.received);
+                    self.send_feedback(stream, from, len, asked, hop.received);
                 }
                 HopKind::KeyFrame { stream, layer } => self.want_key_frame(stream, layer),
             }
         }
     }
 
-    fn land_media(
+    fn land_hop(
         &mut self,
         sink: SinkId,
-        retransmission: bool,
+        passing: Passing,
         layer: Option<LayerTag>,
         hop: &Hop,
-        now: Nanos,
     ) -> Result<(), DropReason> {
         let header = RtpHeader::parse(&hop.bytes)?;
         let len = hop.bytes.len();
         let frame = self.frames.take().ok_or(DropReason::FramesExhausted)?;
         self.frames.bytes_mut(&frame)[HEAD_ROOM..HEAD_ROOM + len].copy_from_slice(&hop.bytes);
-        let media = Media { start: HEAD_ROOM, len, retransmission, layer };
-        if !self.takes(sink, &frame, media, &header, now) {
+        let media = Media { start: HEAD_ROOM, len, passing, layer };
+        self.land(sink, frame, media, &header, hop.received)
+    }
+
+    /// Forwards a plain packet in a frame of its own to a sink of this worker, if that takes it.
+    pub(crate) fn land(
+        &mut self,
+        sink: SinkId,
+        frame: Frame,
+        media: Media,
+        header: &RtpHeader,
+        received: Nanos,
+    ) -> Result<(), DropReason> {
+        let now = self.now;
+        if !self.takes(sink, media, header, now) {
             self.frames.give(frame);
             return Ok(());
         }
-        match self.forward(sink, &frame, media, &header, now) {
+        match self.forward(sink, &frame, media, header, now) {
             Ok(outgoing) => {
-                self.send(outgoing.packet(frame, hop.received), outgoing);
+                self.send(outgoing.packet(frame, received), outgoing);
                 Ok(())
             }
             Err(reason) => {
@@ -315,17 +369,6 @@ fn begin_report(
 ) -> Result<(), DropReason> {
     writer.receiver_report(own_ssrc, blocks)?;
     writer.sdes(own_ssrc, b"causeway")
-}
-
-/// Notes what the far side of a leg has asked for again of layers.
-fn note_missing(leg: &mut Leg, compound: &Compound<'_>) {
-    for packet in compound.sound() {
-        let Rtcp::Nack(nack) = packet else { continue };
-        let mut sinks = leg.sinks.iter_mut().filter(|sink| sink.selection.current().is_some());
-        if let Some(sink) = sinks.find(|sink| sink.route.owns(nack.media) == Some(Kind::Media)) {
-            sink.missing.note(nack.sequences());
-        }
-    }
 }
 
 /// Feedback of `compound` about the sinks of `leg` that are fed by the stream that feeds the sink at

@@ -7,23 +7,24 @@ use std::fmt;
 
 use arrayvec::ArrayVec;
 
-use crate::command::{SinkId, StreamId, WorkerId};
+use crate::command::{LegId, SinkId, StreamId, WorkerId};
 use crate::config::{HOP_RING, PAYLOAD_MAX, WORKERS_MAX};
 use crate::error::DropReason;
 use crate::layers::LayerTag;
 use crate::packet::Nanos;
 use crate::ring::{Receiver, Sender, ring};
+use crate::route::Passing;
 use crate::sys::wake::Wake;
 
 /// What a hopping packet is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HopKind {
     /// Plain RTP for a sink.
-    Media { sink: SinkId, retransmission: bool, layer: Option<LayerTag> },
+    Media { sink: SinkId, passing: Passing, layer: Option<LayerTag> },
     /// Plain RTCP as it came from the sink's source.
     Reports { sink: SinkId },
-    /// Plain RTCP feedback, already in the stream's own numbers.
-    Feedback { stream: StreamId, asked: Asked },
+    /// Plain RTCP feedback of the leg `from`, already in the stream's own numbers.
+    Feedback { stream: StreamId, from: LegId, asked: Asked },
     /// No bytes: the stream shall send a key frame, of this layer if one is named.
     KeyFrame { stream: StreamId, layer: Option<u8> },
 }

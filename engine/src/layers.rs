@@ -25,8 +25,6 @@ pub(crate) struct LayerTag {
     pub(crate) key_frame: bool,
     /// Bits per second of the layer of late; 0 while unknown.
     pub(crate) bitrate: u32,
-    /// SSRC of the layer's media, which a retransmission repeats; 0 before its first packet.
-    pub(crate) media: u32,
 }
 
 /// Bits per second, measured over windows that whoever asks closes.

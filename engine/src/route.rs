@@ -50,6 +50,8 @@ pub struct PayloadMap {
     pub clock_rate: u32,
     /// Whether it retransmits another (RFC 4588).
     pub retransmits: bool,
+    /// What retransmits it on the sink's leg, where the node does that itself ([`Passing::Again`]).
+    pub again: Option<u8>,
     /// Its codec, or that of what it retransmits: VP8's picture numbers are continued too.
     pub codec: Codec,
 }
@@ -123,14 +125,23 @@ impl RouteMap {
     }
 }
 
+/// As what a packet passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passing {
+    /// Media, in its turn or late.
+    Media,
+    /// A retransmission of the source's (RFC 4588). Its SSRC is held to belong to what feeds the sink
+    /// when it is first seen.
+    Retransmission,
+    /// Media that passed before, which the node retransmits itself.
+    Again,
+}
+
 /// What a route is told of a packet that is not in the packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Passage {
-    /// Whether it is a retransmission (RFC 4588).
-    pub retransmission: bool,
-    /// The source SSRC that it repeats, where that is known; else an RTX stream is held to belong
-    /// to what feeds the sink when it is first seen.
-    pub repeats: Option<u32>,
+    /// As what it passes.
+    pub passing: Passing,
     /// The next transport-wide sequence number of the sink's transport; for [`TransportCc::Own`].
     pub transport_sequence: Option<u16>,
     /// The time, of the clock that all calls for a route use.
@@ -231,7 +242,8 @@ impl Route {
 
     /// Rewrites the decrypted packet at `start..start + len` of `frame` where it lies: SSRC,
     /// payload type, sequence number, timestamp, MID, extension ids, and the original sequence
-    /// number of a retransmission, VP8 picture numbers. A header that grows moves into the head room.
+    /// number of a retransmission, VP8 picture numbers. Media that passes [`Passing::Again`] becomes a
+    /// retransmission. A header that grows moves into the head room.
     /// Returns the new start and length.
     ///
     /// # Errors
@@ -250,26 +262,32 @@ impl Route {
         header: &RtpHeader,
         passage: Passage,
     ) -> Result<(usize, usize), DropReason> {
-        let Passage { retransmission, repeats, now, .. } = passage;
+        let Passage { passing, now, .. } = passage;
         let malformed = DropReason::RtpMalformed;
         let packet = frame.get(start..).and_then(|rest| rest.get(..len)).ok_or(malformed)?;
         let payload = header.payload(packet)?;
         let payload_map = self.map.payload(header.payload_type).ok_or(DropReason::CodecUnmapped)?;
-        if payload_map.retransmits != retransmission {
+        if payload_map.retransmits != (passing == Passing::Retransmission) {
             return Err(DropReason::CodecUnmapped);
         }
+        let payload_type = match passing {
+            Passing::Again => payload_map.again.ok_or(DropReason::CodecUnmapped)?,
+            Passing::Media | Passing::Retransmission => payload_map.to,
+        };
         let stamp = passage.transport_sequence.map(u16::to_be_bytes);
         let block = self.extensions(packet, header, stamp.as_ref())?;
         let fixed_len = usize::from(header.fixed_len);
-        let payload_start = start + usize::from(header.len);
+        let added = if passing == Passing::Again { rtp::ORIGINAL_SEQUENCE_LEN } else { 0 };
+        let payload_start =
+            (start + usize::from(header.len)).checked_sub(added).ok_or(DropReason::RewriteRoom)?;
         let new_start = payload_start
             .checked_sub(fixed_len + block.bytes().len())
             .ok_or(DropReason::RewriteRoom)?;
 
-        let numbers = if retransmission {
-            self.retransmission_numbers(header, payload, repeats, now)?
-        } else {
-            self.media_numbers(header, payload, payload_map, now)?
+        let numbers = match passing {
+            Passing::Media => self.media_numbers(header, payload, payload_map, now)?,
+            Passing::Retransmission => self.retransmission_numbers(header, payload, now)?,
+            Passing::Again => self.numbers_again(header, payload)?,
         };
 
         frame.copy_within(start..start + fixed_len, new_start);
@@ -277,7 +295,7 @@ impl Route {
         let extended = if block.bytes().is_empty() { 0 } else { 0x10 };
         let fixed = &mut frame[new_start..][..rtp::FIXED_LEN];
         fixed[0] = fixed[0] & !0x10 | extended;
-        fixed[1] = fixed[1] & 0x80 | payload_map.to & 0x7f;
+        fixed[1] = fixed[1] & 0x80 | payload_type & 0x7f;
         fixed[2..4].copy_from_slice(&numbers.sequence.to_be_bytes());
         fixed[4..8].copy_from_slice(&numbers.timestamp.to_be_bytes());
         fixed[8..12].copy_from_slice(&numbers.ssrc.to_be_bytes());
@@ -285,7 +303,7 @@ impl Route {
         let mut described = &mut payload[..];
         if let Some(original) = numbers.original_sequence {
             rtp::write_original_sequence(payload, original);
-            described = payload.get_mut(2..).unwrap_or_default();
+            described = payload.get_mut(rtp::ORIGINAL_SEQUENCE_LEN..).unwrap_or_default();
         }
         if payload_map.codec == Codec::Vp8 {
             let picture = numbers.picture_shift.apply(described);
@@ -438,13 +456,12 @@ impl Route {
         &mut self,
         header: &RtpHeader,
         payload: &[u8],
-        repeats: Option<u32>,
         now: Nanos,
     ) -> Result<Numbers, DropReason> {
         let rtx = self.rtx.as_mut().ok_or(DropReason::CodecUnmapped)?;
         let current = self.media.segments.last().ok_or(DropReason::SourceOld)?;
-        let seen = || rtx.segment_of(header.ssrc).map(|at| rtx.segments[at].repeated_ssrc);
-        let repeated_ssrc = repeats.or_else(seen).unwrap_or(current.source_ssrc);
+        let seen = rtx.segment_of(header.ssrc).map(|at| rtx.segments[at].repeated_ssrc);
+        let repeated_ssrc = seen.unwrap_or(current.source_ssrc);
         // Padding to probe the bandwidth has no original (RFC 4588 §4 leaves it open).
         let (original_sequence, repeated) = match rtp::read_original_sequence(payload) {
             Some(original) => {
@@ -464,6 +481,23 @@ impl Route {
             sequence: place.sequence,
             timestamp: header.timestamp.wrapping_add(repeated.timestamp_shift),
             original_sequence,
+            picture_shift: repeated.picture_shift,
+            leads: false,
+        })
+    }
+
+    /// The numbers of a retransmission of the node's own, which the sink counts by itself.
+    fn numbers_again(&mut self, header: &RtpHeader, payload: &[u8]) -> Result<Numbers, DropReason> {
+        let rtx = self.rtx.as_mut().ok_or(DropReason::CodecUnmapped)?;
+        let (repeated, original) =
+            self.media.received_as(header.ssrc, header.sequence).ok_or(DropReason::SourceOld)?;
+        let sequence = rtx.insert();
+        rtx.count(payload.len() + rtp::ORIGINAL_SEQUENCE_LEN);
+        Ok(Numbers {
+            ssrc: rtx.ssrc,
+            sequence,
+            timestamp: header.timestamp.wrapping_add(repeated.timestamp_shift),
+            original_sequence: Some(original),
             picture_shift: repeated.picture_shift,
             leads: false,
         })
@@ -640,6 +674,18 @@ impl Track {
         Place { segment, sequence: number as u16, begins: true, leads: true }
     }
 
+    /// A number for a packet that no source has numbered; whatever comes from one begins anew behind
+    /// it.
+    #[allow(clippy::cast_possible_truncation)] // packets carry 16 bits
+    fn insert(&mut self) -> u16 {
+        let number = self.next;
+        self.next = number + 1;
+        self.floor = self.next;
+        self.begun = true;
+        self.turns = true;
+        number as u16
+    }
+
     fn segment_of(&self, source_ssrc: u32) -> Option<usize> {
         self.segments.iter().rposition(|segment| segment.source_ssrc == source_ssrc)
     }
@@ -693,7 +739,7 @@ fn nearest(to: u64, sequence: u16) -> Option<u64> {
 }
 
 plain! {
-    struct PayloadMap { from, to, clock_rate, retransmits, codec }
+    struct PayloadMap { from, to, clock_rate, retransmits, again, codec }
     enum TransportCc { EndToEnd { from, to } = 0, Strip {} = 1, Own { to } = 2 }
     struct RouteMap { payloads, extensions, transport_cc }
     struct Route { media, rtx, mid, map, first_timestamp, latest, picture }

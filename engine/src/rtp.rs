@@ -233,6 +233,26 @@ impl ExtensionBlock {
     }
 }
 
+/// Bytes of the original sequence number in front of what a retransmission repeats.
+pub const ORIGINAL_SEQUENCE_LEN: usize = 2;
+
+/// Makes a plain retransmission what it repeats, which then lies [`ORIGINAL_SEQUENCE_LEN`] behind its
+/// start (RFC 4588 §4); none, and nothing changed, if it repeats nothing: padding tests the path.
+pub fn restore_original(
+    packet: &mut [u8],
+    header: &RtpHeader,
+    payload_type: u8,
+    ssrc: u32,
+) -> Option<RtpHeader> {
+    let sequence = read_original_sequence(header.payload(packet).ok()?)?;
+    packet.copy_within(..usize::from(header.len), ORIGINAL_SEQUENCE_LEN);
+    let fixed = &mut packet[ORIGINAL_SEQUENCE_LEN..][..FIXED_LEN];
+    fixed[1] = fixed[1] & 0x80 | payload_type & 0x7f;
+    fixed[2..4].copy_from_slice(&sequence.to_be_bytes());
+    fixed[8..12].copy_from_slice(&ssrc.to_be_bytes());
+    Some(RtpHeader { payload_type, sequence, ssrc, ..*header })
+}
+
 /// The original sequence number that starts the payload of a retransmission (RFC 4588 §4).
 pub fn read_original_sequence(payload: &[u8]) -> Option<u16> {
     payload.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))

@@ -6,16 +6,15 @@ use crate::command::{
     LayerChoice, MediaKind, Mid, PayloadType, Rid, SinkId, SinkSpec, Source, StreamSpec,
 };
 use crate::config::{
-    LAYERS_PER_STREAM, PAYLOAD_TYPES_PER_STREAM, SINKS_PER_STREAM, SSRCS_PER_STREAM,
+    LAYERS_PER_STREAM, PAYLOAD_TYPES_PER_STREAM, REPEATS_BURST, SINKS_PER_STREAM, SSRCS_PER_STREAM,
 };
 use crate::layers::{Layer, LayerTag, Rate};
-use crate::missing::Missing;
 use crate::packet::Nanos;
 use crate::pictures;
 use crate::plain::plain;
-use crate::route::Route;
+use crate::route::{Passing, Route};
 use crate::rtcp::{Compound, ReportBlock, Rtcp};
-use crate::rtp::{self, RtpHeader};
+use crate::rtp::RtpHeader;
 use crate::selection::{Selection, Verdict};
 use crate::stats::MediaCounters;
 use crate::voice::Voice;
@@ -147,6 +146,20 @@ impl Stream {
         self.is_layered() || self.sinks.len() > 1
     }
 
+    /// Whether the node itself repeats its packets to the sinks that miss them: there are several, or the
+    /// sender has `forgotten` what the node has told it to have come.
+    pub(crate) fn is_repeated_here(&self, forgotten: bool) -> bool {
+        self.kind == MediaKind::Video && (forgotten || self.is_reported_here())
+    }
+
+    /// The payload type and SSRC of what a retransmission repeats; none of another packet, and none
+    /// before there was anything to repeat.
+    pub(crate) fn original_of(&self, header: &RtpHeader) -> Option<(u8, u32)> {
+        let payload_type = self.payload_type(header.payload_type)?.retransmits?;
+        let layer = self.owns(header.ssrc)?.layer;
+        Some((payload_type, self.media_ssrc(layer)?))
+    }
+
     /// Whether an authenticated packet with an unknown SSRC is this stream's, by MID first (RFC 8843
     /// §9.2), by payload type else; one of a layer must name it too (RFC 8852 §3). Learns the SSRC
     /// if so.
@@ -193,19 +206,15 @@ impl Stream {
         let layered = self.is_layered();
         let payload_type = self.payload_type(header.payload_type);
         let layer = &mut self.layers[usize::from(part.layer)];
-        let mut tag = LayerTag {
-            layer: part.layer,
-            key_frame: false,
-            bitrate: layer.rate.bitrate(),
-            media: layer.ssrc,
-        };
+        let bitrate = layer.rate.bitrate();
+        let mut tag = LayerTag { layer: part.layer, key_frame: false, bitrate };
         let Some(payload_type) = payload_type else { return layered.then_some(tag) };
         if payload_type.retransmits.is_some() {
             self.counters.rtx_packets += 1;
             return layered.then_some(tag);
         }
         let payload_len = packet.len() - usize::from(header.len);
-        (layer.ssrc, tag.media) = (header.ssrc, header.ssrc);
+        layer.ssrc = header.ssrc;
         layer.packets += 1;
         layer.bytes += payload_len as u64;
         layer.heard = now;
@@ -456,8 +465,8 @@ pub struct Sink {
     pub(crate) source: Option<Box<Source>>,
     pub(crate) route: Route,
     pub(crate) selection: Selection,
-    /// What its far side has asked for again.
-    pub(crate) missing: Missing,
+    /// How often the node may send it something again.
+    repeats_left: u16,
     /// What goes out, with headers.
     pub(crate) rate: Rate,
     pub(crate) counters: MediaCounters,
@@ -492,7 +501,7 @@ impl Sink {
                 first.timestamp,
             ),
             selection: Selection::default(),
-            missing: Missing::default(),
+            repeats_left: REPEATS_BURST,
             rate: Rate::default(),
             counters: MediaCounters { ssrc: spec.ssrc, ..MediaCounters::default() },
         }
@@ -501,14 +510,13 @@ impl Sink {
     /// Whether a plain packet of its source goes out; if not, it is counted apart.
     pub(crate) fn takes(
         &mut self,
-        packet: &[u8],
-        retransmission: bool,
+        passing: Passing,
         layer: Option<LayerTag>,
         header: &RtpHeader,
         now: Nanos,
     ) -> bool {
         let taken = match layer {
-            Some(tag) if retransmission => self.misses(packet, tag, header),
+            _ if passing == Passing::Again => self.selection.choice != LayerChoice::Off,
             Some(tag) => {
                 let verdict = self.selection.take(tag, now);
                 self.follow(verdict) || self.route.owes(header, now)
@@ -529,13 +537,11 @@ impl Sink {
         verdict != Verdict::Skip
     }
 
-    /// Whether a retransmission is of something that the far side has asked for. What tests the way
-    /// to the node is none, be it padding or a repeat.
-    fn misses(&mut self, packet: &[u8], tag: LayerTag, header: &RtpHeader) -> bool {
-        let original = header.payload(packet).ok().and_then(rtp::read_original_sequence);
-        let sequence = original.and_then(|original| self.route.sent_of(tag.media, original));
-        self.selection.choice != LayerChoice::Off
-            && sequence.is_some_and(|sequence| self.missing.take(sequence))
+    /// Whether the node may send something again: on the whole no more often than it has sent.
+    pub(crate) fn may_repeat(&mut self) -> bool {
+        let left = self.repeats_left.checked_sub(1);
+        self.repeats_left = left.unwrap_or(0);
+        left.is_some()
     }
 
     /// What is due once a second: rates are taken; true if control is to be told something.
@@ -550,12 +556,13 @@ impl Sink {
     }
 
     /// Counts a packet that went out.
-    pub(crate) fn count(&mut self, payload_len: usize, retransmission: bool) {
-        if retransmission {
-            self.counters.rtx_packets += 1;
-        } else {
+    pub(crate) fn count(&mut self, payload_len: usize, passing: Passing) {
+        if passing == Passing::Media {
             self.counters.packets += 1;
             self.counters.bytes += payload_len as u64;
+            self.repeats_left = (self.repeats_left + 1).min(REPEATS_BURST);
+        } else {
+            self.counters.rtx_packets += 1;
         }
     }
 }
@@ -577,6 +584,6 @@ plain! {
             && it.jitter < 1 << 30
     };
     struct Sink {
-        transport, rtcp_transport, cname, source, route, selection, missing, rate, counters,
+        transport, rtcp_transport, cname, source, route, selection, repeats_left, rate, counters,
     }
 }

@@ -32,8 +32,9 @@ use crate::hop::{Hop, HopKind, Hops};
 use crate::layers::LayerTag;
 use crate::leg::Leg;
 use crate::packet::{Nanos, Packet};
+use crate::repeats::Repeats;
 use crate::ring::{Receiver, Sender};
-use crate::route::Passage;
+use crate::route::{Passage, Passing};
 use crate::rtp::RtpHeader;
 use crate::stats::{WorkerCounters, WorkerReading};
 use crate::stun;
@@ -91,7 +92,7 @@ impl Outgoing {
 pub(crate) struct Media {
     pub(crate) start: usize,
     pub(crate) len: usize,
-    pub(crate) retransmission: bool,
+    pub(crate) passing: Passing,
     /// What it is among the layers of its stream, if there are any.
     pub(crate) layer: Option<LayerTag>,
 }
@@ -99,7 +100,8 @@ pub(crate) struct Media {
 /// What a leg's own state says of a packet.
 struct Heard {
     stream: u8,
-    retransmission: bool,
+    passing: Passing,
+    kept: bool,
     layer: Option<LayerTag>,
     paused: bool,
     sinks: usize,
@@ -134,6 +136,7 @@ pub struct Worker {
     pub(crate) early: ArrayVec<Early, EARLY_DTLS_MAX>,
     pub(crate) checks_asked: ChecksAsked,
     pub(crate) hops: Hops,
+    pub(crate) repeats: Repeats,
     pub(crate) commands: Receiver<(Ticket, Command)>,
     pub(crate) events: Sender<Event>,
     pub(crate) punts: Sender<Punt>,
@@ -183,6 +186,7 @@ impl Worker {
             early: ArrayVec::new(),
             checks_asked: ChecksAsked::new(),
             hops: Hops::default(),
+            repeats: Repeats::new(),
             commands,
             events,
             punts,
@@ -222,7 +226,7 @@ impl Worker {
         for packet in rx.drain(..) {
             self.walk(packet, now);
         }
-        self.take_hops(now);
+        self.take_hops();
         if self.duty == Duty::Serving {
             self.sweep(now);
         }
@@ -280,8 +284,10 @@ impl Worker {
         if heard.wants_key_frame {
             self.ask_key_frame(stream, now);
         }
-        let Heard { retransmission, layer, .. } = heard;
-        let media = Media { start: usize::from(packet.start), len, retransmission, layer };
+        let kept = if heard.kept { self.keep(stream, packet, &header) } else { Some(header) };
+        let Some(header) = kept else { return Ok(Fate::Done) };
+        let (start, len) = (usize::from(packet.start), usize::from(packet.len));
+        let media = Media { start, len, passing: heard.passing, layer: heard.layer };
         self.fan_out(stream, heard.sinks, packet, media, &header, now)
     }
 
@@ -299,9 +305,9 @@ impl Worker {
         for place in 0..sinks {
             let sink = self.tables.sink_of(stream, place).ok_or(DropReason::NoSink)?;
             let outcome = if sink.leg.worker != self.id {
-                let Media { retransmission, layer, .. } = media;
-                self.hop(HopKind::Media { sink, retransmission, layer }, packet)
-            } else if !self.takes(sink, &packet.frame, media, header, now) {
+                let Media { passing, layer, .. } = media;
+                self.hop(HopKind::Media { sink, passing, layer }, packet)
+            } else if !self.takes(sink, media, header, now) {
                 Ok(())
             } else if let Some(earlier) = taker.replace(sink) {
                 self.forward_copy(earlier, packet, media, header, now)
@@ -324,15 +330,13 @@ impl Worker {
     pub(crate) fn takes(
         &mut self,
         id: SinkId,
-        frame: &Frame,
         media: Media,
         header: &RtpHeader,
         now: Nanos,
     ) -> bool {
         let Some(leg) = self.tables.leg_mut(id.leg) else { return true };
         let Some(sink) = leg.sinks.get_mut(usize::from(id.index)) else { return true };
-        let plain = &self.frames.bytes(frame)[media.start..media.start + media.len];
-        let taken = sink.takes(plain, media.retransmission, media.layer, header, now);
+        let taken = sink.takes(media.passing, media.layer, header, now);
         let due = if taken { None } else { sink.selection.key_frame_due(now) };
         let source = sink.source.as_ref().map(|source| source.stream);
         if sink.selection.may_tell(now) {
@@ -382,12 +386,14 @@ impl Worker {
             return Err(DropReason::SinkNotReady);
         }
         let bytes = self.frames.bytes_mut(frame);
-        let Media { start, len, retransmission, layer } = media;
-        let repeats = layer.map(|tag| tag.media);
+        let Media { start, len, passing, .. } = media;
+        if passing == Passing::Again && !sink.may_repeat() {
+            return Err(DropReason::RepeatRate);
+        }
         let transport_sequence = transport.bandwidth.as_ref().map(|b| b.next_number());
-        let passage = Passage { retransmission, repeats, transport_sequence, now };
+        let passage = Passage { passing, transport_sequence, now };
         let (start, len) = sink.route.forward(bytes, start, len, header, passage)?;
-        sink.count(media.len - usize::from(header.len), retransmission);
+        sink.count(media.len - usize::from(header.len), passing);
         let (remote, len) = transport.protect_rtp(&mut bytes[start..], len)?;
         sink.rate.count(len, now);
         if let Some(bandwidth) = &mut transport.bandwidth {
@@ -701,11 +707,15 @@ fn hear(
         Err(reason) => return (Err(reason), false),
     };
     let stream = &mut leg.streams[usize::from(index)];
+    let forgotten = leg.transports[usize::from(transport)].answerer.is_some();
+    let kept = stream.is_repeated_here(forgotten);
     let layer = stream.receive(header, plain, part, now);
     let news = stream.listen(header, plain, now);
     let heard = Heard {
         stream: index,
-        retransmission: part.retransmits,
+        // What is kept passes as what it repeats.
+        passing: if part.retransmits && !kept { Passing::Retransmission } else { Passing::Media },
+        kept,
         layer,
         paused: stream.paused,
         sinks: stream.sinks.len(),

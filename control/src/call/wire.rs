@@ -167,6 +167,7 @@ fn route_map(media: &NegotiatedMedia, other: &NegotiatedMedia, end_to_end: bool)
             to: map.to,
             clock_rate: map.clock_rate,
             retransmits: map.retransmits.is_some(),
+            again: other.codecs.iter().find(|c| c.payload_type == map.to).and_then(|c| c.rtx),
             codec: codec_of(media, map.from),
         })
         .collect();

@@ -177,7 +177,7 @@ impl Worker {
         // The other workers are quiet too, so what is in their rings now is all that comes.
         for _ in 0..WORKERS_MAX {
             if self.hops.has_input() {
-                self.take_hops(self.now);
+                self.take_hops();
                 self.flush(backend);
             }
         }

@@ -21,6 +21,7 @@ fn map() -> RouteMap {
         to,
         clock_rate: 90_000,
         retransmits,
+        again: (!retransmits).then_some(103),
         codec: Codec::Other,
     };
     RouteMap::new(&[payload(MEDIA_PT, 102, false), payload(RTX_PT, 103, true)], &[(3, 5), (4, 14)])
@@ -36,6 +37,7 @@ fn route() -> Route {
 
 #[derive(Clone)]
 struct Sent {
+    passing: Passing,
     payload_type: u8,
     ssrc: u32,
     sequence: u16,
@@ -48,19 +50,25 @@ impl Sent {
     fn media(ssrc: u32, sequence: u16) -> Self {
         let timestamp = 3000 * u32::from(sequence);
         let payload = vec![0x55; 20];
-        Self { payload_type: MEDIA_PT, ssrc, sequence, timestamp, block: Vec::new(), payload }
+        let (passing, payload_type) = (Passing::Media, MEDIA_PT);
+        Self { passing, payload_type, ssrc, sequence, timestamp, block: Vec::new(), payload }
     }
 
     fn rtx(sequence: u16, original: u16) -> Self {
         let mut payload = original.to_be_bytes().to_vec();
         payload.extend_from_slice(&[0x66; 18]);
         Self {
+            passing: Passing::Retransmission,
             payload_type: RTX_PT,
             ssrc: SOURCE_RTX,
             sequence,
             payload,
             ..Self::media(SOURCE, original)
         }
+    }
+
+    fn again(ssrc: u32, sequence: u16) -> Self {
+        Self { passing: Passing::Again, ..Self::media(ssrc, sequence) }
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -95,12 +103,7 @@ impl Sent {
             room,
             bytes.len(),
             &header,
-            Passage {
-                retransmission: self.payload_type == RTX_PT,
-                repeats: None,
-                transport_sequence: Some(0x4321),
-                now,
-            },
+            Passage { passing: self.passing, transport_sequence: Some(0x4321), now },
         )?;
         assert_eq!(start + len, room + bytes.len());
         assert!(frame[..start.min(room)].iter().all(|byte| *byte == 0xee));
@@ -198,6 +201,32 @@ fn a_retransmission_names_the_sinks_number_of_the_original() {
     // What lies ahead of all media was never missed.
     assert_eq!(Sent::rtx(41, 2).through(&mut route, 1), Err(DropReason::SourceOld));
     assert_eq!(route.backward_sequence(Kind::Rtx, FIRST_RTX), Some((SOURCE_RTX, 40)));
+}
+
+#[test]
+fn what_the_node_repeats_is_a_retransmission_under_numbers_of_the_sinks_own() {
+    let mut route = route();
+    for sequence in [65_534, 65_535, 0] {
+        forward(&mut route, SOURCE, sequence, 0).unwrap();
+    }
+    let block = vec![0xbe, 0xde, 0, 1, 0x30, 7, 0, 0];
+    let again = Sent { block, ..Sent::again(SOURCE, 65_535) };
+    for number in [FIRST_RTX, FIRST_RTX + 1] {
+        let bytes = again.through(&mut route, 1).unwrap();
+        let header = RtpHeader::parse(&bytes).unwrap();
+        assert_eq!((header.ssrc, header.sequence, header.payload_type), (SINK_RTX, number, 103));
+        assert_eq!(read_original(&bytes), Some(FIRST + 1));
+        assert_eq!(&header.payload(&bytes).unwrap()[2..], &again.payload);
+        assert_eq!(header.extension(&bytes, 5), Some(&[7][..]));
+        let media = Sent::media(SOURCE, 65_535).header_through(&mut route, 1).unwrap();
+        assert_eq!((media.timestamp, media.marker), (header.timestamp, header.marker));
+    }
+    // What the sink never was to get, and sinks that take no retransmissions.
+    assert_eq!(Sent::again(SOURCE, 1).through(&mut route, 1), Err(DropReason::SourceOld));
+    let mut plain = Route::new(SINK, None, None, None, FIRST, 0, 0);
+    plain.set_source(&map());
+    forward(&mut plain, SOURCE, 7, 0).unwrap();
+    assert_eq!(Sent::again(SOURCE, 7).through(&mut plain, 0), Err(DropReason::CodecUnmapped));
 }
 
 fn read_original(packet: &[u8]) -> Option<u16> {
@@ -362,6 +391,10 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn passings() -> impl Strategy<Value = Passing> {
+    prop_oneof![Just(Passing::Media), Just(Passing::Retransmission), Just(Passing::Again)]
+}
+
 proptest! {
     #[test]
     fn backward_is_the_inverse_of_forward(
@@ -495,15 +528,40 @@ proptest! {
     }
 
     #[test]
+    fn no_two_packets_of_a_sink_share_a_number(
+        steps in proptest::collection::vec((passings(), 0..40_u16), 1..80),
+    ) {
+        let mut route = route();
+        let mut used = HashSet::new();
+        let (mut media, mut rtx) = (100_u16, 30_000_u16);
+        for (at, (passing, back)) in steps.into_iter().enumerate() {
+            let sent = match passing {
+                Passing::Media => {
+                    media += 1;
+                    Sent::media(SOURCE, media)
+                }
+                Passing::Retransmission => {
+                    rtx += 1;
+                    Sent::rtx(rtx, media.wrapping_sub(back))
+                }
+                Passing::Again => Sent::again(SOURCE, media.wrapping_sub(back)),
+            };
+            if let Ok(header) = sent.header_through(&mut route, at as u64) {
+                prop_assert!(used.insert((header.ssrc, header.sequence)), "{header:?}");
+            }
+        }
+    }
+
+    #[test]
     fn hostile_packets_never_panic(
         packets in proptest::collection::vec(
-            (proptest::collection::vec(any::<u8>(), 12..64), any::<bool>()), 1..40,
+            (proptest::collection::vec(any::<u8>(), 12..64), passings()), 1..40,
         )
     ) {
         let mut route = route();
-        for (at, (mut bytes, retransmission)) in packets.into_iter().enumerate() {
+        for (at, (mut bytes, passing)) in packets.into_iter().enumerate() {
             bytes[0] = 0x80 | bytes[0] & 0x3f;
-            bytes[1] = if retransmission { RTX_PT } else { MEDIA_PT };
+            bytes[1] = if passing == Passing::Retransmission { RTX_PT } else { MEDIA_PT };
             // Few SSRCs, so that segments meet.
             let ssrc = u32::from(bytes[11] & 3);
             bytes[8..12].copy_from_slice(&ssrc.to_be_bytes());
@@ -511,8 +569,7 @@ proptest! {
             let mut frame = vec![0; 24];
             frame.extend_from_slice(&bytes);
             let now = Nanos::from_millis(300 * at as u64);
-            let passage =
-                Passage { retransmission, repeats: None, transport_sequence: None, now };
+            let passage = Passage { passing, transport_sequence: None, now };
             let rewritten = route.forward(&mut frame, 24, bytes.len(), &header, passage);
             if let Ok((start, len)) = rewritten {
                 prop_assert!(RtpHeader::parse(&frame[start..start + len]).is_ok());

@@ -89,6 +89,26 @@ fn the_original_sequence_number_starts_a_retransmission() {
 }
 
 #[test]
+fn a_retransmission_becomes_what_it_repeats() {
+    let extension = [0xbe, 0xde, 0, 1, 0x40, 0x11, 0, 0];
+    let mut repeat = packet(0xb0, &extension, &[0x12, 0x34, 7, 8, 9, 0, 2]);
+    let header = RtpHeader::parse(&repeat).unwrap();
+    let told = restore_original(&mut repeat, &header, 101, 0xabcd).unwrap();
+    let original = &repeat[ORIGINAL_SEQUENCE_LEN..];
+    assert_eq!(RtpHeader::parse(original), Ok(told));
+    assert_eq!((told.payload_type, told.sequence, told.ssrc), (101, 0x1234, 0xabcd));
+    assert_eq!((told.timestamp, told.marker), (header.timestamp, header.marker));
+    assert_eq!(told.payload(original), Ok(&[7, 8, 9][..]));
+    assert_eq!(told.extension(original, 4), Some(&[0x11][..]));
+
+    // Padding alone, whose bytes are no number.
+    let mut padding = packet(0xa0, &[], &[0x12, 0x34, 3]);
+    let (header, before) = (RtpHeader::parse(&padding).unwrap(), padding.clone());
+    assert_eq!(restore_original(&mut padding, &header, 101, 0xabcd), None);
+    assert_eq!(padding, before);
+}
+
+#[test]
 fn a_block_that_is_too_long_is_refused() {
     let data = [7; 200];
     let twice = [Extension { id: 1, data: &data }; 2];
@@ -106,6 +126,9 @@ proptest! {
             let total: usize = header.extensions(&bytes).map(|e| e.data.len()).sum();
             prop_assert!(total <= usize::from(header.len));
             let _checked = header.payload(&bytes);
+            if let Some(told) = restore_original(&mut bytes, &header, 101, 7) {
+                prop_assert_eq!(RtpHeader::parse(&bytes[ORIGINAL_SEQUENCE_LEN..]), Ok(told));
+            }
         }
     }
 

@@ -102,7 +102,7 @@ impl Bare {
     /// What a turn does behind its packets: hops, timers, news.
     pub fn pass(&mut self, now: Nanos) {
         self.worker.now = now;
-        self.worker.take_hops(now);
+        self.worker.take_hops();
         self.worker.sweep(now);
         self.worker.announce();
     }

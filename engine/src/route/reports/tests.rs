@@ -4,7 +4,7 @@ use super::*;
 use crate::command::Codec;
 use crate::config::RTCP_MAX;
 use crate::packet::Nanos;
-use crate::route::{Passage, PayloadMap, RouteMap, TransportCc};
+use crate::route::{Passage, Passing, PayloadMap, RouteMap, TransportCc};
 use crate::rtcp::{Faults, SenderInfo};
 use crate::rtp::RtpHeader;
 
@@ -36,7 +36,7 @@ const SINK: u32 = 100;
 const SINK_RTX: u32 = 101;
 const OWN: u32 = 55;
 const PASSAGE: Passage =
-    Passage { retransmission: false, repeats: None, transport_sequence: None, now: Nanos(0) };
+    Passage { passing: Passing::Media, transport_sequence: None, now: Nanos(0) };
 
 /// A route whose source `ssrc` has sent 10 to 29, which the sink sent as 1000 to 1019.
 fn fed(sink: u32, ssrc: u32, cc: TransportCc) -> Route {
@@ -46,6 +46,7 @@ fn fed(sink: u32, ssrc: u32, cc: TransportCc) -> Route {
         to: 96,
         clock_rate: 90_000,
         retransmits: false,
+        again: None,
         codec: Codec::Other,
     };
     route.set_source(&RouteMap::new(&[payload], &[]).with_transport_cc(cc));

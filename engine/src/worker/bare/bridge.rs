@@ -96,7 +96,8 @@ pub fn map(side: usize) -> RouteMap {
         |place: usize| (SIDES[side].payload_types[place], SIDES[1 - side].payload_types[place]);
     let payloads = [(0, 48_000), (1, 90_000), (2, 90_000)].map(|(place, clock_rate)| {
         let (from, to) = numbers(place);
-        PayloadMap { from, to, clock_rate, retransmits: place == 2, codec: Codec::Other }
+        let again = (place == 1).then_some(SIDES[1 - side].payload_types[2]);
+        PayloadMap { from, to, clock_rate, retransmits: place == 2, again, codec: Codec::Other }
     });
     RouteMap::new(&payloads, &[])
 }

@@ -148,6 +148,7 @@ fn map() -> RouteMap {
         to: PAYLOAD_TYPE,
         clock_rate: 90_000,
         retransmits: false,
+        again: None,
         codec: Codec::Vp8,
     };
     let own = TransportCc::Own { to: TRANSPORT_CC };

@@ -11,7 +11,11 @@ pub(super) fn key_frames(datagram: &[u8]) -> Vec<u32> {
     packets.filter_map(|p| if let Rtcp::Pli(pli) = p { Some(pli.media) } else { None }).collect()
 }
 
-fn send_rtcp(call: &mut Call, side: usize, write: impl FnOnce(&mut Writer<'_>)) -> Vec<Sent> {
+pub(super) fn send_rtcp(
+    call: &mut Call,
+    side: usize,
+    write: impl FnOnce(&mut Writer<'_>),
+) -> Vec<Sent> {
     let mut buffer = [0; 1200];
     let mut writer = Writer::new(&mut buffer);
     write(&mut writer);
@@ -134,6 +138,36 @@ fn the_worker_answers_transport_cc_where_it_is_told_to() {
         answers.extend(call.open_rtcp(0, &sent));
     }
     assert_eq!(transport_feedback(&answers), [SIDES[0].theirs[1]]);
+}
+
+#[test]
+fn what_the_worker_has_confirmed_it_repeats_itself() {
+    let mut call = Call::new();
+    let missed = SIDES[1].ours[1];
+    let ask = |call: &mut Call| {
+        let sent = send_rtcp(call, 1, |writer| {
+            writer.nack(7, missed, std::iter::once(0x1234)).unwrap();
+        });
+        (call.open(1, &sent), call.open_rtcp(0, &sent))
+    };
+    // The sender is asked as long as nobody but it could have the packet.
+    call.send(0, video(0, 0));
+    let (repeats, asked) = ask(&mut call);
+    assert_eq!((repeats.len(), asked.len()), (0, 1));
+
+    let answerer = Some(Box::new(Answerer::new(SIDES[0].transport_cc)));
+    call.apply(Command::AnswerTransportCc { transport: transport(0), answerer }).unwrap();
+    let sent = call.send(0, video(0, 1));
+    let (before, media) = call.open(1, &sent).remove(0);
+    let sent = send_rtcp(&mut call, 1, |writer| {
+        writer.nack(7, missed, std::iter::once(before.sequence)).unwrap();
+    });
+    let (header, repeat) = call.open(1, &sent).remove(0);
+    assert_eq!(header.ssrc, SIDES[1].ours[2]);
+    assert_eq!(header.payload_type, SIDES[1].payload_types[2]);
+    let payload = header.payload(&repeat).unwrap();
+    assert_eq!(payload[..2], before.sequence.to_be_bytes());
+    assert_eq!(&payload[2..], before.payload(&media).unwrap());
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::*;
 use crate::command::Codec;
 use crate::leg::Leg;
 use crate::route::{PayloadMap, RouteMap};
+use crate::twcc::Answerer;
 
 /// Input that is dropped for a reason.
 type Drive = fn(&mut Call);
@@ -117,12 +118,23 @@ const REACHED: &[(DropReason, Drive)] = &[
             call.send(0, Rtp { ssrc, ..audio(0, number) });
         }
     }),
+    (DropReason::RepeatRate, |call| {
+        let answerer = Some(Box::new(Answerer::new(SIDES[0].transport_cc)));
+        call.apply(Command::AnswerTransportCc { transport: transport(0), answerer }).unwrap();
+        call.send(0, video(0, 0));
+        for _ in 0..=crate::config::REPEATS_BURST {
+            feedback::send_rtcp(call, 1, |writer| {
+                writer.nack(7, SIDES[1].ours[1], std::iter::once(0x1234)).unwrap();
+            });
+        }
+    }),
     (DropReason::RewriteRoom, |call| {
         let payload = PayloadMap {
             from: 111,
             to: 109,
             clock_rate: 48_000,
             retransmits: false,
+            again: None,
             codec: Codec::Other,
         };
         set_map(call, &RouteMap::new(&[payload], &[(1, 1)]));

@@ -8,6 +8,7 @@ use super::*;
 use crate::command::{
     Codec, LayerChoice, LegSpec, MediaKind, PayloadType, Rid, SinkSpec, Source, StreamSpec,
 };
+use crate::config::REPEATS_BURST;
 use crate::leg::Leg;
 use crate::pictures;
 use crate::route::{PayloadMap, RouteMap, TransportCc};
@@ -288,6 +289,29 @@ impl Party {
         self.pass();
     }
 
+    /// A receiver says that it misses packets.
+    fn miss<const N: usize>(&mut self, receiver: u16, sequences: [u16; N]) {
+        let ssrc = sink_ssrc(receiver, 0);
+        self.rtcp(5000 + receiver, |w| w.nack(1, ssrc, sequences.into_iter()).unwrap());
+    }
+
+    /// What the sender was asked for again, by its SSRCs.
+    fn asked_again(&self) -> Vec<(u32, Vec<u16>)> {
+        let reports = self.reports.get(&SENDER_PORT).into_iter().flatten();
+        let packets = reports.flat_map(|bytes| Compound::parse(bytes).unwrap().sound());
+        packets
+            .filter_map(|packet| match packet {
+                Rtcp::Nack(nack) => Some((nack.media, nack.sequences().collect::<Vec<_>>())),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// How many packets each receiver got.
+    fn lengths(&self) -> Vec<usize> {
+        self.got.iter().map(Vec::len).collect()
+    }
+
     /// The layers that a receiver got, one after the other.
     fn runs(&self, receiver: u16) -> Vec<u8> {
         let mut runs: Vec<_> =
@@ -404,6 +428,7 @@ fn map() -> RouteMap {
         to: number,
         clock_rate: 90_000,
         retransmits,
+        again: (!retransmits).then_some(RTX_PT),
         codec: Codec::Vp8,
     };
     RouteMap::new(&[payload(MEDIA_PT, false), payload(RTX_PT, true)], &[])
@@ -579,25 +604,17 @@ fn what_a_sink_misses_is_asked_of_the_layer_that_it_had() {
         writer.receiver_report(1, &[]).unwrap();
         writer.nack(1, ssrc, std::iter::once(missing)).unwrap();
     });
-    let asked: Vec<_> = party.reports[&SENDER_PORT]
-        .iter()
-        .flat_map(|bytes| Compound::parse(bytes).unwrap().sound())
-        .filter_map(|packet| match packet {
-            Rtcp::Nack(nack) => Some((nack.media, nack.sequences().collect::<Vec<_>>())),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(asked, [(party.encoders[usize::from(MIDDLE)].ssrc, vec![wanted])]);
+    assert_eq!(party.asked_again(), [(party.encoders[usize::from(MIDDLE)].ssrc, vec![wanted])]);
 
-    // The repeat comes under an SSRC of its own, which says whose it is.
+    // The repeat comes under an SSRC of its own, which says whose it is; for the sink it is late media.
     for (layer, original, passes) in [(MIDDLE, wanted, true), (LOW, 65_520, false)] {
         let before = party.got[0].len();
         let rtx = retransmission(layer, original);
         party.receive(SENDER_PORT, &rtx);
         assert_eq!(party.got[0].len() > before, passes);
     }
-    assert_eq!(party.latest(0).ssrc, ssrc + 1);
-    assert_eq!(party.latest(0).layer, MIDDLE);
+    let late = party.latest(0);
+    assert_eq!((late.ssrc, late.sequence, late.layer), (ssrc, missing, MIDDLE));
 }
 
 #[test]
@@ -613,13 +630,13 @@ fn a_repeat_reaches_a_sink_that_has_left_its_layer_meanwhile() {
     assert_eq!(party.latest(0).layer, LOW);
     party.rtcp(5000, |w| w.nack(1, sink_ssrc(0, 0), std::iter::once(missing)).unwrap());
     party.receive(SENDER_PORT, &retransmission(MIDDLE, wanted));
-    let repeat = party.latest(0);
-    assert_eq!((repeat.ssrc, repeat.layer), (sink_ssrc(0, 0) + 1, MIDDLE));
-    assert_eq!(repeat.repeats, Some(missing), "what the sink calls so");
+    let late = party.latest(0);
+    assert_eq!((late.ssrc, late.sequence), (sink_ssrc(0, 0), missing), "what the sink calls so");
+    assert_eq!(late.layer, MIDDLE);
 }
 
 #[test]
-fn a_repeat_goes_to_whoever_has_asked_for_it() {
+fn a_repeat_goes_to_whoever_has_asked_for_it_and_the_sender_is_left_alone() {
     for workers in [1, 2] {
         let mut party = Party::over(workers, 3);
         for receiver in 0..3 {
@@ -627,19 +644,65 @@ fn a_repeat_goes_to_whoever_has_asked_for_it() {
         }
         party.picture(LOW, true, &[]);
         party.picture(MIDDLE, true, &[]);
-        let missing = party.latest(1).sequence;
-        let wanted = party.encoders[usize::from(MIDDLE)].sequence.wrapping_sub(1);
-        let before = party.got.iter().map(Vec::len).collect::<Vec<_>>();
+        let lost = party.latest(1);
+        let before = party.lengths();
         // Nobody has asked for what a sender repeats to test its way.
-        party.receive(SENDER_PORT, &retransmission(MIDDLE, wanted));
-        assert_eq!(party.got.iter().map(Vec::len).collect::<Vec<_>>(), before);
-        party.rtcp(5001, |w| w.nack(1, sink_ssrc(1, 0), std::iter::once(missing)).unwrap());
-        for _ in 0..2 {
-            party.receive(SENDER_PORT, &retransmission(MIDDLE, wanted));
-        }
-        let gained = party.got.iter().zip(&before).map(|(got, before)| got.len() - before);
-        assert_eq!(gained.collect::<Vec<_>>(), [0, 1, 0]);
+        party.receive(SENDER_PORT, &retransmission(MIDDLE, lost.original));
+        assert_eq!(party.lengths(), before);
+        party.reports.clear();
+        party.miss(1, [lost.sequence]);
+        let repeat = party.latest(1);
+        assert_eq!((repeat.ssrc, repeat.repeats), (lost.ssrc + 1, Some(lost.sequence)));
+        let same = |got: Got| (got.layer, got.original, got.picture, got.timestamp);
+        assert_eq!(same(repeat), same(lost));
+        assert_eq!(party.lengths(), [before[0], before[1] + 1, before[2]]);
+        assert_eq!(party.asked_again(), []);
     }
+}
+
+#[test]
+fn what_came_late_from_the_sender_reaches_every_sink_and_is_kept() {
+    let mut party = Party::new(2);
+    for receiver in 0..2 {
+        party.select(receiver, LayerChoice::Layer(MIDDLE));
+    }
+    party.picture(LOW, true, &[]);
+    party.picture(MIDDLE, true, &[1]);
+    let wanted = party.latest(0).original.wrapping_sub(1);
+    for _ in 0..2 {
+        // The second one repeats what has come by now.
+        party.receive(SENDER_PORT, &retransmission(MIDDLE, wanted));
+    }
+    for got in &party.got {
+        let [.., last, late] = got[..] else { panic!("{got:?}") };
+        assert_eq!(late.sequence, last.sequence.wrapping_sub(1));
+        assert_eq!((late.ssrc, late.repeats), (last.ssrc, None));
+    }
+    let late = party.latest(0).sequence;
+    party.miss(0, [late]);
+    assert_eq!(party.latest(0).repeats, Some(late));
+}
+
+#[test]
+fn a_receiver_that_asks_without_end_gets_no_more_than_was_sent_and_a_burst() {
+    let mut party = Party::new(1);
+    party.select(0, LayerChoice::Layer(MIDDLE));
+    party.picture(LOW, true, &[]);
+    party.picture(MIDDLE, true, &[]);
+    let (lost, sent) = (party.latest(0).sequence, party.got[0].len());
+    for _ in 0..2 * usize::from(REPEATS_BURST) {
+        party.miss(0, [lost]);
+    }
+    assert_eq!(party.got[0].len() - sent, usize::from(REPEATS_BURST));
+    let drops = party.workers[0].counters().drops.of(DropReason::RepeatRate);
+    assert_eq!(drops, u64::from(REPEATS_BURST));
+    party.picture(MIDDLE, false, &[]);
+    let sent = party.got[0].len();
+    for _ in 0..10 {
+        party.miss(0, [lost]);
+    }
+    let earned = usize::from(PICTURE[usize::from(MIDDLE)].0);
+    assert_eq!(party.got[0].len() - sent, earned, "one for each packet of the picture");
 }
 
 /// A repeat of a layer's packet, which names the layer.

@@ -86,6 +86,7 @@ impl Three {
             to: to.3,
             clock_rate,
             retransmits: false,
+            again: None,
             codec: Codec::Other,
         };
         let source =
