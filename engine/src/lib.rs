@@ -8,7 +8,9 @@
 //! where it lies; the leg says which [`stream`] it belongs to; for each sink the [`route`]
 //! rewrites SSRC, payload type, sequence, timestamp, MID and extension ids, the sink's transport
 //! protects it again, and the backend sends what the whole turn has gathered with one submit.
-//! RTCP takes the same way in [`rtcp`], with the inverse of each rewrite for feedback.
+//! RTCP takes the same way in [`rtcp`], with the inverse of each rewrite for feedback. Video whose
+//! sender has nobody else to ask is kept for a moment (`repeats`), so that what a sink misses comes
+//! from here.
 //!
 //! # A command's way
 //! Control sends [`command::Command`]s through a [`Link`]; the worker applies them between batches

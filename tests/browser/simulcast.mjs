@@ -16,6 +16,8 @@ const CONNECT_LIMIT = 60_000;
 const LAYER_LIMIT = 60_000;
 /** Milliseconds between two looks at the same. */
 const LOOK = 250;
+/** Looks in a row that must find it so: the node tries what a path carries, which is no choice yet. */
+const SETTLED = 6;
 /** Degrees that a hue may be off after a codec. */
 const OFF = 25;
 /** What the sender shows and sounds like. */
@@ -76,12 +78,13 @@ async function looks() {
   return run.each((side) => side.layer('sender'), receivers);
 }
 
-/** Looks at both receivers until it is so. */
+/** Looks at both receivers until it is so and stays so. */
 async function seen(condition) {
   const until = Date.now() + LAYER_LIMIT;
-  for (;;) {
+  for (let times = 0; ; ) {
     const found = await looks();
-    if (condition(found)) return found;
+    times = condition(found) ? times + 1 : 0;
+    if (times === SETTLED) return found;
     if (Date.now() > until) throw new Error(`not within ${LAYER_LIMIT} ms; it is ${JSON.stringify({ ...found, sent: await sides.sender.stats() })}`);
     await new Promise((resolve) => setTimeout(resolve, LOOK));
   }

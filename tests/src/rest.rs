@@ -1,11 +1,17 @@
 //! A client of the node's REST API: one connection per request, from inside the node's namespace.
 
 use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::http::{Client, Response};
 use crate::namespace::inside;
+
+/// Longest wait for a state, and time between two looks at it.
+const PATIENCE: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The admin listener of one node.
 #[derive(Debug, Clone)]
@@ -39,6 +45,22 @@ impl Rest {
     /// If the node refuses.
     pub fn create_call(&self) -> String {
         text(&self.post("/v1/calls", &json!({ "name": "test" })), "id")
+    }
+
+    /// Asks for a call until it is as it should be.
+    ///
+    /// # Panics
+    /// If it never is.
+    pub fn wait_call(&self, call: &str, mut good: impl FnMut(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let view = self.get(&format!("/v1/calls/{call}"));
+            if good(&view) {
+                return view;
+            }
+            assert!(Instant::now() < deadline, "the call never came to it: {view}");
+            thread::sleep(LOOK);
+        }
     }
 
     /// Makes a join token.

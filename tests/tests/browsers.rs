@@ -99,16 +99,7 @@ fn media_flows_while_control_is_stopped() {
 fn three_chromium_pages_each_see_and_hear_the_two_others() {
     requires!(Namespaces, Chromium);
     let scene = Scene::new(&[]);
-    let roles = ["customer", "agent", "guest"];
-    let pages: Vec<_> =
-        roles.iter().map(|role| format!("{role}={}", scene.url("/", role))).collect();
-    let (home, open) = (scene.lab.namespace("browser"), scene.lab.namespace("peer"));
-    let namespaces = [("customer", &home), ("agent", &open), ("guest", &open)];
-    let namespaces = namespaces.map(|(role, name)| format!("{role}={name}"));
-    let arguments = pages.iter().map(|page| ("page", page.as_str()));
-    let arguments = arguments.chain(namespaces.iter().map(|name| ("netns", name.as_str())));
-    let arguments: Vec<_> = arguments.chain([("pause-after", "media")]).collect();
-    let mut pages = Pages::run("many-pages.mjs", &arguments);
+    let mut pages = scene.three_pages(&[("pause-after", "media")]);
 
     pages.step("media");
     let view = scene.node.rest().get(&format!("/v1/calls/{}", scene.call));
@@ -118,7 +109,7 @@ fn three_chromium_pages_each_see_and_hear_the_two_others() {
             let roles = received.filter(|one| one["kind"] == kind).map(|one| &one["role"]);
             roles.filter_map(Value::as_str).collect()
         };
-        let others = roles.iter().filter(|role| leg["role"] != **role).count();
+        let others = THREE.iter().filter(|role| leg["role"] != **role).count();
         for kind in ["audio", "video"] {
             assert_eq!(from(kind).len(), others, "{leg}");
             assert!(!from(kind).iter().any(|role| leg["role"] == **role), "{leg}");
@@ -126,6 +117,41 @@ fn three_chromium_pages_each_see_and_hear_the_two_others() {
         assert_eq!(leg["wants"], Value::Null, "{leg}");
     }
     assert!(view["speaker"].is_string(), "somebody beeps: {view}");
+    pages.go_on();
+    pages.step("leave");
+    pages.step("remaining");
+    pages.finish();
+    scene.node.stop();
+}
+
+#[test]
+fn the_node_repeats_what_one_of_three_misses() {
+    requires!(Namespaces, Chromium);
+    let scene = Scene::new(&[("HOME_LOSS", "3")]);
+    let mut pages = scene.three_pages(&[
+        ("size", "640x480"),
+        ("grain", "20"),
+        ("seconds", "10"),
+        ("pause-after", "stats"),
+    ]);
+    // The script has judged pictures and tones.
+    pages.step("media");
+    let found = pages.step("stats");
+    let stats = scene.node.rest().stats(&scene.call);
+    let home = leg_of(&stats, "customer");
+    for sent in home["sent"].as_array().expect("sinks").iter().filter(|s| s["kind"] == "video") {
+        let (asked, repeated) = (count(&sent["nacks"]), count(&sent["rtx_packets"]));
+        println!("the customer asked for {asked} packets again, and got {repeated}");
+        assert!(asked > 0 && repeated > 0, "{sent}");
+    }
+    // Nobody else could have: what the node has confirmed its senders have forgotten.
+    let repair = &found["customer"]["repair"];
+    println!("the customer's page: {repair}");
+    assert!(count(&repair["repaired"]) > 0, "{repair}");
+    for role in ["agent", "guest"] {
+        let asked = count(&media_of(&stats, role, "received")["nacks"]);
+        println!("{role} was asked for {asked} packets again");
+    }
     pages.go_on();
     pages.step("leave");
     pages.step("remaining");
@@ -215,6 +241,9 @@ const BEFORE_CHANGE: std::time::Duration = std::time::Duration::from_secs(2);
 /// Side of the script, its role in the call, and the other's role.
 const SIDES: [(&str, &str, &str); 2] = [("a", "customer", "agent"), ("b", "agent", "customer")];
 
+/// The roles of a call of three.
+const THREE: [&str; 3] = ["customer", "agent", "guest"];
+
 /// A laboratory, a node behind its NAT, and a call that waits for two pages.
 struct Scene {
     // Dropped in this order.
@@ -244,6 +273,20 @@ impl Scene {
     fn customer(&self) -> Value {
         let call = self.node.rest().get(&format!("/v1/calls/{}", self.call));
         found(&call["legs"], "role", "customer").clone()
+    }
+
+    /// The customer at home, the two others on the open internet.
+    fn three_pages(&self, arguments: &[(&str, &str)]) -> Pages {
+        let pages = THREE.map(|role| format!("{role}={}", self.url("/", role)));
+        let (home, open) = (self.lab.namespace("browser"), self.lab.namespace("peer"));
+        let namespaces = THREE.map(|role| {
+            let name = if role == "customer" { &home } else { &open };
+            format!("{role}={name}")
+        });
+        let pages = pages.iter().map(|page| ("page", page.as_str()));
+        let namespaces = namespaces.iter().map(|name| ("netns", name.as_str()));
+        let all: Vec<_> = pages.chain(namespaces).chain(arguments.iter().copied()).collect();
+        Pages::run("many-pages.mjs", &all)
     }
 
     /// The customer at home, the agent on the open internet; of what is said twice, the last counts.
