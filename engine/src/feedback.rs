@@ -140,11 +140,11 @@ impl Worker {
         let Some(stream) = self.stream(id) else { return };
         stream.counters.nacks += u64::from(asked.nacks);
         stream.counters.plis += u64::from(asked.key_frames);
-        let (index, answers_all) = (stream.rtcp_transport, !stream.is_reported_here());
+        let (index, passes) = (stream.rtcp_transport, !stream.is_reported_here());
         let bytes: Bytes = self.scratch[..len].iter().copied().collect();
         let Ok(compound) = Compound::parse(&bytes) else { return };
         let missing = self.repeat_kept(id, from, &compound, received);
-        if answers_all {
+        if passes {
             self.scratch[..len].copy_from_slice(&bytes);
             return self.send_rtcp(TransportId { leg: id.leg, index }, len, received);
         }

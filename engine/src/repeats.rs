@@ -22,7 +22,7 @@ use hashbrown::HashMap;
 use crate::command::{LegId, SinkId, StreamId};
 use crate::config::{HEAD_ROOM, PAYLOAD_MAX, REPEATS_LOG, SINKS_PER_STREAM};
 use crate::error::DropReason;
-use crate::hop::HopKind;
+use crate::hop::{Hop, HopKind};
 use crate::packet::{Nanos, Packet};
 use crate::route::Passing;
 use crate::rtp::{self, RtpHeader};
@@ -130,8 +130,9 @@ impl Worker {
         let Some(bytes) = self.repeats.find(key) else { return Ok(()) };
         if sink.leg.worker != self.id {
             let kind = HopKind::Media { sink, passing: Passing::Again, layer: None };
+            self.hops.push(Hop::new(kind, received, bytes))?;
             self.counters.hops_out += 1;
-            return self.hops.push(crate::hop::Hop::new(kind, received, bytes));
+            return Ok(());
         }
         let (header, len) = (RtpHeader::parse(bytes)?, bytes.len());
         let frame = self.frames.take().ok_or(DropReason::FramesExhausted)?;
