@@ -297,7 +297,7 @@ pub(super) fn candidates(facts: &NodeFacts, leg: LegId) -> Vec<Candidate> {
     (0u32..)
         .zip(all)
         .map(|(place, address)| {
-            Candidate::host((place + 1).to_string(), host_priority(RTP, place), address)
+            Candidate::host((place + 1).to_string(), RTP, host_priority(RTP, place), address)
         })
         .collect()
 }

@@ -451,6 +451,7 @@ fn local(facts: &NodeFacts, slot: LegId, credentials: &Credentials) -> Result<Lo
     Ok(Local {
         session_id: random() >> 1,
         address: first.announced,
+        rtcp: None,
         candidates: candidates(facts, slot),
         end_of_candidates: true,
         credentials: IceCredentials {
