@@ -139,6 +139,22 @@ fn without_a_second_port_a_leg_without_rtcp_mux_is_refused() {
 }
 
 #[test]
+fn rtcp_gets_a_port_where_an_interface_has_one_more() {
+    let mut bench = Bench::with_ports(3);
+    let mut facts = (*bench.call.facts).clone();
+    // One port on the first interface, two on the second.
+    facts.faces.iter_mut().skip(1).for_each(|face| face.interface = 1);
+    bench.call.facts = Arc::new(facts);
+    let leg = bench.slot();
+    let ports = |id| -> Vec<_> {
+        bench.call.facts.faces_of(id).map(|face| face.announced.port()).collect()
+    };
+    assert_eq!((ports(rtp(leg)), ports(rtcp(leg))), (vec![40500, 40502], vec![40501]));
+    let (_, answer) = bench.join_parted();
+    assert_eq!(answer.matches(" 1 udp ").count(), 2 * answer.matches(" 2 udp ").count());
+}
+
+#[test]
 fn each_check_goes_to_the_component_of_its_socket_whatever_the_worker_took_it_for() {
     let mut bench = Bench::with_ports(2);
     let (leg, answer) = bench.join_parted();
