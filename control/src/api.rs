@@ -112,7 +112,7 @@ pub struct LegView {
     pub ended: Option<EndReason>,
     /// DTLS version and SRTP suite once connected, such as `DTLS 1.3, AES_CM_128_HMAC_SHA1_80`.
     pub security: Option<String>,
-    /// The nominated far address, once connected.
+    /// The nominated far address, once connected; of RTP, where RTCP has a port of its own.
     pub remote: Option<String>,
     /// What it receives of whom, by its m-lines.
     #[serde(default)]

@@ -130,6 +130,7 @@ pub struct Interface {
     /// the default is to fragment: [`causeway_engine::sys::socket::set_fragmentation`].
     pub dont_fragment: bool,
     /// Shared ports of each worker. Legs are spread over them; each has a receive buffer of its own.
+    /// A leg whose far side does not multiplex RTCP (RFC 5761) takes two, so it needs 2 or more.
     pub mux_ports: u16,
 }
 

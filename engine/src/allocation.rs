@@ -50,7 +50,8 @@ impl Share {
 type Shares = ArrayVec<Share, SINKS_PER_LEG>;
 
 impl Worker {
-    /// Learns of a transport's path from what its far side reports; true if something was for it.
+    /// Learns of the path of media from what its far side reports on transport `id`; true if something
+    /// was for it.
     pub(crate) fn weigh_feedback(
         &mut self,
         id: TransportId,
@@ -59,6 +60,7 @@ impl Worker {
     ) -> bool {
         let Some(leg) = self.tables.leg_mut(id.leg) else { return false };
         let loss = mean_loss(leg, compound);
+        let id = TransportId { leg: id.leg, index: leg.media_of(id.index) };
         let transport = leg.transports.get_mut(usize::from(id.index));
         let Some(bandwidth) = transport.and_then(|t| t.bandwidth.as_deref_mut()) else {
             return false;

@@ -276,16 +276,16 @@ impl Worker {
         }
     }
 
-    /// Tells a sender when its packets arrived, in place of the far end of the call.
+    /// Tells a sender when its packets arrived on transport `id`, in place of the far end of the call.
     pub(crate) fn answer_transport_cc(&mut self, id: TransportId, media: u32, now: Nanos) {
         for _ in 0..TRANSPORT_FEEDBACK_MAX {
             let Some(leg) = self.tables.leg_mut(id.leg) else { return };
-            let own_ssrc = leg.own_ssrc();
+            let (own_ssrc, index) = (leg.own_ssrc(), leg.rtcp_of(id.index));
             let transport = &mut leg.transports[usize::from(id.index)];
             let Some(answerer) = &mut transport.answerer else { return };
             let out = &mut self.scratch[..RTCP_MAX];
             let Some(len) = answerer.arrivals.feedback(now, own_ssrc, media, out) else { return };
-            self.send_rtcp(id, len, Nanos(0));
+            self.send_rtcp(TransportId { leg: id.leg, index }, len, Nanos(0));
         }
     }
 

@@ -88,6 +88,18 @@ impl Leg {
         self.sinks.first().map_or(1, |sink| sink.counters.ssrc)
     }
 
+    /// The transport of RTCP about the streams on a transport: the same with rtcp-mux.
+    pub(crate) fn rtcp_of(&self, transport: u8) -> u8 {
+        let stream = self.streams.iter().find(|stream| stream.transport == transport);
+        stream.map_or(transport, |stream| stream.rtcp_transport)
+    }
+
+    /// The transport of the sinks that RTCP on a transport is about: the same with rtcp-mux.
+    pub(crate) fn media_of(&self, rtcp_transport: u8) -> u8 {
+        let sink = self.sinks.iter().find(|sink| sink.rtcp_transport == rtcp_transport);
+        sink.map_or(rtcp_transport, |sink| sink.transport)
+    }
+
     fn find_stream(
         &mut self,
         transport: u8,

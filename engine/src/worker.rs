@@ -468,6 +468,8 @@ impl Worker {
             transport.turn_to(remote);
             transport.news.nominated = true;
         }
+        // At once, since what a nomination lets the worker write needs the scratch too.
+        let reply = handled.reply.map(|len| self.reply(packet, len, traffic_class));
         if handled.role_conflict || handled.nominated.is_some() {
             self.mark_news(id.leg);
         }
@@ -480,10 +482,7 @@ impl Worker {
         if let Some(fault) = handled.fault {
             self.drop_for(fault);
         }
-        match handled.reply {
-            Some(len) => Ok(Fate::Send(self.reply(packet, len, traffic_class))),
-            None => Ok(Fate::Done),
-        }
+        Ok(reply.map_or(Fate::Done, Fate::Send))
     }
 
     /// Puts `scratch[..len]` into the packet's own frame, addressed back.

@@ -113,6 +113,8 @@ fn a_bad_offer_is_refused_with_the_line_and_takes_no_place() {
         let problem = response.problem();
         assert!(kind.is_empty() || problem.0.ends_with(kind), "wanted {kind}: {problem:?}");
         assert!(problem.1.starts_with(at), "wanted {at}: {problem:?}");
+        let knob = kind != "no-rtcp-mux" || response.text.contains("mux_ports");
+        assert!(knob, "what to change is named: {}", response.body);
         for secret in ["ice-pwd:", "sha-256 "] {
             let value = good.split(secret).nth(1).unwrap().lines().next().unwrap();
             assert!(!response.body.to_string().contains(value), "a secret is shown");

@@ -1,4 +1,5 @@
-//! ICE of a running node: restarts, clients that move, far sides that are lite, IPv6.
+//! ICE of a running node: restarts, clients that move, far sides that are lite or have a port for
+//! RTCP, IPv6.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
@@ -6,8 +7,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use causeway_control::api::What;
 use causeway_control::ice::Credentials;
-use causeway_tests::guest::{Guest, add_leg};
+use causeway_tests::guest::{Guest, add_leg, ssrcs};
+use causeway_tests::http::Client;
 use causeway_tests::local::{Ears, LocalNode, Setup};
+use causeway_tests::peer::parted::{self, Parted};
 use causeway_tests::peer::{Flow, Spec};
 use serde_json::json;
 
@@ -185,6 +188,92 @@ fn a_private_address_is_offered_behind_the_announced_one() {
     active(&mut ears, &call);
     let [a, b] = &guests;
     talk(a, b);
+}
+
+#[test]
+fn a_far_side_without_rtcp_mux_has_a_port_for_rtcp_all_its_life() {
+    let node = LocalNode::start(&Setup { mux_ports: 2, ..Setup::default() });
+    let (mut ears, call) = (node.listen(), node.call());
+    let (mut parted, mut client) = (Parted::new(1), node.client());
+    let offer = json!({ "role": "phone", "offer": parted.offer() });
+    let added = add_leg(&mut client, &call, offer).ok();
+    let leg = format!("/v1/calls/{call}/legs/{}", added["leg"]["id"].as_str().unwrap());
+    let answer = added["answer"].as_str().unwrap();
+    assert!(!answer.contains("a=rtcp-mux"), "{answer}");
+    parted.take_answer(answer);
+    let guest = Guest::join(node.http, &call, "agent", &Spec::default());
+    assert!(guest.nodes.contains("a=rtcp-mux"), "the other leg has one port");
+    let seen = parted.wait("both components are secured", |seen| seen.sent > 0);
+    let [rtp, rtcp] = seen.remotes.map(|remote| remote.unwrap().port());
+    assert_ne!(rtp, rtcp);
+    assert_eq!(attribute(answer, "rtcp"), format!("{rtcp} IN IP4 127.0.0.1"));
+    let shown = attribute(answer, "fingerprint").replace("sha-256 ", "");
+    assert_eq!(seen.fingerprints, [Some(shown.clone()), Some(shown)]);
+    active(&mut ears, &call);
+    guest.peer.wait("connected", |seen| seen.connected);
+    guest.peer.send(Flow::audio(2));
+    guest.peer.send(Flow::video(2));
+    more_both_ways(&mut parted, &guest);
+    reports_both_ways(&mut parted, &guest, ssrcs(answer)[1]);
+
+    let before = attribute(answer, "ice-ufrag");
+    let answer = restart_parted(&mut client, &leg, &mut parted);
+    assert_ne!(attribute(&answer, "ice-ufrag"), before);
+    more_both_ways(&mut parted, &guest);
+    let key_frames = guest.peer.seen().key_frames_asked;
+    parted.ask_key_frame(ssrcs(&answer)[1]);
+    parted.wait("a key frame is asked for", |_| guest.peer.seen().key_frames_asked > key_frames);
+    let view = client.get(&leg).ok();
+    assert_eq!((&view["state"], &view["remote"]), (&json!("connected"), &json!(parted.address())));
+    let seen = parted.seen();
+    assert_eq!((seen.broken, seen.misplaced), (0, Vec::new()));
+    let why = client.get(&format!("/v1/calls/{call}/why?format=text")).text;
+    for words in ["RTCP: DTLS is done", "RTCP: The far side settled", "RTCP: The node expects"] {
+        assert!(why.contains(words), "{words} in {why}");
+    }
+}
+
+/// Offers with other credentials until both components have settled anew; the node's answer.
+fn restart_parted(client: &mut Client, leg: &str, parted: &mut Parted) -> String {
+    let before = parted.seen().nominations;
+    let offer = json!({ "sdp": parted.offer_restart() });
+    let answer = client.post(&format!("{leg}/offer"), &offer).ok();
+    let answer = answer["sdp"].as_str().unwrap();
+    parted.take_answer(answer);
+    parted.wait("both components have settled anew", |seen| {
+        seen.nominations.iter().zip(before).all(|(now, before)| *now > before)
+    });
+    answer.to_owned()
+}
+
+/// Waits until audio and video have come both ways that were not sent yet.
+#[track_caller]
+fn more_both_ways(parted: &mut Parted, guest: &Guest) {
+    let (from_parted, from_guest) = (parted.seen().sent, guest.peer.seen().sent);
+    parted.wait("more audio and video both ways", |seen: &parted::Seen| {
+        let newest = |numbers: &std::collections::BTreeSet<u32>| {
+            numbers.last().map_or(0, |last| u64::from(*last))
+        };
+        let came = guest.peer.seen();
+        let heard = [&came.audio, &came.video]
+            .iter()
+            .all(|came| came.numbers.get(&1).is_some_and(|n| newest(n) > from_parted.into()));
+        let sent = seen.numbers.iter().zip(from_guest);
+        heard && sent.into_iter().all(|(numbers, sent)| newest(numbers) > sent)
+    });
+}
+
+/// Sender reports, reception reports and a wish for a key frame pass in both directions.
+#[track_caller]
+fn reports_both_ways(parted: &mut Parted, guest: &Guest, video: u32) {
+    parted.ask_key_frame(video);
+    guest.peer.ask_key_frame();
+    parted.wait("reports and wishes came through", |seen| {
+        let came = guest.peer.seen();
+        let guests = came.sender_reports.len() >= 2 && came.key_frames_asked > 0;
+        let own = seen.sender_reports.len() >= 2 && seen.reception_reports.len() >= 2;
+        guests && own && seen.key_frames_asked > 0
+    });
 }
 
 #[test]

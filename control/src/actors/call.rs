@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::prelude::*;
-use causeway_engine::command::{Command, Event, LegId, Punt, Refusal, Returned};
+use causeway_engine::command::{Command, Event, Punt, Refusal, Returned, TransportId};
 use tokio::sync::oneshot;
 
 use crate::actors::dtls::{DtlsActor, Shake};
@@ -118,12 +118,12 @@ pub enum FromDtls {
     Gone,
 }
 
-/// [`FromDtls`] of one leg.
+/// [`FromDtls`] of one transport.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct DtlsOutput {
-    /// The leg.
-    pub leg: LegId,
+    /// The transport.
+    pub transport: TransportId,
     /// What.
     pub output: FromDtls,
 }
@@ -222,7 +222,7 @@ impl CallActor {
                 Output::Reply(request, result) => self.reply(request, result),
                 Output::Own(leg) => self.to.link.do_send(Own { leg, call: ctx.address() }),
                 Output::Engine(tag, command) => commands.push((tag, command)),
-                Output::Dtls(leg, input) => self.shake(leg, input, ctx),
+                Output::Dtls(transport, input) => self.shake(transport, input, ctx),
                 Output::Event(what) => self.to.events.say(what),
                 Output::Over => {
                     let journal = self.call.take_journal();
@@ -257,9 +257,9 @@ impl CallActor {
         }
     }
 
-    fn shake(&self, leg: LegId, input: DtlsInput, ctx: &mut Context<Self>) {
+    fn shake(&self, transport: TransportId, input: DtlsInput, ctx: &mut Context<Self>) {
         let droppable = matches!(input, DtlsInput::Datagram(_));
-        let message = Shake { leg, call: ctx.address(), input };
+        let message = Shake { transport, call: ctx.address(), input };
         if droppable {
             let _ = self.to.dtls.try_send(message);
         } else {
@@ -364,20 +364,20 @@ impl Handler<FromEngine> for CallActor {
 impl Handler<DtlsOutput> for CallActor {
     type Result = ();
 
-    fn handle(&mut self, DtlsOutput { leg, output }: DtlsOutput, ctx: &mut Self::Context) {
+    fn handle(&mut self, DtlsOutput { transport, output }: DtlsOutput, ctx: &mut Self::Context) {
         let now = Instant::now();
         self.call.observe(now);
         match output {
-            FromDtls::Datagram(bytes) => self.call.dtls_datagram(leg, bytes),
+            FromDtls::Datagram(bytes) => self.call.dtls_datagram(transport, bytes),
             FromDtls::Connected { keys, version } => {
-                self.call.dtls_connected(leg, &keys, version);
+                self.call.dtls_connected(transport, &keys, version);
             }
             FromDtls::Failed { error, shown } => {
                 tracing::info!(call = self.id, %error, "DTLS failed");
-                self.call.dtls_failed(now, leg, &error, shown.as_ref());
+                self.call.dtls_failed(now, transport, &error, shown.as_ref());
             }
-            FromDtls::Closed => self.call.dtls_closed(now, leg),
-            FromDtls::Gone => self.call.dtls_gone(leg),
+            FromDtls::Closed => self.call.dtls_closed(now, transport),
+            FromDtls::Gone => self.call.dtls_gone(transport),
         }
         self.drain(ctx);
     }

@@ -1,11 +1,11 @@
-//! DTLS handshakes of many legs, on an arbiter of their own: a step takes 0.1 to 0.3 ms, which
+//! DTLS handshakes of many transports, on an arbiter of their own: a step takes 0.1 to 0.3 ms, which
 //! must delay neither an answer of the API nor a packet.
 
 use std::collections::HashMap;
 use std::time::Instant;
 
 use actix::prelude::*;
-use causeway_engine::command::LegId;
+use causeway_engine::command::TransportId;
 
 use crate::actors::call::{CallActor, DtlsOutput, FromDtls};
 use crate::call::DtlsInput;
@@ -13,12 +13,12 @@ use crate::dtls::{Handshake, Identity, Output, Versions};
 
 /// Messages that can wait; a datagram beyond it is lost and repeated by its sender.
 const MAILBOX: usize = 4096;
-/// What a call wants of a leg's handshake.
+/// What a call wants of a transport's handshake.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Shake {
-    /// The leg.
-    pub leg: LegId,
+    /// The transport.
+    pub transport: TransportId,
     /// Whom to answer.
     pub call: Addr<CallActor>,
     /// What.
@@ -35,7 +35,7 @@ struct Entry {
 pub struct DtlsActor {
     identity: Identity,
     versions: Versions,
-    entries: HashMap<LegId, Entry>,
+    entries: HashMap<TransportId, Entry>,
 }
 
 impl DtlsActor {
@@ -44,15 +44,15 @@ impl DtlsActor {
         Self { identity, versions, entries: HashMap::new() }
     }
 
-    fn handle_input(&mut self, leg: LegId, call: Addr<CallActor>, input: DtlsInput) {
+    fn handle_input(&mut self, id: TransportId, call: Addr<CallActor>, input: DtlsInput) {
         let now = Instant::now();
         if let DtlsInput::Start { role, expected } = input {
             let handshake = Handshake::new(&self.identity, self.versions, role, expected, now);
             let entry = Entry { handshake, call, timer: None };
-            self.entries.insert(leg, entry);
+            self.entries.insert(id, entry);
             return;
         }
-        let Some(entry) = self.entries.get_mut(&leg) else { return };
+        let Some(entry) = self.entries.get_mut(&id) else { return };
         match input {
             DtlsInput::Start { .. } => {}
             DtlsInput::Datagram(bytes) => entry.handshake.handle_packet(now, &bytes),
@@ -62,28 +62,28 @@ impl DtlsActor {
     }
 
     /// Hands on what a handshake wants and sets its timer.
-    fn drain(&mut self, leg: LegId, ctx: &mut Context<Self>) {
-        let Some(entry) = self.entries.get_mut(&leg) else { return };
+    fn drain(&mut self, id: TransportId, ctx: &mut Context<Self>) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
         let (over, next) = loop {
             match entry.handshake.poll_output() {
-                Output::Datagram(bytes) => entry.tell(leg, FromDtls::Datagram(bytes)),
+                Output::Datagram(bytes) => entry.tell(id, FromDtls::Datagram(bytes)),
                 Output::Connected { keys, version } => {
-                    entry.tell(leg, FromDtls::Connected { keys, version });
+                    entry.tell(id, FromDtls::Connected { keys, version });
                 }
                 Output::Failed(error) => {
                     let shown = entry.handshake.shown();
-                    entry.tell(leg, FromDtls::Failed { error, shown });
+                    entry.tell(id, FromDtls::Failed { error, shown });
                     break (true, None);
                 }
                 Output::Closed => {
-                    entry.tell(leg, FromDtls::Closed);
+                    entry.tell(id, FromDtls::Closed);
                     break (true, None);
                 }
                 Output::Timeout(next) => break (false, next),
             }
         };
         if over {
-            if let Some(entry) = self.entries.remove(&leg)
+            if let Some(entry) = self.entries.remove(&id)
                 && let Some((_, timer)) = entry.timer
             {
                 ctx.cancel_future(timer);
@@ -97,23 +97,23 @@ impl DtlsActor {
                 ctx.cancel_future(old);
             }
             let wait = next.saturating_duration_since(Instant::now());
-            let timer = ctx.run_later(wait, move |actor, ctx| actor.tick(leg, ctx));
+            let timer = ctx.run_later(wait, move |actor, ctx| actor.tick(id, ctx));
             entry.timer = Some((next, timer));
         }
     }
 
-    fn tick(&mut self, leg: LegId, ctx: &mut Context<Self>) {
-        if let Some(entry) = self.entries.get_mut(&leg) {
+    fn tick(&mut self, id: TransportId, ctx: &mut Context<Self>) {
+        if let Some(entry) = self.entries.get_mut(&id) {
             entry.timer = None;
             entry.handshake.handle_timeout(Instant::now());
-            self.drain(leg, ctx);
+            self.drain(id, ctx);
         }
     }
 }
 
 impl Entry {
-    fn tell(&self, leg: LegId, output: FromDtls) {
-        self.call.do_send(DtlsOutput { leg, output });
+    fn tell(&self, id: TransportId, output: FromDtls) {
+        self.call.do_send(DtlsOutput { transport: id, output });
     }
 }
 
@@ -128,15 +128,15 @@ impl Actor for DtlsActor {
 impl Handler<Shake> for DtlsActor {
     type Result = ();
 
-    fn handle(&mut self, Shake { leg, call, input }: Shake, ctx: &mut Self::Context) {
+    fn handle(&mut self, Shake { transport: id, call, input }: Shake, ctx: &mut Self::Context) {
         let closes = matches!(input, DtlsInput::Close);
-        self.handle_input(leg, call.clone(), input);
-        self.drain(leg, ctx);
+        self.handle_input(id, call.clone(), input);
+        self.drain(id, ctx);
         if closes {
-            if let Some((_, timer)) = self.entries.remove(&leg).and_then(|e| e.timer) {
+            if let Some((_, timer)) = self.entries.remove(&id).and_then(|e| e.timer) {
                 ctx.cancel_future(timer);
             }
-            call.do_send(DtlsOutput { leg, output: FromDtls::Gone });
+            call.do_send(DtlsOutput { transport: id, output: FromDtls::Gone });
         }
     }
 }

@@ -1,15 +1,17 @@
-//! ICE generations of a leg: the current one, and the next one while a restart is under way
-//! (RFC 8445 §9, RFC 8839 §4.4.1).
+//! ICE generations of a leg's transports: of each the current one, and the next one while a restart
+//! is under way (RFC 8445 §9, RFC 8839 §4.4.1).
 //!
 //! A restart is make before break: the worker keeps both, and the current one carries media until
-//! the next one nominates a pair. DTLS and SRTP know nothing of it.
+//! the next one nominates a pair. It restarts all transports of the leg, under the same credentials;
+//! each changes over by itself. DTLS and SRTP know nothing of it.
 
 use std::iter;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use arrayvec::ArrayVec;
 use causeway_engine::command::{
-    Command, Credentials as EngineCredentials, IceSpec, LegId, Refusal,
+    Command, Credentials as EngineCredentials, IceSpec, Refusal, TransportId,
 };
 use causeway_engine::consent::Consent;
 use causeway_engine::stun;
@@ -17,11 +19,11 @@ use causeway_engine::stun;
 use super::leg::CallLeg;
 use super::media::random;
 use super::note::Note;
+use super::transport::{CallTransport, TRANSPORTS_MAX, component};
 use super::{Call, NodeFacts, Pending, Reply, RequestId, refused};
 use crate::api::{EndReason, Problem};
 use crate::ice::{
-    Agent, AgentConfig, Credentials, IceError, LocalAddress, Output, RTP, Remote, Sight,
-    host_priority,
+    Agent, AgentConfig, Credentials, IceError, LocalAddress, Output, Remote, Sight, host_priority,
 };
 use crate::sdp::{Candidate, IceCredentials, Negotiated};
 
@@ -34,14 +36,26 @@ pub struct Restarted {
     pub candidates: Vec<String>,
 }
 
-/// One ICE generation of a leg.
+/// The next generation of each transport, for the worker.
+pub(crate) type Consents = ArrayVec<Box<Consent>, TRANSPORTS_MAX>;
+
+/// What a restart has replaced.
+pub(crate) struct Replaced {
+    /// The generation that replaces it.
+    by: u32,
+    /// The node's credentials before it.
+    own: IceCredentials,
+    /// The far side's credentials before it.
+    far: IceCredentials,
+}
+
+/// One ICE generation of a transport.
 pub(crate) struct Generation {
     /// Counts the leg's restarts.
     pub(crate) number: u32,
     pub(crate) agent: Agent,
     pub(crate) timeout: Option<Instant>,
-    /// The credentials of both sides before it, the node's first.
-    before: Option<(IceCredentials, IceCredentials)>,
+    component: u8,
 }
 
 impl Generation {
@@ -49,20 +63,20 @@ impl Generation {
     pub(crate) fn new(
         number: u32,
         facts: &NodeFacts,
-        leg: LegId,
+        transport: TransportId,
         credentials: Credentials,
     ) -> Result<Self, Problem> {
-        let faces = facts.faces_of(leg);
+        let (faces, component) = (facts.faces_of(transport), component(transport));
         let addresses = faces.map(|f| LocalAddress { announced: f.announced, bound: f.bound });
         let config = AgentConfig {
             local: addresses.collect(),
             lite: true,
             controlling: false,
-            component: RTP,
+            component,
             credentials,
         };
         let agent = Agent::new(config).map_err(|error| Problem::internal(error.to_string()))?;
-        Ok(Self { number, agent, timeout: None, before: None })
+        Ok(Self { number, agent, timeout: None, component })
     }
 
     /// What the worker needs to know of it.
@@ -73,7 +87,7 @@ impl Generation {
             remote,
             send_checks: !self.agent.is_lite(),
             controlling: self.agent.is_controlling(),
-            component: RTP,
+            component: self.component,
             generation: self.number,
         }
     }
@@ -88,7 +102,8 @@ impl Generation {
     }
 
     /// Takes candidates of the far side. What it cannot use is not an error: a browser's mDNS names
-    /// and TCP candidates are of no use to a node that waits to be called.
+    /// and TCP candidates are of no use to a node that waits to be called, and those of another
+    /// component are another agent's.
     pub(crate) fn add_candidates<L: AsRef<str>>(&mut self, lines: impl IntoIterator<Item = L>) {
         for line in lines {
             let _unused = self.agent.add_remote_candidate(line.as_ref());
@@ -104,34 +119,53 @@ impl CallLeg {
         now: Instant,
         facts: &NodeFacts,
         remote: Remote,
-    ) -> Result<Box<Consent>, Problem> {
+    ) -> Result<Consents, Problem> {
         let Some(negotiated) = &mut self.negotiated else {
             return Err(Problem::conflict("the leg owes the answer to the node's offer"));
         };
         self.restarts += 1;
-        let own = Credentials::random();
-        let mut next = Generation::new(self.restarts, facts, self.slot, own.clone())?;
-        let far = remote.credentials.clone();
-        next.agent.set_remote(now, remote);
-        let before = &mut negotiated.transport.credentials;
-        let before =
-            std::mem::replace(before, IceCredentials::new(&far.ufrag, far.password.as_str()));
-        let own = IceCredentials::new(&own.ufrag, own.password.as_str());
-        next.before = Some((std::mem::replace(&mut self.local.credentials, own), before));
-        self.local.candidates = candidates(facts, self.slot);
-        let remote = EngineCredentials { ufrag: far.ufrag, password: far.password };
-        let consent = Consent::new(&next.spec(Some(remote)), random());
-        self.next = Some(next);
-        Ok(Box::new(consent))
+        let (by, own) = (self.restarts, Credentials::random());
+        let ids = self.transports.iter().map(|held| held.id);
+        let next = ids.map(|id| Generation::new(by, facts, id, own.clone()));
+        let next = next.collect::<Result<ArrayVec<_, TRANSPORTS_MAX>, _>>()?;
+        let replace = |old: &mut IceCredentials, new: &Credentials| {
+            std::mem::replace(old, IceCredentials::new(&new.ufrag, new.password.as_str()))
+        };
+        let far = replace(&mut negotiated.transport.credentials, &remote.credentials);
+        let own = replace(&mut self.local.credentials, &own);
+        self.replaced = Some(Replaced { by, own, far });
+        let ids = self.transports.iter().map(|held| held.id);
+        self.local.candidates = ids.flat_map(|id| candidates(facts, id)).collect();
+        let both = self.transports.iter_mut().zip(next);
+        Ok(both.map(|(held, next)| held.begin(now, next, &remote)).collect())
     }
 
-    /// Undoes a restart that the worker refused.
-    fn take_back(&mut self, number: u32) {
-        let Some(next) = self.next.take_if(|next| next.number == number) else { return };
-        if let (Some((own, far)), Some(negotiated)) = (next.before, &mut self.negotiated) {
+    /// Undoes a restart that the worker refused; tells which transports had begun it.
+    fn take_back(&mut self, number: u32) -> ArrayVec<TransportId, TRANSPORTS_MAX> {
+        let replaced = self.replaced.take_if(|replaced| replaced.by == number);
+        if let (Some(Replaced { own, far, .. }), Some(negotiated)) =
+            (replaced, &mut self.negotiated)
+        {
             self.local.credentials = own;
             negotiated.transport.credentials = far;
         }
+        let begun = self.transports.iter_mut().filter_map(|held| {
+            held.next.take_if(|next| next.number == number)?;
+            Some(held.id)
+        });
+        begun.collect()
+    }
+}
+
+impl CallTransport {
+    /// Begins another generation.
+    fn begin(&mut self, now: Instant, mut next: Generation, remote: &Remote) -> Box<Consent> {
+        let Credentials { ufrag, password } = remote.credentials.clone();
+        next.agent.set_remote(now, remote.clone());
+        let far = EngineCredentials { ufrag, password };
+        let consent = Consent::new(&next.spec(Some(far)), random());
+        self.next = Some(next);
+        Box::new(consent)
     }
 
     /// The newest generation, whose candidates the far side sends now.
@@ -228,76 +262,111 @@ impl Call {
         }
         let remote = Remote { credentials: far, lite };
         let next = held.restart(now, &self.facts, remote)?;
-        held.newest().add_candidates(candidates);
+        held.add_candidates(candidates);
+        let own = &held.local.credentials;
         let restarted = Restarted {
-            credentials: held.newest().agent.local_credentials(),
+            credentials: Credentials { ufrag: own.ufrag.clone(), password: own.password.clone() },
             candidates: held.local.candidates.iter().map(ToString::to_string).collect(),
         };
         self.begin_restart(place, request, Reply::Restarted(Box::new(restarted)), next);
-        self.drain_agent(now, place);
+        self.drain_agents(now, place);
         Ok(())
     }
 
-    /// Tells the worker of a new generation; the reply waits for it.
+    /// Tells the worker of a new generation of each transport; the reply waits for the last.
     pub(super) fn begin_restart(
         &mut self,
         place: usize,
         request: RequestId,
         reply: Reply,
-        next: Box<Consent>,
+        next: Consents,
     ) {
-        let (transport, generation) = (self.legs[place].transport(), next.generation());
         self.note(place, Note::IceRestarted);
-        let leg = self.legs[place].id.clone();
-        let pending = Pending::Restart { leg, generation, request, reply };
-        self.tell_tagged(pending, Command::RestartIce { transport, next });
+        let generation = self.legs[place].restarts;
+        let ids: ArrayVec<_, TRANSPORTS_MAX> = self.legs[place].transport_ids().collect();
+        let last = self.next_tag + ids.len() as u64 - 1;
+        let mut reply = Some(reply);
+        for (transport, next) in ids.into_iter().zip(next) {
+            let reply = if self.next_tag == last { reply.take() } else { None };
+            let pending = match reply {
+                Some(reply) => Pending::Restart { transport, generation, request, reply },
+                None => Pending::RestartPart { transport, generation, last },
+            };
+            self.tell_tagged(pending, Command::RestartIce { transport, next });
+        }
     }
 
-    /// The worker has, or has not, begun a new generation.
+    /// The worker has, or has not, begun a new generation of the last transport.
     pub(super) fn restarted(
         &mut self,
-        leg: &str,
+        transport: TransportId,
         generation: u32,
         request: RequestId,
         result: Result<Reply, Refusal>,
     ) {
-        if let (Err(_), Ok(place)) = (&result, self.place(leg)) {
-            self.legs[place].take_back(generation);
+        if result.is_err() {
+            self.take_restart_back(transport, generation);
         }
         self.outputs.push_back(super::Output::Reply(request, result.map_err(refused)));
+    }
+
+    /// The worker has not begun a new generation of a transport before the last: the request that
+    /// waits for the last is refused.
+    pub(super) fn restart_refused(
+        &mut self,
+        transport: TransportId,
+        generation: u32,
+        last: u64,
+        refusal: Refusal,
+    ) {
+        if let Some(Pending::Restart { request, .. }) = self.pending.remove(&last) {
+            self.take_restart_back(transport, generation);
+            let reply = super::Output::Reply(request, Err(refused(refusal)));
+            self.outputs.push_back(reply);
+        }
+    }
+
+    /// Undoes a restart that the worker refused for a transport, and cancels it for the others.
+    fn take_restart_back(&mut self, refused: TransportId, generation: u32) {
+        let Some(place) = self.place_of(refused.leg) else { return };
+        let begun = self.legs[place].take_back(generation);
+        for transport in begun.into_iter().filter(|begun| *begun != refused) {
+            self.tell(Command::CancelRestart { transport, generation });
+        }
     }
 
     /// A generation found no pair: if it was to be the next one, the current one goes on.
     pub(super) fn generation_failed(
         &mut self,
         now: Instant,
-        place: usize,
+        transport: TransportId,
         generation: u32,
         error: IceError,
     ) {
-        let transport = self.legs[place].transport();
-        let was_next = self.legs[place].ice.number != generation;
-        if !self.legs[place].outlives(generation) {
+        let Some(place) = self.place_of(transport.leg) else { return };
+        let Some(held) = self.transport(transport) else { return };
+        let was_next = held.ice.number != generation;
+        if !held.outlives(generation) {
             tracing::info!(call = self.id, leg = self.legs[place].id, %error, "ICE failed");
-            self.note(place, Note::IceFailed(error));
+            self.note_at(transport, Note::IceFailed(error));
             self.end_leg(now, place, EndReason::JoinTimeout);
         } else if was_next {
-            self.note(place, Note::IceRestartFailed(error));
+            self.note_at(transport, Note::IceRestartFailed(error));
             self.tell(Command::CancelRestart { transport, generation });
         }
     }
 }
 
-/// The node's candidates, best first: what is announced, and behind it the bound addresses that are
-/// offered too.
-pub(super) fn candidates(facts: &NodeFacts, leg: LegId) -> Vec<Candidate> {
-    let announced = facts.faces_of(leg).map(|face| face.announced);
-    let private = facts.faces_of(leg).filter(|face| face.private && face.bound != face.announced);
-    let all = announced.chain(private.map(|face| face.bound));
-    (0u32..)
-        .zip(all)
-        .map(|(place, address)| {
-            Candidate::host((place + 1).to_string(), host_priority(RTP, place), address)
-        })
-        .collect()
+/// The node's candidates for a transport, best first: what is announced, and behind it the bound
+/// addresses that are offered too.
+pub(super) fn candidates(facts: &NodeFacts, transport: TransportId) -> Vec<Candidate> {
+    let faces = || facts.faces_of(transport);
+    let private = faces().filter(|face| face.private && face.bound != face.announced);
+    let all = faces().map(|face| face.announced).chain(private.map(|face| face.bound));
+    let component = component(transport);
+    let candidate = |(place, address): (u32, _)| {
+        let (foundation, priority) = ((place + 1).to_string(), host_priority(component, place));
+        Candidate::host(foundation, component, priority, address)
+    };
+    (0u32..).zip(all).map(candidate).collect()
 }

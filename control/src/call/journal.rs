@@ -63,6 +63,8 @@ pub(crate) struct Entry {
     pub(crate) last: Duration,
     pub(crate) times: u32,
     pub(crate) leg: Option<Arc<str>>,
+    /// Whether it is about the leg's transport for RTCP alone.
+    pub(crate) rtcp: bool,
     pub(crate) note: Note,
 }
 
@@ -80,7 +82,7 @@ impl Journal {
             began: now,
             now,
         };
-        journal.add(None, Note::Created);
+        journal.add(None, false, Note::Created);
         journal
     }
 
@@ -144,11 +146,20 @@ impl Journal {
         if let Note::Over(reason) = note {
             self.ended = Some(reason);
         }
-        self.add(None, note);
+        self.add(None, false, note);
     }
 
     /// Notes something of a leg that has joined.
     pub(crate) fn leg(&mut self, leg: &str, note: Note) {
+        self.of_leg(leg, false, note);
+    }
+
+    /// Notes something of the transport that a leg has for RTCP alone.
+    pub(crate) fn rtcp(&mut self, leg: &str, note: Note) {
+        self.of_leg(leg, true, note);
+    }
+
+    fn of_leg(&mut self, leg: &str, rtcp: bool, note: Note) {
         let Some(line) = self.legs.iter_mut().find(|line| *line.id == *leg) else { return };
         match &note {
             Note::Candidate(FarCandidate { address: Ok(address), .. })
@@ -160,7 +171,7 @@ impl Journal {
             _ => {}
         }
         let id = line.id.clone();
-        self.add(Some(id), note);
+        self.add(Some(id), rtcp, note);
     }
 
     /// Takes what a leg's browser says of its side.
@@ -208,13 +219,12 @@ impl Journal {
         self.leg(leg, Note::Counters(Box::new(stats)));
     }
 
-    fn add(&mut self, leg: Option<Arc<str>>, note: Note) {
+    fn add(&mut self, leg: Option<Arc<str>>, rtcp: bool, note: Note) {
         let at = self.age();
         let kind = mem::discriminant(&note);
-        let mut of_kind = self
-            .entries
-            .iter_mut()
-            .filter(|entry| entry.leg == leg && mem::discriminant(&entry.note) == kind);
+        let mut of_kind = self.entries.iter_mut().filter(|entry| {
+            entry.leg == leg && entry.rtcp == rtcp && mem::discriminant(&entry.note) == kind
+        });
         let last = of_kind.next_back();
         let again = match last {
             Some(entry) if note.repeats(&entry.note) || note.echoes(&entry.note) => Some(entry),
@@ -226,7 +236,7 @@ impl Journal {
             return;
         }
         self.make_room(leg.as_deref(), &note);
-        self.entries.push(Entry { at, last: at, times: 1, leg, note });
+        self.entries.push(Entry { at, last: at, times: 1, leg, rtcp, note });
     }
 
     /// Lets an entry go where a leg or one kind of its entries is at its limit.

@@ -1,34 +1,26 @@
-//! One leg of a call: its ICE agent, its descriptions, how far it has come.
+//! One leg of a call: its transports, its descriptions, how far it has come.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Instant;
 
-use arrayvec::ArrayVec;
 use causeway_engine::command::{
-    Codec, Command, Credentials as EngineCredentials, KeysSpec, LayerChoice, LegId, LegSpec, Mid,
-    PayloadType, Rid, Security, SinkId, SinkSpec, SocketId, StreamId, StreamSpec, TransportId,
-    TransportSpec,
+    Codec, Command, Credentials as EngineCredentials, LayerChoice, LegId, LegSpec, Mid,
+    PayloadType, Rid, SinkId, SinkSpec, StreamId, StreamSpec, TransportId,
 };
-use causeway_engine::config::PAIRS_PER_TRANSPORT;
-use causeway_engine::consent::Consent;
 use causeway_engine::leg::Leg;
-use causeway_engine::srtp::{MasterKey, Srtp, Suite};
 use causeway_engine::stream::{FirstNumbers, Sink, Stream};
 
-use super::generation::{Generation, candidates};
+use super::NodeFacts;
+use super::generation::{Consents, Replaced, candidates};
 use super::media::{engine_kind, random, random_id};
 use super::seats::Seats;
-use super::{DtlsInput, NodeFacts};
+use super::transport::{CallTransport, MEDIA, REPORTS, Transports};
 use crate::api::{AddLeg, EndReason, LegState, LegView, Lines, Media, Problem, Received, Trickle};
-use crate::dtls::{self, Fingerprint, Role, SrtpKeys, Version};
 use crate::ice::{Credentials, Remote};
 use crate::sdp::{
     self, DtlsRole, IceCredentials, Local, Negotiated, NegotiatedMedia, Offered, Sdp, Trickled,
 };
 
-/// The only transport of a bundled leg.
-const TRANSPORT: u8 = 0;
 /// The role of a leg that names none.
 const DEFAULT_ROLE: &str = "guest";
 
@@ -39,21 +31,13 @@ pub(crate) struct CallLeg {
     pub(crate) slot: LegId,
     /// Whether it has no say in the call's end.
     pub(crate) stays: bool,
-    /// The ICE generation that carries media.
-    pub(crate) ice: Generation,
-    /// The one that a restart has begun, until it nominates.
-    pub(crate) next: Option<Generation>,
-    /// How many there were after the first.
+    /// By their place in the engine's leg; there is one at least.
+    pub(crate) transports: Transports,
+    /// How many ICE generations there were after the first.
     pub(crate) restarts: u32,
+    /// What the latest of them replaced.
+    pub(crate) replaced: Option<Replaced>,
     pub(crate) negotiated: Option<Negotiated>,
-    pub(crate) dtls_started: bool,
-    pub(crate) dtls_path: Option<(SocketId, SocketAddr)>,
-    /// Whether the far side has begun the handshake.
-    pub(crate) dtls_heard: bool,
-    /// The pairs that have passed a check, the latest last: the worker names the nominated one by
-    /// its far address.
-    paths: ArrayVec<(SocketId, SocketAddr), PAIRS_PER_TRANSPORT>,
-    pub(crate) keyed: bool,
     pub(crate) ended: Option<EndReason>,
     /// What an ended leg still waits for.
     pub(crate) remains: Remains,
@@ -68,21 +52,14 @@ pub(crate) struct CallLeg {
     pub(crate) receives_said: Option<Vec<Received>>,
     /// The lines that it was last told to need.
     pub(crate) wants_said: Option<Lines>,
-    /// The extension id of the transport-wide numbers that the worker answers.
-    pub(crate) answers: Option<u8>,
-    /// Whether the worker estimates what its path carries.
-    pub(crate) estimates: bool,
     /// What the worker was told to forward to each line.
     pub(crate) chosen: BTreeMap<usize, LayerChoice>,
     /// The version of the description that a mismatch was said about.
     pub(crate) mismatch_said: Option<u64>,
     pub(crate) local: Local,
     offered: Option<Offered>,
-    expected_told: bool,
     sinks_made: usize,
-    remote: Option<SocketAddr>,
     connected: bool,
-    security: Option<String>,
     deadline: Instant,
     dscp: u8,
 }
@@ -92,8 +69,8 @@ pub(crate) struct CallLeg {
 pub(crate) struct Remains {
     /// The worker has not given it back yet.
     pub(crate) in_worker: bool,
-    /// Its handshake has not said goodbye yet, which goes out through the call.
-    pub(crate) in_dtls: bool,
+    /// How many of its handshakes have not said goodbye yet, which goes out through the call.
+    pub(crate) in_dtls: usize,
 }
 
 impl CallLeg {
@@ -120,21 +97,20 @@ impl CallLeg {
                 (text, None, Some(offered))
             }
         };
-        let ice = Generation::new(0, facts, slot, credentials)?;
+        let rtcp_mux = negotiated.as_ref().is_none_or(|negotiated| negotiated.rtcp_mux);
+        if rtcp_mux {
+            local.keep_one_port();
+        }
+        let transports = CallTransport::all(facts, slot, &credentials, rtcp_mux)?;
         let mut leg = Self {
             id: random_id(),
             role: asked.role.unwrap_or_else(|| DEFAULT_ROLE.into()),
             slot,
             stays: asked.stays,
-            ice,
-            next: None,
+            transports,
             restarts: 0,
+            replaced: None,
             negotiated: None,
-            dtls_started: false,
-            dtls_path: None,
-            dtls_heard: false,
-            paths: ArrayVec::new(),
-            keyed: false,
             ended: None,
             remains: Remains::default(),
             lines: Vec::new(),
@@ -142,17 +118,12 @@ impl CallLeg {
             seats: Seats::default(),
             receives_said: None,
             wants_said: None,
-            answers: None,
-            estimates: false,
             chosen: BTreeMap::new(),
             mismatch_said: None,
             local,
             offered,
-            expected_told: false,
             sinks_made: 0,
-            remote: None,
             connected: false,
-            security: None,
             deadline: now + facts.join,
             dscp: asked.dscp.unwrap_or(facts.dscp),
         };
@@ -164,22 +135,18 @@ impl CallLeg {
 
     /// The leg as the API shows it.
     pub(crate) fn view(&self) -> LegView {
+        let media = self.transports.first().filter(|_| self.connected);
         LegView {
             id: self.id.clone(),
             role: self.role.clone(),
             state: self.state(),
             held: self.negotiated.as_ref().is_some_and(Negotiated::held),
             ended: self.ended,
-            security: self.security.clone().filter(|_| self.connected),
-            remote: self.remote.filter(|_| self.connected).map(|remote| remote.to_string()),
+            security: media.and_then(CallTransport::security).map(Into::into),
+            remote: media.and_then(CallTransport::remote).map(|remote| remote.to_string()),
             receives: self.seats.view(),
             wants: self.seats.wants,
         }
-    }
-
-    /// DTLS version and SRTP suite, once agreed on.
-    pub(crate) fn security(&self) -> Option<&str> {
-        self.security.as_deref()
     }
 
     pub(crate) fn state(&self) -> LegState {
@@ -191,23 +158,23 @@ impl CallLeg {
         }
     }
 
-    pub(crate) fn transport(&self) -> TransportId {
-        TransportId { leg: self.slot, index: TRANSPORT }
+    /// The ids of its transports.
+    pub(crate) fn transport_ids(&self) -> impl Iterator<Item = TransportId> + use<> {
+        let leg = self.slot;
+        (0u8..).take(self.transports.len()).map(move |index| TransportId { leg, index })
     }
 
-    /// The engine's leg: its transport; streams and sinks follow with the description.
+    /// The place of the transport that its RTCP goes by.
+    fn rtcp_transport(&self) -> u8 {
+        if self.transports.len() > usize::from(REPORTS) { REPORTS } else { MEDIA }
+    }
+
+    /// The engine's leg: its transports; streams and sinks follow with the description.
     pub(crate) fn engine_leg(&self) -> Result<Box<Leg>, Problem> {
-        let remote = self.remote_credentials().map(|credentials| *credentials);
-        let transport = TransportSpec {
-            socket: self.dtls_path.map_or(SocketId(0), |(socket, _)| socket),
-            ice: Some(self.ice.spec(remote)),
-            remote: None,
-            security: Security::Srtp,
-            keys: None,
-            learn_remote: false,
-            dscp: self.dscp,
-        };
-        let spec = LegSpec { transports: vec![transport], streams: Vec::new(), sinks: Vec::new() };
+        let remote = || self.remote_credentials().map(|credentials| *credentials);
+        let transports = self.transports.iter().map(|held| held.spec(remote(), self.dscp));
+        let spec =
+            LegSpec { transports: transports.collect(), streams: Vec::new(), sinks: Vec::new() };
         Leg::new(&spec, random).map_err(|refusal| Problem::internal(refusal.to_string()))
     }
 
@@ -215,6 +182,18 @@ impl CallLeg {
     pub(crate) fn remote_credentials(&self) -> Option<Box<EngineCredentials>> {
         let credentials = &self.negotiated.as_ref()?.transport.credentials;
         Some(Box::new(engine_credentials(&credentials.ufrag, &credentials.password)))
+    }
+
+    /// Commands that tell the worker the far side's credentials, which come with its answer.
+    pub(crate) fn credential_commands(&self) -> Vec<Command> {
+        let command = |held: &CallTransport| {
+            let credentials = self.remote_credentials()?;
+            let (send_checks, controlling) =
+                (!held.ice.agent.is_lite(), held.ice.agent.is_controlling());
+            let transport = held.id;
+            Some(Command::SetRemoteCredentials { transport, credentials, send_checks, controlling })
+        };
+        self.transports.iter().filter_map(command).collect()
     }
 
     /// Takes the answer to the node's offer.
@@ -228,14 +207,15 @@ impl CallLeg {
         Ok(())
     }
 
-    /// Answers a renewed offer; one that restarts ICE with the next generation for the worker.
+    /// Answers a renewed offer; one that restarts ICE with the next generation of each transport for
+    /// the worker.
     pub(crate) fn renegotiate(
         &mut self,
         now: Instant,
         facts: &NodeFacts,
         offer: &str,
         limits: &[&Negotiated],
-    ) -> Result<(String, Option<Box<Consent>>), Problem> {
+    ) -> Result<(String, Option<Consents>), Problem> {
         let Some(previous) = &self.negotiated else {
             return Err(Problem::conflict("the leg owes the answer to the node's offer"));
         };
@@ -248,31 +228,38 @@ impl CallLeg {
         follow_ice(&mut self.local, &offer);
         let next = self.restart(now, facts, remote(&negotiated))?;
         let (text, negotiated) = sdp::answer(&offer, &self.local, limits, Some(&previous))?;
-        self.newest().add_described(&negotiated);
+        self.transports.iter_mut().for_each(|held| held.newest().add_described(&negotiated));
         self.negotiated = Some(negotiated);
         Ok((text, Some(next)))
     }
 
     fn take(&mut self, now: Instant, negotiated: Negotiated) {
-        self.ice.agent.set_remote(now, remote(&negotiated));
-        self.ice.add_described(&negotiated);
+        for held in &mut self.transports {
+            held.ice.agent.set_remote(now, remote(&negotiated));
+            held.ice.add_described(&negotiated);
+        }
         self.negotiated = Some(negotiated);
     }
 
-    /// Hands the far side's candidates to the agent.
+    /// Hands the far side's candidates to the agents; each takes those of its component.
     pub(crate) fn trickle(&mut self, more: &Trickle) -> Result<(), Problem> {
         let read = Trickled::from_lines(&more.candidates)?;
-        self.newest().add_candidates(&more.candidates);
+        self.add_candidates(&more.candidates);
         if more.end_of_candidates || read.end_of_candidates {
-            self.newest().agent.end_of_candidates();
+            self.transports.iter_mut().for_each(|held| held.newest().agent.end_of_candidates());
         }
         Ok(())
+    }
+
+    /// Hands candidates of the newest generation to the agents.
+    pub(crate) fn add_candidates(&mut self, lines: &[String]) {
+        self.transports.iter_mut().for_each(|held| held.newest().add_candidates(lines));
     }
 
     /// Commands that make the worker's streams and sinks those of the description.
     pub(crate) fn media_commands(&mut self) -> Vec<Command> {
         let Some(negotiated) = self.negotiated.take() else { return Vec::new() };
-        let mut commands = Vec::new();
+        let (mut commands, rtcp) = (Vec::new(), self.rtcp_transport());
         for media in &negotiated.media {
             if !self.lines.contains(&media.index) {
                 self.lines.push(media.index);
@@ -285,7 +272,7 @@ impl CallLeg {
             let stream = StreamId { leg: self.slot, index };
             commands.push(match negotiated.at(*line) {
                 Some(media) => {
-                    let state = Box::new(Stream::new(&stream_spec(media)));
+                    let state = Box::new(Stream::new(&stream_spec(media, rtcp)));
                     Command::SetStream { stream, state }
                 }
                 None => Command::PauseStream { stream, paused: true },
@@ -296,7 +283,7 @@ impl CallLeg {
             if usize::from(place) == self.sinks_made {
                 self.sinks_made += 1;
                 let sink = SinkId { leg: self.slot, index: place };
-                let spec = sink_spec(media, &self.local.cname);
+                let spec = sink_spec(media, rtcp, &self.local.cname);
                 let state = Box::new(Sink::new(&spec, FirstNumbers::from_random(random())));
                 commands.push(Command::SetSink { sink, state });
             }
@@ -329,81 +316,15 @@ impl CallLeg {
             .filter(move |(_, media)| media.kind == kind)
     }
 
-    /// What the handshake is to be told now: to begin, as soon as the far side's first datagram or
-    /// a nominated pair makes it possible, and the fingerprints once the description has them. A
-    /// pair that is nominated before the answer is here does not say who begins.
-    pub(crate) fn dtls_inputs(&mut self) -> Vec<DtlsInput> {
-        let mut inputs = Vec::new();
-        let described = self.negotiated.as_ref().map(|negotiated| &negotiated.transport);
-        let expected = |transport: &sdp::RemoteTransport| -> Vec<Fingerprint> {
-            transport.fingerprints.iter().filter_map(dtls_fingerprint).collect()
-        };
-        let known = described.is_some() || self.dtls_heard;
-        if !self.dtls_started && self.dtls_path.is_some() && known {
-            let role = match described.map(|transport| transport.role) {
-                Some(DtlsRole::Active) => Role::Active,
-                _ => Role::Passive,
-            };
-            self.dtls_started = true;
-            self.expected_told = described.is_some();
-            let expected = described.map(expected).unwrap_or_default();
-            inputs.push(DtlsInput::Start { role, expected });
-        } else if self.dtls_started
-            && !self.expected_told
-            && let Some(transport) = described
-        {
-            self.expected_told = true;
-            inputs.push(DtlsInput::Expect(expected(transport)));
-        }
-        inputs
-    }
-
-    /// Takes the keys of a finished handshake and makes the worker's contexts of them.
-    pub(crate) fn secure(&mut self, keys: &SrtpKeys, version: Version) -> Option<Box<Srtp>> {
-        let suite = engine_suite(keys.suite);
-        let master = |direction: &dtls::DirectionKeys| {
-            MasterKey::new(suite, &direction.key, &direction.salt)
-        };
-        let spec = KeysSpec {
-            inbound: master(&keys.inbound).ok()?,
-            outbound: master(&keys.outbound).ok()?,
-        };
-        let version = match version {
-            Version::Dtls12 => "DTLS 1.2",
-            Version::Dtls13 => "DTLS 1.3",
-        };
-        self.security = Some(format!("{version}, {}", suite.name()));
-        Some(Box::new(Srtp::new(&spec.inbound, &spec.outbound)))
-    }
-
-    /// Notes a pair that has passed a check.
-    pub(crate) fn add_path(&mut self, path: (SocketId, SocketAddr)) {
-        self.paths.retain(|held| *held != path);
-        if self.paths.is_full() {
-            self.paths.remove(0);
-        }
-        self.paths.push(path);
-    }
-
-    /// Notes where media and the handshake go; the worker answers checks from now on. Tells
-    /// whether that is somewhere else than before.
-    pub(crate) fn nominated(&mut self, now: Instant, generation: u32, remote: SocketAddr) -> bool {
-        if !self.settle(now, generation) {
-            return false;
-        }
-        let path = self.paths.iter().rev().find(|(_, held)| *held == remote);
-        self.dtls_path = path.copied().or(self.dtls_path);
-        self.remote.replace(remote) != Some(remote)
-    }
-
     /// Whether ICE and DTLS are done.
     pub(crate) fn is_connected(&self) -> bool {
         self.connected
     }
 
-    /// True once, when keys and pair are there.
+    /// True once, when every transport has keys and pair.
     pub(crate) fn note_connected(&mut self) -> bool {
-        let connected = self.keyed && self.remote.is_some() && self.ended.is_none();
+        let ready = self.transports.iter().all(CallTransport::is_ready);
+        let connected = ready && self.ended.is_none();
         let new = connected && !self.connected;
         self.connected |= connected;
         new
@@ -425,7 +346,8 @@ impl CallLeg {
             return None;
         }
         let deadline = (!self.connected).then_some(self.deadline);
-        deadline.into_iter().chain(self.ice_due()).min()
+        let agents = self.transports.iter().filter_map(CallTransport::ice_due);
+        deadline.into_iter().chain(agents).min()
     }
 }
 
@@ -447,11 +369,13 @@ fn remote(negotiated: &Negotiated) -> Remote {
 }
 
 fn local(facts: &NodeFacts, slot: LegId, credentials: &Credentials) -> Result<Local, Problem> {
-    let first = facts.faces_of(slot).next().ok_or_else(|| Problem::internal("no interface"))?;
+    let ids = [MEDIA, REPORTS].map(|index| TransportId { leg: slot, index });
+    let [address, rtcp] = ids.map(|id| facts.faces_of(id).next().map(|face| face.announced));
     Ok(Local {
         session_id: random() >> 1,
-        address: first.announced,
-        candidates: candidates(facts, slot),
+        address: address.ok_or_else(|| Problem::internal("no interface"))?,
+        rtcp,
+        candidates: ids.into_iter().flat_map(|id| candidates(facts, id)).collect(),
         end_of_candidates: true,
         credentials: IceCredentials {
             ufrag: credentials.ufrag.clone(),
@@ -467,7 +391,7 @@ fn local(facts: &NodeFacts, slot: LegId, credentials: &Credentials) -> Result<Lo
     })
 }
 
-fn stream_spec(media: &NegotiatedMedia) -> StreamSpec {
+fn stream_spec(media: &NegotiatedMedia, rtcp_transport: u8) -> StreamSpec {
     let payload_types = media.codecs.iter().flat_map(|codec| {
         let clock_rate = codec.codec.clock_rate();
         let plain = PayloadType {
@@ -485,8 +409,8 @@ fn stream_spec(media: &NegotiatedMedia) -> StreamSpec {
     });
     StreamSpec {
         kind: engine_kind(media.kind),
-        transport: TRANSPORT,
-        rtcp_transport: TRANSPORT,
+        transport: MEDIA,
+        rtcp_transport,
         mid: mid(media),
         mid_extension: media.mid_extension(),
         ssrcs: media.remote_ssrcs.clone(),
@@ -499,12 +423,12 @@ fn stream_spec(media: &NegotiatedMedia) -> StreamSpec {
     }
 }
 
-fn sink_spec(media: &NegotiatedMedia, cname: &str) -> SinkSpec {
+fn sink_spec(media: &NegotiatedMedia, rtcp_transport: u8, cname: &str) -> SinkSpec {
     let retransmits = media.codecs.iter().any(|codec| codec.rtx.is_some());
     SinkSpec {
         kind: engine_kind(media.kind),
-        transport: TRANSPORT,
-        rtcp_transport: TRANSPORT,
+        transport: MEDIA,
+        rtcp_transport,
         ssrc: media.local_ssrcs.media,
         rtx_ssrc: retransmits.then_some(media.local_ssrcs.rtx),
         cname: cname.into(),
@@ -528,21 +452,4 @@ fn mid(media: &NegotiatedMedia) -> Option<Mid> {
 
 fn engine_credentials(ufrag: &str, password: &zeroize::Zeroizing<String>) -> EngineCredentials {
     EngineCredentials { ufrag: ufrag.into(), password: password.clone() }
-}
-
-fn engine_suite(suite: dtls::Suite) -> Suite {
-    match suite {
-        dtls::Suite::AesCm128HmacSha1_80 => Suite::AesCm128HmacSha1_80,
-        dtls::Suite::AeadAes128Gcm => Suite::AeadAes128Gcm,
-        dtls::Suite::AeadAes256Gcm => Suite::AeadAes256Gcm,
-    }
-}
-
-fn dtls_fingerprint(fingerprint: &sdp::Fingerprint) -> Option<Fingerprint> {
-    let hash = match fingerprint.hash {
-        sdp::HashFunction::Sha256 => dtls::Hash::Sha256,
-        sdp::HashFunction::Sha384 => dtls::Hash::Sha384,
-        sdp::HashFunction::Sha512 => dtls::Hash::Sha512,
-    };
-    Fingerprint::new(hash, fingerprint.digest.clone()).ok()
 }

@@ -4,8 +4,8 @@
 //! [`Call::poll_output`]. A request is answered when the worker has applied what it needs
 //! ([`Output::Reply`]), so that a reply of 201 means that media can flow.
 //!
-//! Each leg is one engine leg with one transport (bundled, rtcp-mux, ICE). It receives every other
-//! leg at a seat of its own (`seats`), and where a line of the seat and a stream of the other leg
+//! Each leg is one engine leg with one `transport` (bundled, ICE), or with two where the far side has
+//! a port of its own for RTCP. It receives every other leg at a seat of its own (`seats`), and where a line of the seat and a stream of the other leg
 //! meet there is a wire if the descriptions allow it (`wire`). `Call::rewire` computes both anew and
 //! tells the workers the difference; joining, hold, resume and leaving are nothing else.
 
@@ -18,6 +18,7 @@ mod media;
 mod note;
 mod noting;
 mod seats;
+mod transport;
 mod why;
 mod wire;
 mod words;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use causeway_engine::command::{
-    Command, Event, LegId, Punt, PuntKind, Refusal, Returned, SocketId, TransportId, WorkerId,
+    Command, Event, LegId, Refusal, Returned, SocketId, TransportId, WorkerId,
 };
 use causeway_engine::stats::LegReading;
 
@@ -36,8 +37,7 @@ use crate::api::{
     AddLeg, CallState, CallStats, CallView, CreateCall, Description, EndReason, LegAdded, LegState,
     LegView, Problem, Trickle, What, Why,
 };
-use crate::dtls::{DtlsError, Fingerprint, Role, SrtpKeys, Version};
-
+use crate::dtls::{Fingerprint, Role};
 use crate::sdp::Negotiated;
 use floor::Floor;
 pub use generation::Restarted;
@@ -65,11 +65,14 @@ pub struct NodeFacts {
 }
 
 impl NodeFacts {
-    /// What a leg is offered: of each interface one port, in turn by the leg's slot.
-    pub(crate) fn faces_of(&self, leg: LegId) -> impl Iterator<Item = &Face> {
+    /// What a transport is offered: of each interface one port, in turn by the leg's slot, and the
+    /// next one for each further transport of the leg; of an interface with fewer ports none.
+    pub(crate) fn faces_of(&self, transport: TransportId) -> impl Iterator<Item = &Face> {
+        let (first, place) = (usize::from(transport.leg.slot), usize::from(transport.index));
         self.faces
             .chunk_by(|one, other| one.interface == other.interface)
-            .filter_map(move |ports| ports.get(usize::from(leg.slot).checked_rem(ports.len())?))
+            .filter(move |ports| place < ports.len())
+            .filter_map(move |ports| ports.get((first + place).checked_rem(ports.len())?))
     }
 
     /// Tells new legs and ICE restarts another address for an interface, by its place; ports stay.
@@ -126,8 +129,8 @@ pub enum Output {
     Own(LegId),
     /// Tell the worker; its answer comes back with the same tag.
     Engine(u64, Command),
-    /// Tell the leg's handshake.
-    Dtls(LegId, DtlsInput),
+    /// Tell the transport's handshake.
+    Dtls(TransportId, DtlsInput),
     /// Say what happened.
     Event(What),
     /// The call is over and the worker has nothing of it any more. The last output.
@@ -136,7 +139,7 @@ pub enum Output {
     Timeout(Option<Instant>),
 }
 
-/// What a leg's handshake is told.
+/// What a transport's handshake is told.
 #[derive(Debug)]
 pub enum DtlsInput {
     /// Begin, and accept only these certificates; none means that they come later.
@@ -161,10 +164,12 @@ enum Pending {
     Install { leg: String, request: RequestId, reply: Reply },
     /// Whatever else a reply waits for.
     Request { request: RequestId, reply: Reply },
-    /// A new ICE generation of a leg; this reply waits for it.
-    Restart { leg: String, generation: u32, request: RequestId, reply: Reply },
-    /// Keys of a leg.
-    Keys { leg: String },
+    /// A new ICE generation of a leg's last transport; this reply waits for it.
+    Restart { transport: TransportId, generation: u32, request: RequestId, reply: Reply },
+    /// The same of a transport before it; the last one has the tag `last`.
+    RestartPart { transport: TransportId, generation: u32, last: u64 },
+    /// Keys of a transport.
+    Keys { transport: TransportId },
     /// Something else that a leg cannot do without.
     Part { slot: LegId },
     /// A leg's removal.
@@ -316,8 +321,8 @@ impl Call {
         let place = self.legs.len() - 1;
         self.note_joined(place, heard);
         self.install_media(place);
-        self.start_dtls(place);
-        self.drain_agent(now, place);
+        self.start_all_dtls(place);
+        self.drain_agents(now, place);
         self.rewire(now);
         Ok(())
     }
@@ -336,20 +341,12 @@ impl Call {
             return Err(self.note_refused(Some(place), heard, Asked::Answer, problem));
         }
         self.note_described(place, heard);
-        let transport = self.legs[place].transport();
-        if let Some(credentials) = self.legs[place].remote_credentials() {
-            let agent = &self.legs[place].ice.agent;
-            let (send_checks, controlling) = (!agent.is_lite(), agent.is_controlling());
-            self.tell(Command::SetRemoteCredentials {
-                transport,
-                credentials,
-                send_checks,
-                controlling,
-            });
+        for command in self.legs[place].credential_commands() {
+            self.tell(command);
         }
         self.install_media(place);
-        self.start_dtls(place);
-        self.drain_agent(now, place);
+        self.start_all_dtls(place);
+        self.drain_agents(now, place);
         self.rewire(now);
         let reply = Reply::Leg(Box::new(self.legs[place].view()));
         self.reply_when_applied(request, reply, place);
@@ -385,7 +382,7 @@ impl Call {
             Some(next) => self.begin_restart(place, request, reply, next),
             None => self.reply_when_applied(request, reply, place),
         }
-        self.drain_agent(now, place);
+        self.drain_agents(now, place);
         self.say_changed(place);
         self.say_receptions();
         Ok(())
@@ -398,8 +395,8 @@ impl Call {
         if let Err(problem) = self.legs[place].trickle(more) {
             return Err(self.note_refused(Some(place), heard, Asked::Candidates, problem));
         }
-        heard.notes().for_each(|note| self.note(place, note));
-        self.drain_agent(now, place);
+        self.note_heard(place, heard);
+        self.drain_agents(now, place);
         Ok(())
     }
 
@@ -474,10 +471,15 @@ impl Call {
                 let result = outcome.map(|()| reply).map_err(refused);
                 self.outputs.push_back(Output::Reply(request, result));
             }
-            Pending::Restart { leg, generation, request, reply } => {
-                self.restarted(&leg, generation, request, outcome.map(|()| reply));
+            Pending::Restart { transport, generation, request, reply } => {
+                self.restarted(transport, generation, request, outcome.map(|()| reply));
             }
-            Pending::Keys { leg } => self.keyed(now, &leg, outcome),
+            Pending::RestartPart { transport, generation, last } => {
+                if let Err(refusal) = outcome {
+                    self.restart_refused(transport, generation, last, refusal);
+                }
+            }
+            Pending::Keys { transport } => self.keyed(now, transport, outcome),
             Pending::Part { slot } => self.part_applied(now, slot, outcome),
             Pending::Remove { leg } => {
                 self.forget(|held| held.id == leg, |remains| remains.in_worker = false);
@@ -500,20 +502,20 @@ impl Call {
         match *event {
             Event::Nominated { transport, remote, generation } => {
                 if let Some(place) = self.place_of(transport.leg) {
-                    self.note(place, Note::Nominated { remote, by_worker: true });
-                    self.nominated(now, place, generation, remote);
-                    self.drain_agent(now, place);
+                    self.note_at(transport, Note::Nominated { remote, by_worker: true });
+                    self.nominated(now, transport, generation, remote);
+                    self.drain_agents(now, place);
                 }
             }
             Event::ConsentLost { transport } => {
                 if let Some(place) = self.place_of(transport.leg) {
-                    self.note(place, Note::ConsentLost);
+                    self.note_at(transport, Note::ConsentLost);
                     self.end_leg(now, place, EndReason::ConsentLost);
                 }
             }
-            Event::RoleConflict { transport } => self.note_of(transport.leg, Note::RoleConflict),
+            Event::RoleConflict { transport } => self.note_at(transport, Note::RoleConflict),
             Event::MediaStarted { transport, remote } => {
-                self.note_of(transport.leg, Note::FirstMedia(remote));
+                self.note_at(transport, Note::FirstMedia(remote));
             }
             Event::LayerChanged { sink, layer } => self.note_layer(sink, layer),
             Event::Speaking { stream, speaking } => {
@@ -524,78 +526,6 @@ impl Call {
             }
             Event::Applied { .. } => {}
         }
-    }
-
-    /// A datagram that the worker could not deal with itself.
-    pub fn punt(&mut self, now: Instant, punt: &Punt) {
-        let Some(place) = self.place_of(punt.transport.leg) else { return };
-        match punt.kind {
-            PuntKind::Stun => {
-                let Some(face) = self.facts.faces.iter().find(|f| f.socket == punt.socket) else {
-                    return;
-                };
-                let bound = face.bound;
-                self.legs[place].take_stun(now, punt.remote, bound, &punt.bytes);
-                self.drain_agent(now, place);
-            }
-            PuntKind::Dtls => {
-                self.legs[place].dtls_heard = true;
-                self.note(place, Note::DtlsHeard);
-                self.legs[place].dtls_path = Some((punt.socket, punt.remote));
-                self.start_dtls(place);
-                let bytes = punt.bytes.as_slice().into();
-                self.outputs
-                    .push_back(Output::Dtls(punt.transport.leg, DtlsInput::Datagram(bytes)));
-            }
-        }
-    }
-
-    /// A handshake's datagram; the last one, close_notify, comes after the leg's end.
-    pub fn dtls_datagram(&mut self, leg: LegId, bytes: Box<[u8]>) {
-        let path = self.legs.iter().find(|held| held.slot == leg).and_then(|held| held.dtls_path);
-        if let Some((socket, remote)) = path {
-            self.tell(Command::Transmit { socket, remote, bytes });
-        }
-    }
-
-    /// A handshake is done.
-    pub fn dtls_connected(&mut self, leg: LegId, keys: &SrtpKeys, version: Version) {
-        let Some(place) = self.place_of(leg) else { return };
-        let held = &mut self.legs[place];
-        let Some(contexts) = held.secure(keys, version) else { return };
-        let (id, transport) = (held.id.clone(), held.transport());
-        self.note_agreed(place);
-        self.tell_tagged(Pending::Keys { leg: id }, Command::SetKeys { transport, keys: contexts });
-    }
-
-    /// A handshake has failed; `shown` is the fingerprint of a certificate that is the wrong one.
-    pub fn dtls_failed(
-        &mut self,
-        now: Instant,
-        leg: LegId,
-        error: &DtlsError,
-        shown: Option<&Fingerprint>,
-    ) {
-        let Some(place) = self.place_of(leg) else { return };
-        self.note_dtls_failed(place, error, shown);
-        let reason = match error {
-            DtlsError::FingerprintMismatch => EndReason::FingerprintMismatch,
-            _ => EndReason::DtlsFailed,
-        };
-        self.end_leg(now, place, reason);
-    }
-
-    /// The far side has closed DTLS.
-    pub fn dtls_closed(&mut self, now: Instant, leg: LegId) {
-        if let Some(place) = self.place_of(leg) {
-            self.note(place, Note::DtlsClosed);
-            self.end_leg(now, place, EndReason::Closed);
-        }
-    }
-
-    /// A handshake that was told to close has said all that it had to say.
-    pub fn dtls_gone(&mut self, leg: LegId) {
-        self.forget(|held| held.slot == leg, |remains| remains.in_dtls = false);
     }
 
     /// To be called when the instant of [`Output::Timeout`] has come; earlier does no harm.
@@ -617,8 +547,8 @@ impl Call {
                 self.end_leg(now, place, EndReason::JoinTimeout);
                 continue;
             }
-            self.legs[place].ice_timeout(now);
-            self.drain_agent(now, place);
+            self.legs[place].transports.iter_mut().for_each(|held| held.ice_timeout(now));
+            self.drain_agents(now, place);
         }
     }
 
@@ -763,18 +693,6 @@ impl Call {
         }
     }
 
-    fn keyed(&mut self, now: Instant, leg: &str, outcome: Result<(), Refusal>) {
-        let Ok(place) = self.place(leg) else { return };
-        if outcome.is_err() {
-            self.note_lack(place, outcome);
-            self.end_leg(now, place, EndReason::EngineRefused);
-            return;
-        }
-        self.note(place, Note::KeysInstalled);
-        self.legs[place].keyed = true;
-        self.check_connected(place);
-    }
-
     fn check_connected(&mut self, place: usize) {
         if !self.legs[place].note_connected() {
             return;
@@ -795,10 +713,10 @@ impl Call {
             return;
         }
         let (id, slot) = (leg.id.clone(), leg.slot);
-        leg.remains = Remains { in_worker: true, in_dtls: leg.dtls_started };
-        if leg.dtls_started {
-            self.outputs.push_back(Output::Dtls(slot, DtlsInput::Close));
-        }
+        let shaking = leg.transports.iter().filter(|held| held.is_shaking());
+        let before = self.outputs.len();
+        self.outputs.extend(shaking.map(|held| Output::Dtls(held.id, DtlsInput::Close)));
+        leg.remains = Remains { in_worker: true, in_dtls: self.outputs.len() - before };
         self.rewire(now);
         self.note(place, Note::LegOver(reason));
         self.read_last(&id, slot);
@@ -834,84 +752,6 @@ impl Call {
         for command in self.legs[place].media_commands() {
             self.tell(command);
         }
-    }
-
-    /// Begins the handshake once it is known who begins, and hands over late fingerprints.
-    fn start_dtls(&mut self, place: usize) {
-        let inputs = self.legs[place].dtls_inputs();
-        let slot = self.legs[place].slot;
-        for input in inputs {
-            self.note_shaking(place, &input);
-            self.outputs.push_back(Output::Dtls(slot, input));
-        }
-    }
-
-    /// Hands on what a leg's ICE agent wants. A pair is installed before the answer goes out that
-    /// makes the far side use it.
-    fn drain_agent(&mut self, now: Instant, place: usize) {
-        use crate::ice::Output as Ice;
-        self.note_sights(place);
-        let transport = self.legs[place].transport();
-        while let Some((generation, output)) = self.legs[place].ice_output() {
-            match output {
-                Ice::Check { local, remote, bytes } => {
-                    if let Some(socket) = self.socket_of(local) {
-                        self.tell(Command::Check { transport, socket, remote, bytes });
-                    }
-                }
-                Ice::Transmit { local, remote, bytes } => {
-                    if let Some(socket) = self.socket_of(local) {
-                        self.tell(Command::Transmit { socket, remote, bytes });
-                    }
-                }
-                Ice::PairAuthenticated { local, remote } => {
-                    self.install_pair(transport, (local, remote), false, generation);
-                }
-                Ice::Nominated { local, remote } => {
-                    self.note(place, Note::Nominated { remote, by_worker: false });
-                    self.install_pair(transport, (local, remote), true, generation);
-                    self.nominated(now, place, generation, remote);
-                }
-                Ice::Failed(error) => {
-                    self.generation_failed(now, place, generation, error);
-                    if self.legs[place].ended.is_some() {
-                        return;
-                    }
-                }
-                Ice::Timeout(_) => {}
-            }
-        }
-    }
-
-    /// A far side that only nominates after a check never sends the first flight to a node that has
-    /// to begin.
-    fn nominated(&mut self, now: Instant, place: usize, generation: u32, remote: SocketAddr) {
-        let moved = self.legs[place].nominated(now, generation, remote);
-        self.start_dtls(place);
-        if moved && self.legs[place].is_connected() {
-            self.say_changed(place);
-        }
-        self.check_connected(place);
-    }
-
-    fn install_pair(
-        &mut self,
-        transport: TransportId,
-        (local, remote): (SocketAddr, SocketAddr),
-        nominated: bool,
-        generation: u32,
-    ) {
-        if let Some(socket) = self.socket_of(local) {
-            if let Some(place) = self.place_of(transport.leg) {
-                self.legs[place].add_path((socket, remote));
-            }
-            let pair = Command::InstallPair { transport, socket, remote, nominated, generation };
-            self.tell(pair);
-        }
-    }
-
-    fn socket_of(&self, bound: SocketAddr) -> Option<SocketId> {
-        self.facts.faces.iter().find(|face| face.bound == bound).map(|face| face.socket)
     }
 
     /// Tells the worker the difference between the wires that there are and those that the

@@ -7,7 +7,7 @@ use causeway_engine::command::Refusal;
 
 use crate::api::{ClientReport, EndReason, LegStats, Problem};
 use crate::dtls::DtlsError;
-use crate::ice::{Agent, CheckOutcome, IceError, Ignored};
+use crate::ice::{Agent, CheckOutcome, IceError, Ignored, RTCP, RTP};
 use crate::sdp::{CANDIDATES_MAX, Decision, Negotiated, decisions};
 
 /// Something that happened in a call.
@@ -188,6 +188,8 @@ pub enum Eyes {
 /// A candidate line of the far side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FarCandidate {
+    /// Whether it is of RTCP with a port of its own.
+    pub(crate) rtcp: bool,
     /// How it was found.
     pub(crate) kind: CandidateWord,
     /// Where it is, or why it is of no use.
@@ -224,7 +226,18 @@ impl FarCandidate {
             "relay" => CandidateWord::Relayed,
             _ => CandidateWord::Other,
         };
-        Some(Self { kind, address: Agent::judge(line) })
+        let rtcp = word(1).parse() == Ok(RTCP);
+        let address = Agent::judge(line, if rtcp { RTCP } else { RTP });
+        Some(Self { rtcp, kind, address })
+    }
+
+    /// As it is for a leg whose RTCP shares the port of RTP (RFC 5761 §5.1.3).
+    pub(crate) fn without_rtcp(self) -> Self {
+        let address = self.address.and_then(|address| match self.rtcp {
+            true => Err(Ignored::OtherComponent),
+            false => Ok(address),
+        });
+        Self { rtcp: false, address, ..self }
     }
 }
 

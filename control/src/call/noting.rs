@@ -3,11 +3,13 @@
 use std::mem;
 use std::time::Instant;
 
-use causeway_engine::command::{Command, LegId, Refusal, Returned};
+use causeway_engine::command::{Command, LegId, Refusal, Returned, TransportId};
 use causeway_engine::stats::LegReading;
 
 use super::journal::Journal;
+use super::leg::CallLeg;
 use super::note::{Asked, Eyes, Face, Heard, Note, Remark};
+use super::transport::is_rtcp;
 use super::{Call, DtlsInput, Pending, RequestId, media};
 use crate::api::{AddLeg, ClientReport, Problem};
 use crate::dtls::{DtlsError, Fingerprint, Role};
@@ -56,9 +58,30 @@ impl Call {
         self.journal.leg(&self.legs[place].id, note);
     }
 
-    pub(super) fn note_of(&mut self, slot: LegId, note: Note) {
-        if let Some(place) = self.place_of(slot) {
+    /// Notes something of a transport of a leg that is not over.
+    pub(super) fn note_at(&mut self, transport: TransportId, note: Note) {
+        let Some(place) = self.place_of(transport.leg) else { return };
+        if is_rtcp(transport) {
+            self.journal.rtcp(&self.legs[place].id, note);
+        } else {
             self.note(place, note);
+        }
+    }
+
+    /// Notes what a description or a trickle says beyond what is negotiated.
+    pub(super) fn note_heard(&mut self, place: usize, heard: Heard) {
+        let mut ids = self.legs[place].transport_ids();
+        let rtcp = ids.find(|id| is_rtcp(*id));
+        for note in heard.notes() {
+            match (note, rtcp) {
+                (Note::Candidate(candidate), Some(rtcp)) if candidate.rtcp => {
+                    self.note_at(rtcp, Note::Candidate(candidate));
+                }
+                (Note::Candidate(candidate), _) => {
+                    self.note(place, Note::Candidate(candidate.without_rtcp()));
+                }
+                (note, _) => self.note(place, note),
+            }
         }
     }
 
@@ -81,13 +104,16 @@ impl Call {
 
     pub(super) fn note_joined(&mut self, place: usize, heard: Heard) {
         let leg = &self.legs[place];
-        let slot = leg.slot;
+        let ids = leg.transport_ids();
         let offers = leg.negotiated.is_some();
         self.journal.join(&leg.id, &leg.role);
         self.note(place, Note::Joined { offers });
-        for face in self.facts.clone().faces_of(slot) {
-            let face = Face { announced: face.announced, bound: face.bound };
-            self.note(place, Note::ListensAt(face));
+        let facts = self.facts.clone();
+        for id in ids {
+            for face in facts.faces_of(id) {
+                let face = Face { announced: face.announced, bound: face.bound };
+                self.note_at(id, Note::ListensAt(face));
+            }
         }
         if offers {
             self.note_described(place, heard);
@@ -100,13 +126,13 @@ impl Call {
             let node_is_client = transport.role == DtlsRole::Active;
             self.note(place, Note::Described { lite: transport.lite, node_is_client });
         }
-        heard.notes().for_each(|note| self.note(place, note));
+        self.note_heard(place, heard);
     }
 
     pub(super) fn note_renegotiated(&mut self, place: usize, heard: Heard) {
         let version = self.legs[place].negotiated.as_ref().map_or(0, |agreed| agreed.version);
         self.note(place, Note::Renegotiated(version));
-        heard.notes().for_each(|note| self.note(place, note));
+        self.note_heard(place, heard);
     }
 
     /// Holding is news when it changes; a leg that never held has not resumed.
@@ -117,33 +143,32 @@ impl Call {
     }
 
     pub(super) fn note_sights(&mut self, place: usize) {
-        while let Some(sight) = self.legs[place].ice_sight() {
+        let seen = |leg: &mut CallLeg| {
+            leg.transports.iter_mut().find_map(|held| Some((held.id, held.ice_sight()?)))
+        };
+        while let Some((id, sight)) = seen(&mut self.legs[place]) {
             let faces = self.facts.faces.iter();
             let bound = faces.into_iter().find(|face| face.announced == sight.announced);
             let bound = bound.map_or(sight.announced, |face| face.bound);
             let face = Face { announced: sight.announced, bound };
             let check = Note::Check { face, remote: sight.remote, outcome: sight.outcome };
-            self.note(place, check);
+            self.note_at(id, check);
         }
     }
 
-    pub(super) fn note_shaking(&mut self, place: usize, input: &DtlsInput) {
+    pub(super) fn note_shaking(&mut self, transport: TransportId, input: &DtlsInput) {
         if let DtlsInput::Start { role, .. } = input {
-            self.note(place, Note::DtlsBegan { as_client: *role == Role::Active });
+            self.note_at(transport, Note::DtlsBegan { as_client: *role == Role::Active });
         }
-    }
-
-    pub(super) fn note_agreed(&mut self, place: usize) {
-        let security = self.legs[place].security().unwrap_or_default().to_owned();
-        self.note(place, Note::DtlsAgreed(security));
     }
 
     pub(super) fn note_dtls_failed(
         &mut self,
-        place: usize,
+        transport: TransportId,
         error: &DtlsError,
         shown: Option<&Fingerprint>,
     ) {
+        let Some(place) = self.place_of(transport.leg) else { return };
         let agreed = self.legs[place].negotiated.as_ref();
         let described = agreed.and_then(|agreed| agreed.transport.fingerprints.first());
         if let (DtlsError::FingerprintMismatch, Some(described), Some(shown)) =
@@ -151,9 +176,9 @@ impl Call {
         {
             let described = described_print(described);
             let shown = abridged(&shown.hash().to_string(), &shown.hex());
-            self.note(place, Note::WrongCertificate { described, shown });
+            self.note_at(transport, Note::WrongCertificate { described, shown });
         }
-        self.note(place, Note::DtlsFailed(error.clone()));
+        self.note_at(transport, Note::DtlsFailed(error.clone()));
     }
 
     pub(super) fn note_lack(&mut self, place: usize, outcome: Result<(), Refusal>) {

@@ -4,11 +4,12 @@ use causeway_engine::command::{Command, Event, Refusal, Returned, TransportId};
 
 use super::*;
 use crate::api::Media;
-use crate::dtls::Identity;
+use crate::dtls::{DtlsError, Identity};
 
 const CHROMIUM: &str = include_str!("../sdp/fixtures/chromium.sdp");
 const FIREFOX: &str = include_str!("../sdp/fixtures/firefox.sdp");
 mod many;
+mod two_ports;
 
 const LEGS: usize = 16;
 /// What the node sends with where a leg does not say.
@@ -23,23 +24,28 @@ struct Bench {
     told: Vec<(u64, Command)>,
     replies: Vec<(RequestId, Result<Reply, Problem>)>,
     events: Vec<What>,
-    shaken: Vec<(LegId, DtlsInput)>,
+    shaken: Vec<(TransportId, DtlsInput)>,
     over: bool,
 }
 
 impl Bench {
     fn new() -> Self {
+        Self::with_ports(1)
+    }
+
+    /// A node with so many ports on its one interface.
+    fn with_ports(ports: u16) -> Self {
         let hex = Identity::generate().unwrap().fingerprint().hex();
         let digest = hex.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
-        let face = Face {
-            socket: SocketId(0),
+        let face = |place| Face {
+            socket: SocketId(place),
             interface: 0,
-            bound: "172.31.5.10:40500".parse().unwrap(),
-            announced: "203.0.113.5:40500".parse().unwrap(),
+            bound: ([172, 31, 5, 10], 40500 + place).into(),
+            announced: ([203, 0, 113, 5], 40500 + place).into(),
             private: false,
         };
         let facts = NodeFacts {
-            faces: vec![face],
+            faces: (0..ports).map(face).collect(),
             fingerprint: crate::sdp::Fingerprint { hash: crate::sdp::HashFunction::Sha256, digest },
             join: JOIN,
             legs_per_call: LEGS,
@@ -68,7 +74,7 @@ impl Bench {
                 Output::Reply(request, result) => self.replies.push((request, result)),
                 Output::Own(_) => {}
                 Output::Engine(tag, command) => self.told.push((tag, command)),
-                Output::Dtls(leg, input) => self.shaken.push((leg, input)),
+                Output::Dtls(transport, input) => self.shaken.push((transport, input)),
                 Output::Event(what) => self.events.push(what),
                 Output::Over => self.over = true,
                 Output::Timeout(_) => return,
@@ -106,12 +112,14 @@ impl Bench {
     }
 
     fn connect(&mut self, leg: LegId) {
-        let transport = TransportId { leg, index: 0 };
-        let remote = "198.51.100.2:5000".parse().unwrap();
+        self.ready(TransportId { leg, index: 0 }, "198.51.100.2:5000");
+    }
+
+    /// A transport gets its pair and its keys.
+    fn ready(&mut self, transport: TransportId, remote: &str) {
+        let remote = remote.parse().unwrap();
         self.call.event(self.now, &Event::Nominated { transport, remote, generation: 0 });
-        let place = self.call.place_of(leg).unwrap();
-        self.call.legs[place].keyed = true;
-        self.call.check_connected(place);
+        self.call.keyed(self.now, transport, Ok(()));
         self.drain();
         self.apply();
     }
@@ -276,7 +284,8 @@ fn a_lost_leg_may_come_back_until_the_call_has_waited_long_enough() {
 fn a_wrong_certificate_ends_the_leg_with_that_reason_and_installs_no_keys() {
     let mut bench = Bench::new();
     let leg = bench.join(CHROMIUM);
-    bench.call.dtls_failed(bench.now, leg, &DtlsError::FingerprintMismatch, None);
+    let transport = TransportId { leg, index: 0 };
+    bench.call.dtls_failed(bench.now, transport, &DtlsError::FingerprintMismatch, None);
     bench.drain();
     assert_eq!(bench.count(|told| matches!(told, Command::SetKeys { .. })), 0);
     let ended = bench.events.iter().find_map(|event| match event {
@@ -335,7 +344,7 @@ fn publishers_and_viewers_come_and_go_without_ending_the_call() {
         let id = bench.id(leg);
         bench.call.remove_leg(bench.now, 900, &id).unwrap();
         bench.drain();
-        bench.call.dtls_gone(leg);
+        bench.call.dtls_gone(TransportId { leg, index: 0 });
         bench.apply();
     };
     let (publisher, viewer) = (join(&mut bench, true), join(&mut bench, true));
@@ -373,7 +382,7 @@ fn a_pair_that_comes_before_the_answer_does_not_settle_who_begins_the_handshake(
     let transport = TransportId { leg, index: 0 };
     let remote = "198.51.100.2:5000".parse().unwrap();
     let id = bench.id(leg);
-    bench.call.legs[0].add_path((SocketId(0), remote));
+    bench.call.transport(transport).unwrap().add_path((SocketId(0), remote));
     bench.call.event(bench.now, &Event::Nominated { transport, remote, generation: 0 });
     bench.drain();
     assert!(bench.shaken.is_empty(), "{:?}", bench.shaken);
@@ -413,7 +422,10 @@ impl Bench {
     }
 
     fn nominated(&mut self, leg: LegId, remote: &str, generation: u32) {
-        let transport = TransportId { leg, index: 0 };
+        self.nominated_on(TransportId { leg, index: 0 }, remote, generation);
+    }
+
+    fn nominated_on(&mut self, transport: TransportId, remote: &str, generation: u32) {
         let remote = remote.parse().unwrap();
         self.call.event(self.now, &Event::Nominated { transport, remote, generation });
         self.drain();

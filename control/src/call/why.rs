@@ -79,7 +79,8 @@ impl Journal {
             gravity,
             text,
         };
-        let mut moments = vec![moment(topic, gravity, teller.text(&entry.note))];
+        let text = told_of(entry.rtcp, teller.text(&entry.note));
+        let mut moments = vec![moment(topic, gravity, text)];
         if let Note::Counters(stats) = &entry.note {
             let drops = words::drop_words(stats);
             moments.extend(drops.map(|text| moment(Topic::Drops, Gravity::Plain, text)));
@@ -90,7 +91,7 @@ impl Journal {
     fn tell_counters(&self, stats: &LegStats, at: Duration) -> Vec<Moment> {
         let leg = self.legs.iter().find(|line| *line.id == *stats.leg).map(|line| line.id.clone());
         let note = Note::Counters(Box::new(stats.clone()));
-        self.tell(&Entry { at, last: at, times: 1, leg, note }, &Eyes::Operator)
+        self.tell(&Entry { at, last: at, times: 1, leg, rtcp: false, note }, &Eyes::Operator)
     }
 
     fn judge(&self, story: &Story<'_>, all: &[Story<'_>], eyes: &Eyes) -> Finding {
@@ -128,10 +129,28 @@ struct Story<'a> {
     refused: Option<&'a Refused>,
     report: Option<&'a ClientReport>,
     stats: Option<&'a LegStats>,
+    /// The same leg as its transport for RTCP alone has it, where there is one.
+    rtcp: Option<Box<Story<'a>>>,
 }
 
 impl<'a> Story<'a> {
     fn of(journal: &'a Journal, line: &'a LegLine, live: &'a [LegStats]) -> Self {
+        let own = || journal.entries.iter().filter(|entry| entry.leg.as_ref() == Some(&line.id));
+        let mut story = Self::of_transport(journal, line, live, false);
+        if own().any(|entry| entry.rtcp) {
+            story.rtcp = Some(Box::new(Self::of_transport(journal, line, live, true)));
+        }
+        story
+    }
+
+    /// The leg's story as one of its transports has it. What is noted of no RTCP is noted of the
+    /// leg, or of its first transport, whose steps are left out for the other.
+    fn of_transport(
+        journal: &'a Journal,
+        line: &'a LegLine,
+        live: &'a [LegStats],
+        rtcp: bool,
+    ) -> Self {
         let own = || journal.entries.iter().filter(|entry| entry.leg.as_ref() == Some(&line.id));
         let began = own().next().map_or(Duration::ZERO, |entry| entry.at);
         let mut story = Self {
@@ -155,8 +174,9 @@ impl<'a> Story<'a> {
             refused: None,
             report: None,
             stats: live.iter().find(|stats| *stats.leg == *line.id),
+            rtcp: None,
         };
-        for entry in own() {
+        for entry in own().filter(|entry| entry.rtcp == rtcp || !is_step(&entry.note)) {
             story.hear(entry, began);
         }
         story
@@ -195,36 +215,21 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// The first thing that is missing.
+    /// The first thing that is missing: to RTP, then to RTCP, unless that is what has failed.
     fn verdict(&self, teller: &Teller<'_>, all: &[Self]) -> Judgement {
-        if let Some(wrong) = self.dtls_error {
-            return self.dtls_failed(wrong);
-        }
-        if self.over == Some(EndReason::EngineRefused) {
-            let what = "The media worker had no room for the leg.";
-            return bad(Verdict::Overloaded, what, "Raise [limits] or start another node.");
-        }
-        if !self.described {
-            return self.undescribed();
-        }
-        if self.answered == 0 && !self.nominated {
-            return if self.refused_checks.is_empty() {
-                self.no_checks(teller, all)
-            } else {
-                self.refused_checks()
-            };
-        }
-        if !self.nominated {
-            return self.not_nominated();
-        }
-        if self.agreed.is_none() {
-            return self.no_dtls();
-        }
-        if self.consent_lost {
-            let what = "It was connected, and then nothing came from it for 30 s: its network went \
-                        away, its machine slept, or its page was closed without a word.";
-            let advice = "Ask for its network; it can join again with a new token.";
-            return bad(Verdict::Lost, what, advice);
+        let own = || self.missing(teller, all);
+        let of_rtcp = || {
+            let (verdict, what, advice) = self.rtcp.as_ref()?.missing(teller, all)?;
+            Some((verdict, told_of(true, what), advice))
+        };
+        let rtcp_failed = self.rtcp.as_ref().is_some_and(|rtcp| rtcp.has_failed());
+        let missing = if rtcp_failed && !self.has_failed() {
+            of_rtcp().or_else(own)
+        } else {
+            own().or_else(of_rtcp)
+        };
+        if let Some(judgement) = missing {
+            return judgement;
         }
         if !self.connected {
             return (
@@ -234,6 +239,43 @@ impl<'a> Story<'a> {
             );
         }
         self.media(all)
+    }
+
+    fn has_failed(&self) -> bool {
+        self.dtls_error.is_some() || self.consent_lost
+    }
+
+    /// The first step to keys and a path that is missing, or what took them away.
+    fn missing(&self, teller: &Teller<'_>, all: &[Self]) -> Option<Judgement> {
+        if let Some(wrong) = self.dtls_error {
+            return Some(self.dtls_failed(wrong));
+        }
+        if self.over == Some(EndReason::EngineRefused) {
+            let what = "The media worker had no room for the leg.";
+            return Some(bad(Verdict::Overloaded, what, "Raise [limits] or start another node."));
+        }
+        if !self.described {
+            return Some(self.undescribed());
+        }
+        if self.answered == 0 && !self.nominated {
+            return Some(if self.refused_checks.is_empty() {
+                self.no_checks(teller, all)
+            } else {
+                self.refused_checks()
+            });
+        }
+        if !self.nominated {
+            return Some(self.not_nominated());
+        }
+        if self.agreed.is_none() {
+            return Some(self.no_dtls());
+        }
+        self.consent_lost.then(|| {
+            let what = "It was connected, and then nothing came from it for 30 s: its network went \
+                        away, its machine slept, or its page was closed without a word.";
+            let advice = "Ask for its network; it can join again with a new token.";
+            bad(Verdict::Lost, what, advice)
+        })
     }
 
     /// How long it has waited, or whether it left too soon to tell.
@@ -488,6 +530,26 @@ impl<'a> Story<'a> {
         );
         (Verdict::Fine, what, None)
     }
+}
+
+/// Words that say which of a leg's transports they are about, where it has two.
+fn told_of(rtcp: bool, words: String) -> String {
+    if rtcp { format!("RTCP: {words}") } else { words }
+}
+
+/// Whether a note is about a transport, and not about its leg as a whole.
+fn is_step(note: &Note) -> bool {
+    matches!(
+        note,
+        Note::ListensAt(_)
+            | Note::Check { .. }
+            | Note::Nominated { .. }
+            | Note::DtlsHeard
+            | Note::DtlsAgreed(_)
+            | Note::DtlsFailed(_)
+            | Note::WrongCertificate { .. }
+            | Note::ConsentLost
+    )
 }
 
 fn dropped(stats: &LegStats) -> String {

@@ -67,7 +67,8 @@ pub(crate) fn difference(old: &[Wire], new: &[Wire]) -> Vec<Command> {
     commands
 }
 
-/// Commands that make the workers answer transport-wide numbers just where nobody else does.
+/// Commands that make the workers answer transport-wide numbers just where nobody else does. A
+/// bundled leg has one transport of media.
 pub(crate) fn answers(legs: &mut [CallLeg]) -> Vec<Command> {
     let end_to_end = passes_transport_cc(legs);
     let mut commands = Vec::new();
@@ -75,11 +76,12 @@ pub(crate) fn answers(legs: &mut [CallLeg]) -> Vec<Command> {
         let Some(negotiated) = &leg.negotiated else { continue };
         let wanted = negotiated.media.iter().find_map(NegotiatedMedia::transport_cc);
         let wanted = wanted.filter(|_| !end_to_end);
-        if leg.answers != wanted {
-            leg.answers = wanted;
-            let answerer = wanted.map(|extension| Box::new(Answerer::new(extension)));
-            commands.push(Command::AnswerTransportCc { transport: leg.transport(), answerer });
-        }
+        let Some(media) = leg.transports.first_mut().filter(|media| media.answers != wanted) else {
+            continue;
+        };
+        media.answers = wanted;
+        let answerer = wanted.map(|extension| Box::new(Answerer::new(extension)));
+        commands.push(Command::AnswerTransportCc { transport: media.id, answerer });
     }
     commands
 }
@@ -92,11 +94,13 @@ pub(crate) fn estimates(legs: &mut [CallLeg]) -> Vec<Command> {
     for leg in legs.iter_mut().filter(|leg| leg.ended.is_none()) {
         let sees = leg.seats.feeds.iter().any(|feed| feed.view.kind == Media::Video);
         let wanted = sees && !end_to_end;
-        if leg.estimates != wanted {
-            leg.estimates = wanted;
-            let estimator = wanted.then(|| Box::new(Bandwidth::new()));
-            commands.push(Command::EstimateBandwidth { transport: leg.transport(), estimator });
-        }
+        let Some(media) = leg.transports.first_mut().filter(|media| media.estimates != wanted)
+        else {
+            continue;
+        };
+        media.estimates = wanted;
+        let estimator = wanted.then(|| Box::new(Bandwidth::new()));
+        commands.push(Command::EstimateBandwidth { transport: media.id, estimator });
     }
     commands
 }

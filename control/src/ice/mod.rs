@@ -377,12 +377,12 @@ impl Agent {
         self.sights.next()
     }
 
-    /// The address of a candidate line of the far side, if an agent of this component could use it.
+    /// The address of a candidate line of the far side, if an agent of `component` could use it.
     ///
     /// # Errors
     /// Why the line is of no use.
-    pub fn judge(line: &str) -> Result<SocketAddr, Ignored> {
-        candidate::parse(line, RTP).map(|candidate| candidate.addr())
+    pub fn judge(line: &str, component: u8) -> Result<SocketAddr, Ignored> {
+        candidate::parse(line, component).map(|candidate| candidate.addr())
     }
 
     /// RFC 8445 §7.3: a check of the far side.
@@ -669,6 +669,8 @@ fn random_tie_breaker() -> u64 {
 
 /// The component of RTP, and of RTCP with it (RFC 5761 §5.1.3).
 pub const RTP: u8 = 1;
+/// The component of RTCP with a port of its own (RFC 8445 §2.1).
+pub const RTCP: u8 = 2;
 /// Type preference of host candidates (RFC 8445 §5.1.2.2).
 const HOST: u32 = 126;
 /// Type preference of peer-reflexive candidates, under which checks name their own.

@@ -7,7 +7,7 @@ use super::local::{Local, LocalSsrcs};
 use super::model::{MediaSection, Sdp};
 use super::negotiated::{Extension, Negotiated, NegotiatedMedia, Profile};
 use super::simulcast;
-use super::transport::transport_of;
+use super::transport::{can_mux, must_mux, transport_of};
 use super::value::{Direction, DtlsRole, Setup};
 use super::write::{self, Section};
 use super::{SSRCS_MAX, STREAMS_MAX};
@@ -33,8 +33,10 @@ pub fn answer(
     let taken = taken(offer)?;
     let role = role(&taken, previous.map_or(local.role, |previous| previous.transport.role))?;
     let sections: Vec<_> = taken.iter().map(|taken| taken.section).collect();
-    let transport = transport_of(offer, &sections, role)?;
-    let bundle = check_one_port(offer, &sections)?;
+    let rtcp_mux = rtcp_mux(&sections, previous.map(|previous| previous.rtcp_mux));
+    let transport = transport_of(offer, &sections, role, rtcp_mux)?;
+    check_rtcp_port(&sections, local, rtcp_mux, previous)?;
+    let bundle = check_bundle(offer, &sections)?;
 
     let mut media: Vec<NegotiatedMedia> = Vec::with_capacity(taken.len());
     for taken in &taken {
@@ -48,7 +50,7 @@ pub fn answer(
     check_streams(offer, &media)?;
     let version = previous.map_or(1, |previous| previous.version + 1);
     let lines = offer.media_count();
-    let mut negotiated = Negotiated { version, lines, bundle, transport, media };
+    let mut negotiated = Negotiated { version, lines, bundle, rtcp_mux, transport, media };
     negotiated.take_seats(previous);
     let sections: Vec<_> = offer
         .media()
@@ -57,7 +59,8 @@ pub fn answer(
             None => Section::Rejected(section),
         })
         .collect();
-    let text = write::description(local, version, bundle, role.into(), &sections);
+    let session = write::Session { version, bundle, rtcp_mux, setup: role.into() };
+    let text = write::description(local, &session, &sections);
     Ok((text, negotiated))
 }
 
@@ -193,14 +196,34 @@ pub(super) fn blame_setup(section: MediaSection<'_>) -> SdpError {
     section.blame_line(SdpErrorKind::BadSetup, line)
 }
 
-/// Checks that the m-lines share one port, RTCP included; tells whether they are bundled.
-pub(super) fn check_one_port(sdp: &Sdp, taken: &[MediaSection<'_>]) -> Result<bool, SdpError> {
-    let Some(&first) = taken.first() else { return Err(SdpError::whole(SdpErrorKind::NoMedia)) };
-    let is_muxed =
-        |section: &MediaSection<'_>| section.has("rtcp-mux") || section.has("rtcp-mux-only");
-    if !taken.iter().any(is_muxed) {
+/// Whether RTP and RTCP share a port: where the far side can, unless each has had one of its own
+/// before. An offer of sharing may be declined (RFC 5761 §5.1.1), and ports stay for a leg's life.
+fn rtcp_mux(taken: &[MediaSection<'_>], before: Option<bool>) -> bool {
+    can_mux(taken) && before != Some(false)
+}
+
+/// Checks that the far side takes the port, or the two, that the leg has.
+fn check_rtcp_port(
+    taken: &[MediaSection<'_>],
+    local: &Local,
+    rtcp_mux: bool,
+    previous: Option<&Negotiated>,
+) -> Result<(), SdpError> {
+    let Some(first) = taken.first() else { return Err(SdpError::whole(SdpErrorKind::NoMedia)) };
+    let parts = !rtcp_mux && previous.is_some_and(|previous| previous.rtcp_mux);
+    if parts || !rtcp_mux && must_mux(taken) {
+        return Err(first.blame(SdpErrorKind::RtcpMuxChanged));
+    }
+    if !rtcp_mux && local.rtcp.is_none() {
         return Err(first.blame(SdpErrorKind::NoRtcpMux));
     }
+    Ok(())
+}
+
+/// Checks that the m-lines share one transport; tells whether they are bundled. RFC 8843 §9.3 wants
+/// rtcp-mux in a bundle; one without it is taken all the same, since nothing is unclear about it.
+pub(super) fn check_bundle(sdp: &Sdp, taken: &[MediaSection<'_>]) -> Result<bool, SdpError> {
+    let Some(&first) = taken.first() else { return Err(SdpError::whole(SdpErrorKind::NoMedia)) };
     let group: Vec<&str> = match first.mid()? {
         Some(mid) => sdp
             .bundles()

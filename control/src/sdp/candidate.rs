@@ -24,6 +24,11 @@ pub struct Candidate {
     pub ufrag: Option<String>,
 }
 
+/// The component of RTP, and of RTCP with it where they share a port.
+pub(super) const RTP: u16 = 1;
+/// The component of RTCP with a port of its own (RFC 8445 §2.1).
+pub(super) const RTCP: u16 = 2;
+
 /// What carries a candidate's packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Via {
@@ -62,11 +67,16 @@ pub enum CandidateKind {
 pub(super) struct Malformed;
 
 impl Candidate {
-    /// A host candidate for component 1 over UDP.
-    pub fn host(foundation: impl Into<String>, priority: u32, address: SocketAddr) -> Self {
+    /// A host candidate of a component over UDP.
+    pub fn host(
+        foundation: impl Into<String>,
+        component: u8,
+        priority: u32,
+        address: SocketAddr,
+    ) -> Self {
         Self {
             foundation: foundation.into(),
-            component: 1,
+            component: component.into(),
             via: Via::Udp,
             priority,
             address,

@@ -67,9 +67,15 @@ pub enum SdpErrorKind {
     /// A `setup` that leads to no handshake.
     #[error("this a=setup leads to no DTLS handshake")]
     BadSetup,
-    /// RTP and RTCP on two ports.
-    #[error("a=rtcp-mux is needed: the node keeps RTP and RTCP on one port")]
+    /// RTP and RTCP on two ports where the node has one.
+    #[error(
+        "a=rtcp-mux is needed here: RTCP has a port of its own only for legs that offer, not over \
+         WHIP or WHEP, and only where an [[interface]] has mux_ports of 2 or more"
+    )]
     NoRtcpMux,
+    /// RTP and RTCP that shared a port and are to part, or the reverse.
+    #[error("whether RTP and RTCP share a port stays for the leg's life: see a=rtcp-mux")]
+    RtcpMuxChanged,
     /// An m-line outside the one BUNDLE group.
     #[error("the m-lines must be in one a=group:BUNDLE: the node gives a leg one port")]
     NotBundled,
@@ -127,6 +133,7 @@ impl SdpErrorKind {
         Self::BadFingerprint,
         Self::BadSetup,
         Self::NoRtcpMux,
+        Self::RtcpMuxChanged,
         Self::NotBundled,
         Self::BadMid,
         Self::DuplicateMid,
@@ -160,6 +167,7 @@ impl SdpErrorKind {
             Self::BadFingerprint => "bad-fingerprint",
             Self::BadSetup => "bad-setup",
             Self::NoRtcpMux => "no-rtcp-mux",
+            Self::RtcpMuxChanged => "rtcp-mux-changed",
             Self::NotBundled => "not-bundled",
             Self::BadMid => "bad-mid",
             Self::DuplicateMid => "duplicate-mid",

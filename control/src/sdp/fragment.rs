@@ -1,14 +1,14 @@
 //! `application/trickle-ice-sdpfrag`: the part of a description that says how to reach its writer
 //! (RFC 8840 §9), as WHIP and WHEP send it to and fro (RFC 9725 §4.3).
 //!
-//! A leg has one transport, so what counts is what the fragment says of any m-line that the leg
+//! A leg of WHIP or WHEP has one transport, so what counts is what the fragment says of any m-line that the leg
 //! has; m-lines that it does not have are passed over with all that stands below them.
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
-use super::candidate::Candidate;
+use super::candidate::{Candidate, RTP};
 use super::error::{SdpError, SdpErrorKind};
 use super::model::{MediaSection, Sdp};
 use super::value::{IceCredentials, is_token};
@@ -243,7 +243,7 @@ impl Reader {
         }
         let read = Candidate::parse(value).map_err(|_| blame(SdpErrorKind::BadCandidate))?;
         // With rtcp-mux there is only component 1 (RFC 5761 §5.1.3).
-        self.section.candidates.extend(read.filter(|candidate| candidate.component == 1));
+        self.section.candidates.extend(read.filter(|candidate| candidate.component == RTP));
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::MEDIA_MAX;
-use super::candidate::Candidate;
+use super::candidate::{Candidate, RTP};
 use super::value::{DtlsRole, Fingerprint, IceCredentials};
 
 /// The node's side of a leg.
@@ -11,9 +11,11 @@ use super::value::{DtlsRole, Fingerprint, IceCredentials};
 pub struct Local {
     /// Session id of the `o=` line: random, below 2^63; it stays for the leg's life.
     pub session_id: u64,
-    /// The announced address and port: what stands in `o=`, `c=`, `m=` and `a=rtcp`.
+    /// The announced address and port: what stands in `o=`, `c=`, `m=` and, with rtcp-mux, `a=rtcp`.
     pub address: SocketAddr,
-    /// All announced addresses; ICE uses these.
+    /// Where RTCP goes without rtcp-mux; `None` where the node has no second port for it.
+    pub rtcp: Option<SocketAddr>,
+    /// All announced addresses; ICE uses these. Those of component 2 count without rtcp-mux alone.
     pub candidates: Vec<Candidate>,
     /// Whether no candidate will come later.
     pub end_of_candidates: bool,
@@ -43,6 +45,14 @@ pub struct LocalSsrcs {
     pub media: u32,
     /// Of its retransmissions; used where RTX is negotiated.
     pub rtx: u32,
+}
+
+impl Local {
+    /// Gives up the second port: RTCP shares that of RTP from now on.
+    pub fn keep_one_port(&mut self) {
+        self.rtcp = None;
+        self.candidates.retain(|candidate| candidate.component == RTP);
+    }
 }
 
 impl LocalSsrcs {

@@ -6,8 +6,8 @@
 //! looks at. Text of one leg never reaches another: every description is written from scratch.
 //!
 //! One transport per description: m-lines that are taken are bundled (RFC 8843), or there is only
-//! one; RTP and RTCP share its port (RFC 5761); ICE and DTLS-SRTP protect it. What has neither is
-//! refused by name.
+//! one; RTP and RTCP share its port (RFC 5761), or RTCP has one of its own as the second component
+//! (RFC 8445 §2.1); ICE and DTLS-SRTP protect it. What has neither is refused by name.
 //!
 //! Sans-IO: text goes in, text comes out; no clock, socket or random number is touched.
 

@@ -15,13 +15,15 @@ pub struct Negotiated {
     pub lines: usize,
     /// Whether the m-lines are bundled; else there is one.
     pub bundle: bool,
-    /// The far side of the one transport.
+    /// Whether RTCP shares RTP's port (RFC 5761); else it has one of its own, as component 2.
+    pub rtcp_mux: bool,
+    /// The far side of the transport that the m-lines share, of both components where there are two.
     pub transport: RemoteTransport,
     /// The m-lines that are in use, in order.
     pub media: Vec<NegotiatedMedia>,
 }
 
-/// The far side of a transport.
+/// The far side of a transport: what both of its components have in common, and their candidates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteTransport {
     /// Its ICE credentials.
@@ -34,7 +36,7 @@ pub struct RemoteTransport {
     pub fingerprints: Vec<Fingerprint>,
     /// What the node is in the DTLS handshake.
     pub role: DtlsRole,
-    /// Its candidates so far.
+    /// The candidates so far of the components that are used.
     pub candidates: Vec<Candidate>,
     /// Whether no more will come.
     pub end_of_candidates: bool,

@@ -1,14 +1,14 @@
 //! Offers in the node's own name, and what the far side makes of them (RFC 3264 §5 and §7).
 
 use super::answer::{
-    Taken, allows, blame_setup, check_one_port, check_streams, kind_of, said_setup, taken,
+    Taken, allows, blame_setup, check_bundle, check_streams, kind_of, said_setup, taken,
 };
 use super::codec::{Codec, Feedback, NegotiatedCodec, extension};
 use super::error::{SdpError, SdpErrorKind};
 use super::local::{Local, LocalSsrcs};
 use super::model::{MediaSection, Sdp};
 use super::negotiated::{Extension, Negotiated, NegotiatedMedia, Profile};
-use super::transport::transport_of;
+use super::transport::{can_mux, transport_of};
 use super::value::{Direction, DtlsRole, Setup};
 use super::write::{self, Section};
 use super::{MEDIA_MAX, STREAMS_MAX};
@@ -52,7 +52,8 @@ pub fn offer(
     }
     let version = 1;
     let sections: Vec<_> = media.iter().map(Section::InUse).collect();
-    let text = write::description(local, version, true, Setup::ActPass, &sections);
+    let session = write::Session { version, bundle: true, rtcp_mux: true, setup: Setup::ActPass };
+    let text = write::description(local, &session, &sections);
     Ok((text, Offered { version, ssrc_base: local.ssrc_base, media }))
 }
 
@@ -65,13 +66,15 @@ impl Offered {
         self.check_lines(answer)?;
         let taken = taken(answer)?;
         let sections: Vec<_> = taken.iter().map(|taken| taken.section).collect();
-        let transport = transport_of(answer, &sections, role(&taken)?)?;
-        let bundle = check_one_port(answer, &sections)?;
+        let transport = transport_of(answer, &sections, role(&taken)?, true)?;
+        check_mux(&sections)?;
+        let bundle = check_bundle(answer, &sections)?;
         let media: Vec<_> =
             taken.iter().map(|taken| self.accept_media(taken)).collect::<Result<_, _>>()?;
         check_streams(answer, &media)?;
         let lines = self.media.len();
-        Ok(Negotiated { version: self.version, lines, bundle, transport, media })
+        let (version, rtcp_mux) = (self.version, true);
+        Ok(Negotiated { version, lines, bundle, rtcp_mux, transport, media })
     }
 
     /// The answer has the offer's m-lines, kinds and MIDs (RFC 3264 §6).
@@ -112,6 +115,14 @@ impl Offered {
         } else {
             Err(taken.section.blame(SdpErrorKind::NoCommonCodec))
         }
+    }
+}
+
+/// The node offers one port, for RTCP too.
+fn check_mux(taken: &[MediaSection<'_>]) -> Result<(), SdpError> {
+    match taken.first() {
+        Some(first) if !can_mux(taken) => Err(first.blame(SdpErrorKind::NoRtcpMux)),
+        _ => Ok(()),
     }
 }
 

@@ -1,9 +1,11 @@
-//! Offers of WHIP and WHEP: media goes one way, all of it is taken or nothing, and there is one
-//! audio and one video m-line at most (RFC 9725 §4.2, §4.4.2, §4.4.3; draft-ietf-wish-whep).
+//! Offers of WHIP and WHEP: media goes one way, all of it is taken or nothing, there is one audio and
+//! one video m-line at most, and RTP and RTCP share a port (RFC 9725 §4.2, §4.4.1, §4.4.2, §4.4.3;
+//! draft-ietf-wish-whep).
 
 use super::answer::kind_of;
 use super::error::{SdpError, SdpErrorKind};
 use super::model::Sdp;
+use super::transport::can_mux;
 use super::value::Direction;
 use crate::api::Media;
 
@@ -21,7 +23,7 @@ pub enum Way {
 ///
 /// # Errors
 /// When it is no description, or has an m-line that does not go that way, that is neither audio
-/// nor video, that is rejected, or that is the second of its kind.
+/// nor video, that is rejected, or that is the second of its kind; or RTCP wants a port of its own.
 pub fn one_way(offer: &str, way: Way) -> Result<String, SdpError> {
     let sdp = Sdp::parse(offer)?;
     let mut seen: Vec<Media> = Vec::new();
@@ -42,7 +44,11 @@ pub fn one_way(offer: &str, way: Way) -> Result<String, SdpError> {
             Way::In | Way::Out => {}
         }
     }
-    Ok(directed(offer, way))
+    let sections: Vec<_> = sdp.media().collect();
+    match sections.first() {
+        Some(first) if !can_mux(&sections) => Err(first.blame(SdpErrorKind::NoRtcpMux)),
+        _ => Ok(directed(offer, way)),
+    }
 }
 
 /// The description with the direction of this way, and no other, on every m-line.

@@ -1,5 +1,7 @@
-//! Reads the far side's transport from a description: ICE credentials, fingerprints, candidates.
+//! Reads the far side's transport from a description: ICE credentials, fingerprints, candidates, and
+//! whether RTCP shares its port.
 
+use super::candidate::{Candidate, RTCP, RTP};
 use super::error::{SdpError, SdpErrorKind};
 use super::model::{Attribute, MediaSection, Sdp};
 use super::negotiated::RemoteTransport;
@@ -7,11 +9,13 @@ use super::value::{DtlsRole, Fingerprint, HashFunction, IceCredentials};
 use super::{CANDIDATES_MAX, FINGERPRINTS_MAX};
 
 /// Reads the transport that the m-lines `taken` share. What the first of them does not say, the
-/// others or the group's first m-line may (RFC 8843 §7.1.3).
+/// others or the group's first m-line may (RFC 8843 §7.1.3). Without `rtcp_mux` it has a second
+/// component, which has candidates of its own and shares everything else (RFC 8839 §5.4).
 pub(super) fn transport_of(
     sdp: &Sdp,
     taken: &[MediaSection<'_>],
     role: DtlsRole,
+    rtcp_mux: bool,
 ) -> Result<RemoteTransport, SdpError> {
     let sections = with_tagged(sdp, taken);
     let Some(&first) = taken.first() else { return Err(SdpError::whole(SdpErrorKind::NoMedia)) };
@@ -23,9 +27,20 @@ pub(super) fn transport_of(
         fingerprints: fingerprints_of(&sections)?
             .ok_or_else(|| first.blame(SdpErrorKind::NoFingerprint))?,
         role,
-        candidates: candidates_of(&sections),
+        candidates: candidates_of(&sections, rtcp_mux),
         end_of_candidates: sections.iter().any(|section| section.end_of_candidates()),
     })
+}
+
+/// Whether RTP and RTCP can share a port (RFC 5761 §5.1.1); it is enough that one m-line of a bundle
+/// says so.
+pub(super) fn can_mux(taken: &[MediaSection<'_>]) -> bool {
+    taken.iter().any(|section| section.has("rtcp-mux")) || must_mux(taken)
+}
+
+/// Whether the far side has no second port at all (RFC 8858 §3).
+pub(super) fn must_mux(taken: &[MediaSection<'_>]) -> bool {
+    taken.iter().any(|section| section.has("rtcp-mux-only"))
 }
 
 /// The m-lines in use and then the one that the BUNDLE group starts with.
@@ -89,12 +104,15 @@ fn strong(section: MediaSection<'_>, all: &[Attribute<'_>]) -> Result<Vec<Finger
     }
 }
 
-fn candidates_of(sections: &[MediaSection<'_>]) -> Vec<super::Candidate> {
-    let mut candidates = Vec::new();
+/// With rtcp-mux there is only component 1 (RFC 5761 §5.1.3).
+fn candidates_of(sections: &[MediaSection<'_>], rtcp_mux: bool) -> Vec<Candidate> {
+    let components: &[u16] = if rtcp_mux { &[RTP] } else { &[RTP, RTCP] };
+    let mut candidates: Vec<Candidate> = Vec::new();
     for candidate in sections.iter().flat_map(|section| section.candidates()) {
-        // With rtcp-mux there is only component 1 (RFC 5761 §5.1.3).
-        let is_wanted = candidate.component == 1 && !candidates.contains(&candidate);
-        if is_wanted && candidates.len() < CANDIDATES_MAX {
+        let is_wanted =
+            components.contains(&candidate.component) && !candidates.contains(&candidate);
+        let known = candidates.iter().filter(|known| known.component == candidate.component);
+        if is_wanted && known.count() < CANDIDATES_MAX {
             candidates.push(candidate);
         }
     }

@@ -1,10 +1,11 @@
 //! Candidates that come after the description, as `candidate:…` lines.
 
-use super::candidate::Candidate;
+use super::candidate::{Candidate, RTCP, RTP};
 use super::error::{SdpError, SdpErrorKind};
 use super::{CANDIDATES_MAX, LINE_MAX};
 
-/// What one trickle request brought. A leg has one transport, so it matters not for which m-line.
+/// What one trickle request brought. The m-lines of a leg are bundled, so it matters not for which
+/// one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trickled {
     /// The candidates that the node can use, at most [`CANDIDATES_MAX`].
@@ -53,8 +54,9 @@ impl Trickled {
             return Err(blame(SdpErrorKind::BadCandidate));
         }
         let candidate = Candidate::parse(value).map_err(|_| blame(SdpErrorKind::BadCandidate))?;
-        // With rtcp-mux there is only component 1 (RFC 5761 §5.1.3).
-        let is_new = |found: &Candidate| found.component == 1 && !self.candidates.contains(found);
+        let is_new = |found: &Candidate| {
+            matches!(found.component, RTP | RTCP) && !self.candidates.contains(found)
+        };
         if let Some(candidate) = candidate.filter(is_new) {
             if self.candidates.len() == CANDIDATES_MAX {
                 return Err(blame(SdpErrorKind::TooManyCandidates));

@@ -4,6 +4,7 @@
 use std::fmt::{self, Write};
 use std::net::IpAddr;
 
+use super::candidate::{Candidate, RTP};
 use super::codec::NegotiatedCodec;
 use super::local::Local;
 use super::model::MediaSection;
@@ -19,24 +20,26 @@ pub(super) enum Section<'a> {
     Rejected(MediaSection<'a>),
 }
 
+/// What all m-lines in use have in common.
+pub(super) struct Session {
+    pub(super) version: u64,
+    pub(super) bundle: bool,
+    pub(super) rtcp_mux: bool,
+    pub(super) setup: Setup,
+}
+
 /// Writes a description of the node.
-pub(super) fn description(
-    local: &Local,
-    version: u64,
-    bundle: bool,
-    setup: Setup,
-    sections: &[Section<'_>],
-) -> String {
+pub(super) fn description(local: &Local, session: &Session, sections: &[Section<'_>]) -> String {
     let mut text = Text(String::with_capacity(4096));
-    session(&mut text, local, version);
-    if bundle {
+    head(&mut text, local, session.version);
+    if session.bundle {
         let mids: Vec<&str> = sections.iter().filter_map(mid_in_use).collect();
         text.line(format_args!("a=group:BUNDLE {}", mids.join(" ")));
     }
     text.line(format_args!("a=msid-semantic:WMS {}", local.stream));
     for section in sections {
         match section {
-            Section::InUse(media) => in_use(&mut text, local, setup, media),
+            Section::InUse(media) => in_use(&mut text, local, session, media),
             Section::Rejected(section) => rejected(&mut text, *section),
         }
     }
@@ -50,7 +53,7 @@ fn mid_in_use<'a>(section: &Section<'a>) -> Option<&'a str> {
     }
 }
 
-fn session(text: &mut Text, local: &Local, version: u64) {
+fn head(text: &mut Text, local: &Local, version: u64) {
     let address = Address(local.address.ip());
     text.line(format_args!("v=0"));
     text.line(format_args!("o=- {} {version} {address}", local.session_id));
@@ -63,8 +66,9 @@ fn session(text: &mut Text, local: &Local, version: u64) {
     text.line(format_args!("a=ice-options:trickle{renomination}"));
 }
 
-fn in_use(text: &mut Text, local: &Local, setup: Setup, media: &NegotiatedMedia) {
+fn in_use(text: &mut Text, local: &Local, session: &Session, media: &NegotiatedMedia) {
     let (address, port) = (Address(local.address.ip()), local.address.port());
+    let rtcp = local.rtcp.filter(|_| !session.rtcp_mux).unwrap_or(local.address);
     let formats: Vec<String> = media
         .codecs
         .iter()
@@ -75,8 +79,8 @@ fn in_use(text: &mut Text, local: &Local, setup: Setup, media: &NegotiatedMedia)
     let profile = media.profile.name();
     text.line(format_args!("m={} {port} {profile} {}", kind_name(media.kind), formats.join(" ")));
     text.line(format_args!("c={address}"));
-    text.line(format_args!("a=rtcp:{port} {address}"));
-    transport(text, local, setup);
+    text.line(format_args!("a=rtcp:{} {}", rtcp.port(), Address(rtcp.ip())));
+    transport(text, local, session);
     if let Some(mid) = &media.mid {
         text.line(format_args!("a=mid:{mid}"));
     }
@@ -85,7 +89,9 @@ fn in_use(text: &mut Text, local: &Local, setup: Setup, media: &NegotiatedMedia)
     if media.direction.sends() {
         text.line(format_args!("a=msid:{} {}", stream(local, media), track(media)));
     }
-    text.line(format_args!("a=rtcp-mux"));
+    if session.rtcp_mux {
+        text.line(format_args!("a=rtcp-mux"));
+    }
     if media.mux_only {
         text.line(format_args!("a=rtcp-mux-only"));
     }
@@ -113,8 +119,9 @@ fn layers(text: &mut Text, media: &NegotiatedMedia) {
     }
 }
 
-fn transport(text: &mut Text, local: &Local, setup: Setup) {
-    for candidate in &local.candidates {
+fn transport(text: &mut Text, local: &Local, session: &Session) {
+    let is_used = |candidate: &&Candidate| candidate.component == RTP || !session.rtcp_mux;
+    for candidate in local.candidates.iter().filter(is_used) {
         text.line(format_args!("a={candidate}"));
     }
     if local.end_of_candidates {
@@ -123,7 +130,7 @@ fn transport(text: &mut Text, local: &Local, setup: Setup) {
     text.line(format_args!("a=ice-ufrag:{}", local.credentials.ufrag));
     text.line(format_args!("a=ice-pwd:{}", local.credentials.password.as_str()));
     text.line(format_args!("a=fingerprint:{}", local.fingerprint));
-    text.line(format_args!("a=setup:{}", setup.name()));
+    text.line(format_args!("a=setup:{}", session.setup.name()));
 }
 
 fn extensions(text: &mut Text, media: &NegotiatedMedia) {

@@ -5,6 +5,7 @@
 //! blocks. Dropped, it is gone without a word, as a browser whose machine lost power.
 
 mod far;
+pub mod parted;
 pub mod payload;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket as Sender};

@@ -81,7 +81,11 @@ fn face() -> Face {
 }
 
 fn candidate(at: &str) -> Note {
-    Note::Candidate(FarCandidate { kind: CandidateWord::Host, address: Ok(address(at)) })
+    Note::Candidate(FarCandidate {
+        rtcp: false,
+        kind: CandidateWord::Host,
+        address: Ok(address(at)),
+    })
 }
 
 fn check(from: &str, outcome: CheckOutcome) -> Note {

@@ -105,7 +105,8 @@ fn answered(offer: &str, number: u64) -> Result<String, Problem> {
     let local = Local {
         session_id: number,
         address: NODE.parse().unwrap(),
-        candidates: vec![Candidate::host("1", 1, NODE.parse().unwrap())],
+        rtcp: None,
+        candidates: vec![Candidate::host("1", 1, 1, NODE.parse().unwrap())],
         end_of_candidates: true,
         credentials: IceCredentials::new(format!("node{number}"), "x".repeat(24)),
         ice_lite: true,
@@ -216,7 +217,7 @@ impl Calls for Double {
         }
         self.restarted.lock().unwrap().push((far.ufrag, candidates));
         let credentials = Credentials::random();
-        let candidates = vec![Candidate::host("1", 1, MOVED.parse().unwrap()).to_string()];
+        let candidates = vec![Candidate::host("1", 1, 1, MOVED.parse().unwrap()).to_string()];
         self.reply(self.leg(&call, &leg, |_| Restarted { credentials, candidates }))
     }
 

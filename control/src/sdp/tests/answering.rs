@@ -438,7 +438,7 @@ fn echoes_that_there_is_no_second_port_for_rtcp() {
 #[test]
 fn announces_ipv6_as_such() {
     let address = "[2001:db8::5]:40500".parse().unwrap();
-    let local = Local { address, candidates: vec![Candidate::host("1", 1, address)], ..local() };
+    let local = Local { address, candidates: vec![Candidate::host("1", 1, 1, address)], ..local() };
     let (text, _) = answer(&sdp(CHROMIUM), &local, &[], None).unwrap();
     assert!(text.contains("c=IN IP6 2001:db8::5\r\na=rtcp:40500 IN IP6 2001:db8::5\r\n"));
     assert!(text.contains("a=candidate:1 1 udp 1 2001:db8::5 40500 typ host\r\n"));

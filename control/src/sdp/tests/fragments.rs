@@ -129,7 +129,7 @@ fn candidate() -> impl Strategy<Value = Candidate> {
         .prop_map(|(foundation, priority, address, ufrag)| {
             // A flow label or scope is no part of a candidate.
             let address = (address.ip(), address.port()).into();
-            Candidate { ufrag, ..Candidate::host(foundation, priority, address) }
+            Candidate { ufrag, ..Candidate::host(foundation, 1, priority, address) }
         })
 }
 

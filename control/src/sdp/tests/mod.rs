@@ -8,6 +8,7 @@ mod mapping;
 mod offering;
 mod one_way;
 mod reading;
+mod rtcp_port;
 mod trickling;
 
 use super::*;
@@ -41,7 +42,8 @@ fn local() -> Local {
     Local {
         session_id: 42,
         address,
-        candidates: vec![Candidate::host("1", 2_130_706_431, address)],
+        rtcp: None,
+        candidates: vec![Candidate::host("1", 1, 2_130_706_431, address)],
         end_of_candidates: true,
         credentials: IceCredentials::new("node", PASSWORD),
         ice_lite: true,
@@ -52,6 +54,14 @@ fn local() -> Local {
         stream: "call".into(),
         ssrc_base: 0x1234_5678,
     }
+}
+
+/// The node's side with a second port for RTCP.
+fn local_of_two_ports() -> Local {
+    let rtcp = "203.0.113.5:40501".parse().unwrap();
+    let mut local = Local { rtcp: Some(rtcp), ..local() };
+    local.candidates.push(Candidate::host("1", 2, 2_130_706_430, rtcp));
+    local
 }
 
 fn sdp(text: &str) -> Sdp {

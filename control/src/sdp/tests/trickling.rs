@@ -25,7 +25,7 @@ fn an_empty_line_or_the_attribute_ends_the_candidates() {
 fn candidates_of_no_use_are_passed_over() {
     let lines = [
         "candidate:1 1 udp 1 7f3a2b1c-90de.local 46243 typ host",
-        "candidate:1 2 udp 1 192.0.2.9 50001 typ host",
+        "candidate:1 3 udp 1 192.0.2.9 50001 typ host",
         "candidate:1 1 sctp 1 192.0.2.9 50001 typ host",
         "candidate:1 1 udp 1 192.0.2.9 50001 typ sometime",
         "candidate:1 1 tcp 1 192.0.2.9 50001 typ host",

@@ -44,6 +44,22 @@ fn a_check_on_an_installed_pair_is_answered_with_its_source() {
     assert!(call.bare.punt().is_none());
 }
 
+/// The sinks of a leg that has a path now want key frames, which are asked for in the same breath.
+#[test]
+fn a_check_that_nominates_is_answered_with_its_source_too() {
+    let mut call = Call::new();
+    call.wait(300);
+    let (socket, remote) = (call.fars[1].socket, elsewhere(4444));
+    install(&mut call, 1, remote, false).unwrap();
+    let nominating = check(&call, 1, true);
+    let sent = call.receive_from(socket, remote, &nominating);
+    let asked = sent.iter().filter(|sent| sent.remote == call.fars[0].remote).count();
+    assert_eq!(asked, 1, "a key frame");
+    let answers: Vec<_> = sent.iter().filter(|sent| sent.remote == remote).collect();
+    let answer = stun::Message::parse(&answers[0].bytes).unwrap();
+    assert_eq!((answers.len(), answer.mapped), (1, Some(remote)));
+}
+
 #[test]
 fn a_check_from_elsewhere_goes_up_if_its_ufrag_is_known() {
     let mut call = Call::new();

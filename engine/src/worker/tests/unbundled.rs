@@ -1,11 +1,14 @@
 //! Legs that are not bundled: transports of every kind side by side.
 
 use super::*;
+use crate::bandwidth::Bandwidth;
 use crate::command::{Codec, LegSpec, MediaKind, PayloadType, SinkSpec, Source, StreamSpec};
 use crate::leg::Leg;
 use crate::route::{PayloadMap, RouteMap};
 use crate::rtcp::{Compound, ReportBlock, Rtcp, SenderInfo, Writer};
+use crate::stats::LegReading;
 use crate::stun;
+use crate::twcc::Answerer;
 
 const BROWSER: LegId = LegId { worker: WORKER, slot: 0, generation: 0 };
 const SECURE_PHONE: LegId = LegId { worker: WORKER, slot: 1, generation: 0 };
@@ -28,6 +31,7 @@ type Feed = (LegId, u8, u32, u8);
 struct Three {
     bare: Bare,
     fars: [Far; 7],
+    now: Nanos,
 }
 
 impl Three {
@@ -42,7 +46,7 @@ impl Three {
             Far::plain(5, 6000),
             Far::plain(6, 6001),
         ];
-        let mut three = Self { bare: bare(), fars };
+        let mut three = Self { bare: bare(), fars, now: START };
         three.bare.worker.now = START;
         three.add_legs();
         for index in 0..4 {
@@ -105,10 +109,19 @@ impl Three {
         buffer[..plain.len()].copy_from_slice(plain);
         let len = self.fars[from].seal(&mut buffer, plain.len()).unwrap();
         let Far { socket, remote, .. } = self.fars[from];
-        assert!(self.bare.receive(socket, remote, &buffer[..len], START));
+        assert!(self.bare.receive(socket, remote, &buffer[..len], self.now));
         let out = sent(&mut self.bare);
         assert_eq!(self.bare.frames_lost(), 0);
         out.into_iter().map(|sent| self.open(sent)).collect()
+    }
+
+    /// What the browser's path of video carries, as far as is known.
+    fn estimate(&mut self) -> Option<u32> {
+        let into = Box::new(LegReading::new());
+        match self.bare.apply(Command::ReadLeg { leg: BROWSER, into }) {
+            (Ok(()), Returned::LegReading(reading)) => reading.transports[0].1.bandwidth,
+            other => panic!("{other:?}"),
+        }
     }
 
     fn open(&mut self, mut sent: Sent) -> (usize, Vec<u8>) {
@@ -276,6 +289,56 @@ fn feedback_arrives(three: &mut Three, from: usize, sink_ssrc: u32, to: usize, s
         }
     }
     assert_eq!((nacked, plis, reported), (vec![(ssrc, 500)], vec![ssrc], vec![ssrc]));
+}
+
+#[test]
+fn transport_wide_numbers_are_answered_by_the_transport_of_rtcp() {
+    let mut three = Three::new();
+    let (transport, id) = (TransportId { leg: BROWSER, index: 0 }, 5);
+    let answerer = Some(Box::new(Answerer::new(id)));
+    three.bare.apply(Command::AnswerTransportCc { transport, answerer }).0.unwrap();
+    let mut answered = Vec::new();
+    for number in 0..20 {
+        let transport_cc = Some((id, number));
+        let (ssrc, payload_len) = (1, 100);
+        let rtp = Rtp {
+            ssrc,
+            payload_type: 96,
+            sequence: number,
+            transport_cc,
+            payload_len,
+            ..Rtp::default()
+        };
+        let mut buffer = [0; 200];
+        let len = rtp.write(&mut buffer);
+        three.now = three.now.plus(Nanos::from_millis(10).0);
+        answered.extend(
+            three.send(VIDEO_RTP, &buffer[..len]).into_iter().filter(|(to, _)| *to != SECURE),
+        );
+    }
+    assert!(!answered.is_empty());
+    for (to, bytes) in answered {
+        let mut packets = Compound::parse(&bytes).unwrap().sound();
+        let is_about = |packet: Rtcp<'_>| matches!(packet, Rtcp::TransportFeedback(feedback) if feedback.media == 1);
+        assert!(to == VIDEO_RTCP && packets.any(is_about), "to {to}");
+    }
+}
+
+#[test]
+fn what_the_transport_of_rtcp_tells_of_the_path_is_weighed_for_that_of_media() {
+    let mut three = Three::new();
+    three.start_media();
+    let transport = TransportId { leg: BROWSER, index: 0 };
+    let estimator = Some(Box::new(Bandwidth::new()));
+    three.bare.apply(Command::EstimateBandwidth { transport, estimator }).0.unwrap();
+    assert_eq!(three.estimate(), None);
+    let mut buffer = [0; 200];
+    let mut writer = Writer::new(&mut buffer);
+    writer.receiver_report(77, &[]).unwrap();
+    writer.remb(77, 9_000_000, std::iter::once(0xc01)).unwrap();
+    let len = writer.len();
+    three.send(VIDEO_RTCP, &buffer[..len]);
+    assert!(three.estimate().is_some());
 }
 
 #[test]

@@ -1,0 +1,425 @@
+//! One transport of a leg: a component of ICE with its generations, its handshake and its keys.
+//!
+//! A leg has a list of them. Bundled, the first carries media, and RTCP with it where the two share a
+//! port (RFC 5761); else the second carries RTCP (RFC 8445 §2.1). Credentials, fingerprints and DTLS
+//! role of the description hold for both (RFC 8839 §5.4). Pairs, handshake and keys are each one's
+//! own (RFC 5764 §3). A leg is connected when all of its transports are, and over with the first
+//! that fails.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use arrayvec::ArrayVec;
+use causeway_engine::command::{
+    Command, Credentials as EngineCredentials, KeysSpec, LegId, Punt, PuntKind, Refusal, Security,
+    SocketId, TransportId, TransportSpec,
+};
+use causeway_engine::config::{PAIRS_PER_TRANSPORT, TRANSPORTS_PER_LEG};
+use causeway_engine::srtp::{MasterKey, Srtp, Suite};
+
+use super::generation::Generation;
+use super::note::Note;
+use super::{Call, DtlsInput, NodeFacts, Output, Pending};
+use crate::api::{EndReason, Problem};
+use crate::dtls::{self, DtlsError, Fingerprint, Role, SrtpKeys, Version};
+use crate::ice::{Credentials, Output as Ice, RTCP};
+use crate::sdp::{self, DtlsRole, RemoteTransport};
+
+/// Transports of a leg, most: bundled, RTP and RTCP.
+pub(crate) const TRANSPORTS_MAX: usize = 2;
+/// The place of the transport of media, and of RTCP with rtcp-mux.
+pub(crate) const MEDIA: u8 = 0;
+/// The place of the transport of RTCP without rtcp-mux.
+pub(crate) const REPORTS: u8 = 1;
+
+const _: () = assert!(TRANSPORTS_MAX <= TRANSPORTS_PER_LEG);
+
+/// The transports of a leg, by their place.
+pub(crate) type Transports = ArrayVec<CallTransport, TRANSPORTS_MAX>;
+
+/// The component that a transport of a bundled leg is.
+pub(crate) fn component(transport: TransportId) -> u8 {
+    transport.index + 1
+}
+
+/// Whether a transport is for RTCP alone.
+pub(crate) fn is_rtcp(transport: TransportId) -> bool {
+    component(transport) == RTCP
+}
+
+/// A transport of a leg.
+pub(crate) struct CallTransport {
+    pub(crate) id: TransportId,
+    /// The ICE generation that carries media.
+    pub(crate) ice: Generation,
+    /// The one that a restart has begun, until it nominates.
+    pub(crate) next: Option<Generation>,
+    /// The extension id of the transport-wide numbers that the worker answers.
+    pub(crate) answers: Option<u8>,
+    /// Whether the worker estimates what its path carries.
+    pub(crate) estimates: bool,
+    pub(crate) keyed: bool,
+    /// The socket that it is offered at first.
+    socket: SocketId,
+    dtls_started: bool,
+    dtls_path: Option<(SocketId, SocketAddr)>,
+    /// Whether the far side has begun the handshake.
+    dtls_heard: bool,
+    expected_told: bool,
+    /// The pairs that have passed a check, the latest last: the worker names the nominated one by
+    /// its far address.
+    paths: ArrayVec<(SocketId, SocketAddr), PAIRS_PER_TRANSPORT>,
+    remote: Option<SocketAddr>,
+    security: Option<String>,
+}
+
+impl CallTransport {
+    /// The transports of a new leg, which answer checks under the same credentials.
+    pub(crate) fn all(
+        facts: &NodeFacts,
+        leg: LegId,
+        credentials: &Credentials,
+        rtcp_mux: bool,
+    ) -> Result<Transports, Problem> {
+        let places: &[u8] = if rtcp_mux { &[MEDIA] } else { &[MEDIA, REPORTS] };
+        let ids = places.iter().map(|&index| TransportId { leg, index });
+        ids.map(|id| Self::new(facts, id, credentials.clone())).collect()
+    }
+
+    fn new(facts: &NodeFacts, id: TransportId, credentials: Credentials) -> Result<Self, Problem> {
+        let ice = Generation::new(0, facts, id, credentials)?;
+        let first = facts.faces_of(id).next().ok_or_else(|| Problem::internal("no interface"))?;
+        Ok(Self {
+            id,
+            ice,
+            next: None,
+            answers: None,
+            estimates: false,
+            keyed: false,
+            socket: first.socket,
+            dtls_started: false,
+            dtls_path: None,
+            dtls_heard: false,
+            expected_told: false,
+            paths: ArrayVec::new(),
+            remote: None,
+            security: None,
+        })
+    }
+
+    /// The engine's transport, before any pair and key.
+    pub(crate) fn spec(&self, remote: Option<EngineCredentials>, dscp: u8) -> TransportSpec {
+        TransportSpec {
+            socket: self.socket,
+            ice: Some(self.ice.spec(remote)),
+            remote: None,
+            security: Security::Srtp,
+            keys: None,
+            learn_remote: false,
+            dscp,
+        }
+    }
+
+    /// Where it sends to.
+    pub(crate) fn remote(&self) -> Option<SocketAddr> {
+        self.remote
+    }
+
+    /// DTLS version and SRTP suite, once agreed on.
+    pub(crate) fn security(&self) -> Option<&str> {
+        self.security.as_deref()
+    }
+
+    /// Whether its handshake has begun, and has to be told to close.
+    pub(crate) fn is_shaking(&self) -> bool {
+        self.dtls_started
+    }
+
+    /// Whether keys and pair are there.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.keyed && self.remote.is_some()
+    }
+
+    /// What the handshake is to be told now: to begin, as soon as the far side's first datagram or
+    /// a nominated pair makes it possible, and the fingerprints once the description has them. A
+    /// pair that is nominated before the answer is here does not say who begins.
+    fn dtls_inputs(&mut self, described: Option<&RemoteTransport>) -> Option<DtlsInput> {
+        let expected = |transport: &RemoteTransport| -> Vec<Fingerprint> {
+            transport.fingerprints.iter().filter_map(dtls_fingerprint).collect()
+        };
+        let known = described.is_some() || self.dtls_heard;
+        if !self.dtls_started && self.dtls_path.is_some() && known {
+            let role = match described.map(|transport| transport.role) {
+                Some(DtlsRole::Active) => Role::Active,
+                _ => Role::Passive,
+            };
+            self.dtls_started = true;
+            self.expected_told = described.is_some();
+            let expected = described.map(expected).unwrap_or_default();
+            return Some(DtlsInput::Start { role, expected });
+        }
+        if self.dtls_started && !self.expected_told {
+            self.expected_told = described.is_some();
+            return described.map(expected).map(DtlsInput::Expect);
+        }
+        None
+    }
+
+    /// Takes the keys of a finished handshake and makes the worker's contexts of them.
+    fn secure(&mut self, keys: &SrtpKeys, version: Version) -> Option<Box<Srtp>> {
+        let suite = engine_suite(keys.suite);
+        let master = |direction: &dtls::DirectionKeys| {
+            MasterKey::new(suite, &direction.key, &direction.salt)
+        };
+        let spec = KeysSpec {
+            inbound: master(&keys.inbound).ok()?,
+            outbound: master(&keys.outbound).ok()?,
+        };
+        let version = match version {
+            Version::Dtls12 => "DTLS 1.2",
+            Version::Dtls13 => "DTLS 1.3",
+        };
+        self.security = Some(format!("{version}, {}", suite.name()));
+        Some(Box::new(Srtp::new(&spec.inbound, &spec.outbound)))
+    }
+
+    /// Notes a pair that has passed a check.
+    pub(crate) fn add_path(&mut self, path: (SocketId, SocketAddr)) {
+        self.paths.retain(|held| *held != path);
+        if self.paths.is_full() {
+            self.paths.remove(0);
+        }
+        self.paths.push(path);
+    }
+
+    /// Notes where media and the handshake go; the worker answers checks from now on. Tells
+    /// whether that is somewhere else than before.
+    fn nominated(&mut self, now: Instant, generation: u32, remote: SocketAddr) -> bool {
+        if !self.settle(now, generation) {
+            return false;
+        }
+        let path = self.paths.iter().rev().find(|(_, held)| *held == remote);
+        self.dtls_path = path.copied().or(self.dtls_path);
+        self.remote.replace(remote) != Some(remote)
+    }
+}
+
+impl Call {
+    /// A transport of a leg that is not over.
+    pub(super) fn transport(&mut self, id: TransportId) -> Option<&mut CallTransport> {
+        let place = self.place_of(id.leg)?;
+        self.legs[place].transports.get_mut(usize::from(id.index))
+    }
+
+    /// A datagram that the worker could not deal with itself.
+    pub fn punt(&mut self, now: Instant, punt: &Punt) {
+        match punt.kind {
+            PuntKind::Stun => self.take_check(now, punt),
+            PuntKind::Dtls => self.take_handshake(punt),
+        }
+    }
+
+    /// Components share a ufrag, and the worker knows only the first socket of each before there
+    /// are pairs, so the socket says whose check it is.
+    fn take_check(&mut self, now: Instant, punt: &Punt) {
+        let Some(place) = self.place_of(punt.transport.leg) else { return };
+        let Some(face) = self.facts.faces.iter().find(|f| f.socket == punt.socket) else { return };
+        let (bound, facts) = (face.bound, &self.facts);
+        let is_there = |transport: &&mut CallTransport| {
+            facts.faces_of(transport.id).any(|face| face.socket == punt.socket)
+        };
+        if let Some(transport) = self.legs[place].transports.iter_mut().find(is_there) {
+            transport.take_stun(now, punt.remote, bound, &punt.bytes);
+        }
+        self.drain_agents(now, place);
+    }
+
+    fn take_handshake(&mut self, punt: &Punt) {
+        let Some(transport) = self.transport(punt.transport) else { return };
+        transport.dtls_heard = true;
+        transport.dtls_path = Some((punt.socket, punt.remote));
+        self.note_at(punt.transport, Note::DtlsHeard);
+        self.start_dtls(punt.transport);
+        let input = DtlsInput::Datagram(punt.bytes.as_slice().into());
+        self.outputs.push_back(Output::Dtls(punt.transport, input));
+    }
+
+    /// A handshake's datagram; the last one, close_notify, comes after the leg's end.
+    pub fn dtls_datagram(&mut self, transport: TransportId, bytes: Box<[u8]>) {
+        let leg = self.legs.iter().find(|held| held.slot == transport.leg);
+        let held = leg.and_then(|leg| leg.transports.get(usize::from(transport.index)));
+        if let Some((socket, remote)) = held.and_then(|held| held.dtls_path) {
+            self.tell(Command::Transmit { socket, remote, bytes });
+        }
+    }
+
+    /// A handshake is done.
+    pub fn dtls_connected(&mut self, transport: TransportId, keys: &SrtpKeys, version: Version) {
+        let Some(held) = self.transport(transport) else { return };
+        let Some(keys) = held.secure(keys, version) else { return };
+        let security = held.security().unwrap_or_default().to_owned();
+        self.note_at(transport, Note::DtlsAgreed(security));
+        self.tell_tagged(Pending::Keys { transport }, Command::SetKeys { transport, keys });
+    }
+
+    /// A handshake has failed; `shown` is the fingerprint of a certificate that is the wrong one.
+    pub fn dtls_failed(
+        &mut self,
+        now: Instant,
+        transport: TransportId,
+        error: &DtlsError,
+        shown: Option<&Fingerprint>,
+    ) {
+        let Some(place) = self.place_of(transport.leg) else { return };
+        self.note_dtls_failed(transport, error, shown);
+        let reason = match error {
+            DtlsError::FingerprintMismatch => EndReason::FingerprintMismatch,
+            _ => EndReason::DtlsFailed,
+        };
+        self.end_leg(now, place, reason);
+    }
+
+    /// The far side has closed DTLS.
+    pub fn dtls_closed(&mut self, now: Instant, transport: TransportId) {
+        if let Some(place) = self.place_of(transport.leg) {
+            self.note_at(transport, Note::DtlsClosed);
+            self.end_leg(now, place, EndReason::Closed);
+        }
+    }
+
+    /// A handshake that was told to close has said all that it had to say.
+    pub fn dtls_gone(&mut self, transport: TransportId) {
+        let less = |shaking: usize| shaking.saturating_sub(1);
+        self.forget(|held| held.slot == transport.leg, |left| left.in_dtls = less(left.in_dtls));
+    }
+
+    /// The worker has, or has not, taken a transport's keys.
+    pub(super) fn keyed(
+        &mut self,
+        now: Instant,
+        transport: TransportId,
+        outcome: Result<(), Refusal>,
+    ) {
+        let Some(place) = self.place_of(transport.leg) else { return };
+        if outcome.is_err() {
+            self.note_lack(place, outcome);
+            self.end_leg(now, place, EndReason::EngineRefused);
+            return;
+        }
+        self.note_at(transport, Note::KeysInstalled);
+        if let Some(held) = self.transport(transport) {
+            held.keyed = true;
+        }
+        self.check_connected(place);
+    }
+
+    /// Begins the handshakes of a leg as far as it is known who begins, and hands over late
+    /// fingerprints.
+    pub(super) fn start_all_dtls(&mut self, place: usize) {
+        for id in self.legs[place].transport_ids() {
+            self.start_dtls(id);
+        }
+    }
+
+    fn start_dtls(&mut self, transport: TransportId) {
+        let Some(place) = self.place_of(transport.leg) else { return };
+        let leg = &mut self.legs[place];
+        let described = leg.negotiated.as_ref().map(|negotiated| &negotiated.transport);
+        let held = leg.transports.get_mut(usize::from(transport.index));
+        if let Some(input) = held.and_then(|held| held.dtls_inputs(described)) {
+            self.note_shaking(transport, &input);
+            self.outputs.push_back(Output::Dtls(transport, input));
+        }
+    }
+
+    /// Hands on what a leg's ICE agents want. A pair is installed before the answer goes out that
+    /// makes the far side use it.
+    pub(super) fn drain_agents(&mut self, now: Instant, place: usize) {
+        self.note_sights(place);
+        for id in self.legs[place].transport_ids() {
+            while let Some((generation, output)) = self.transport(id).and_then(|t| t.ice_output()) {
+                self.follow_agent(now, id, generation, output);
+            }
+        }
+    }
+
+    fn follow_agent(&mut self, now: Instant, transport: TransportId, generation: u32, output: Ice) {
+        match output {
+            Ice::Check { local, remote, bytes } => {
+                if let Some(socket) = self.socket_of(local) {
+                    self.tell(Command::Check { transport, socket, remote, bytes });
+                }
+            }
+            Ice::Transmit { local, remote, bytes } => {
+                if let Some(socket) = self.socket_of(local) {
+                    self.tell(Command::Transmit { socket, remote, bytes });
+                }
+            }
+            Ice::PairAuthenticated { local, remote } => {
+                self.install_pair(transport, (local, remote), false, generation);
+            }
+            Ice::Nominated { local, remote } => {
+                self.note_at(transport, Note::Nominated { remote, by_worker: false });
+                self.install_pair(transport, (local, remote), true, generation);
+                self.nominated(now, transport, generation, remote);
+            }
+            Ice::Failed(error) => self.generation_failed(now, transport, generation, error),
+            Ice::Timeout(_) => {}
+        }
+    }
+
+    /// A far side that only nominates after a check never sends the first flight to a node that has
+    /// to begin.
+    pub(super) fn nominated(
+        &mut self,
+        now: Instant,
+        transport: TransportId,
+        generation: u32,
+        remote: SocketAddr,
+    ) {
+        let Some(place) = self.place_of(transport.leg) else { return };
+        let Some(held) = self.transport(transport) else { return };
+        let moved = held.nominated(now, generation, remote);
+        self.start_dtls(transport);
+        let is_shown = transport.index == MEDIA;
+        if moved && is_shown && self.legs[place].is_connected() {
+            self.say_changed(place);
+        }
+        self.check_connected(place);
+    }
+
+    fn install_pair(
+        &mut self,
+        transport: TransportId,
+        (local, remote): (SocketAddr, SocketAddr),
+        nominated: bool,
+        generation: u32,
+    ) {
+        let Some(socket) = self.socket_of(local) else { return };
+        if let Some(held) = self.transport(transport) {
+            held.add_path((socket, remote));
+        }
+        self.tell(Command::InstallPair { transport, socket, remote, nominated, generation });
+    }
+
+    fn socket_of(&self, bound: SocketAddr) -> Option<SocketId> {
+        self.facts.faces.iter().find(|face| face.bound == bound).map(|face| face.socket)
+    }
+}
+
+fn engine_suite(suite: dtls::Suite) -> Suite {
+    match suite {
+        dtls::Suite::AesCm128HmacSha1_80 => Suite::AesCm128HmacSha1_80,
+        dtls::Suite::AeadAes128Gcm => Suite::AeadAes128Gcm,
+        dtls::Suite::AeadAes256Gcm => Suite::AeadAes256Gcm,
+    }
+}
+
+fn dtls_fingerprint(fingerprint: &sdp::Fingerprint) -> Option<Fingerprint> {
+    let hash = match fingerprint.hash {
+        sdp::HashFunction::Sha256 => dtls::Hash::Sha256,
+        sdp::HashFunction::Sha384 => dtls::Hash::Sha384,
+        sdp::HashFunction::Sha512 => dtls::Hash::Sha512,
+    };
+    Fingerprint::new(hash, fingerprint.digest.clone()).ok()
+}
