@@ -129,6 +129,7 @@ fn node_config(config: &Config) -> NodeConfig {
         },
         private_candidate: interface.private_candidate,
         dont_fragment: interface.dont_fragment,
+        ports: interface.ports,
     };
     NodeConfig {
         name: config.node.name.clone(),

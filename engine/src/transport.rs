@@ -202,6 +202,8 @@ impl Transport {
         }
         let first = !self.started;
         self.started = true;
+        // Whoever was signalled and sends needs nobody to find it.
+        self.learn_remote = false;
         if first {
             self.news.media_started = Some(remote);
         }

@@ -16,6 +16,7 @@ pub mod local;
 pub mod namespace;
 pub mod node;
 pub mod peer;
+pub mod phone;
 pub mod requires;
 pub mod rest;
 pub mod sniff;

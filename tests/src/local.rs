@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use causeway_control::actors::node::{BoundInterface, Node, NodeConfig};
 use causeway_control::api::{LEGS_PER_CALL, LifeEvent, What};
 use causeway_control::calls::Calls;
-use causeway_control::config::Config;
+use causeway_control::config::{Config, Ports};
 use causeway_control::dtls::Versions;
 use causeway_control::rest;
 use causeway_engine::config::EngineConfig;
@@ -200,6 +200,9 @@ impl Ears {
     }
 }
 
+/// Dedicated ports of a node; another node's that are in the way are passed over.
+const PORTS: Ports = Ports { low: 20_000, high: 29_999 };
+
 fn node_config(setup: &Setup) -> NodeConfig {
     NodeConfig {
         name: "test".into(),
@@ -216,6 +219,7 @@ fn node_config(setup: &Setup) -> NodeConfig {
             mux_ports: setup.mux_ports,
             private_candidate: setup.private_candidate,
             dont_fragment: false,
+            ports: Some(PORTS),
         }],
         dscp: 0,
         dtls: Versions::Both,

@@ -1,11 +1,11 @@
 //! One call's mailbox and timer around [`Call`].
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use actix::prelude::*;
-use causeway_engine::command::{Command, Event, Punt, Refusal, Returned, TransportId};
+use causeway_engine::command::{Command, Event, Punt, Refusal, Returned, SocketId, TransportId};
 use tokio::sync::oneshot;
 
 use crate::actors::dtls::{DtlsActor, Shake};
@@ -18,6 +18,7 @@ use crate::api::{
 use crate::call::{Call, DtlsInput, Eyes, Output, Remark, Reply, RequestId};
 use crate::dtls::{DtlsError, Fingerprint, SrtpKeys, Version};
 use crate::ice::Credentials;
+use crate::ports::{PortDesk, PortPair};
 
 /// Messages that can wait for a call; requests beyond it are refused, datagrams lost.
 const MAILBOX: usize = 256;
@@ -135,6 +136,8 @@ pub struct Neighbours {
     pub link: Addr<WorkerLink>,
     /// Its worker's slots.
     pub desk: Arc<WorkerDesk>,
+    /// Dedicated ports, of all workers.
+    pub ports: Arc<Mutex<PortDesk>>,
     /// Its handshakes.
     pub dtls: Addr<DtlsActor>,
     /// Who keeps it.
@@ -198,13 +201,49 @@ impl CallActor {
 
     fn add_leg(&mut self, now: Instant, request: RequestId, asked: AddLeg) -> Result<(), Problem> {
         self.call.may_join().map_err(|problem| self.call.note_turned_away(&asked, problem))?;
+        let ports = self.lease(now, &asked);
+        let ports = ports.map_err(|problem| self.call.note_turned_away(&asked, problem))?;
+        let sockets: Vec<_> = sockets_of(&ports).collect();
+        let added = self.add_leg_at(now, request, asked, ports);
+        added.inspect_err(|_| self.free(now, sockets))
+    }
+
+    fn add_leg_at(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        asked: AddLeg,
+        ports: Vec<PortPair>,
+    ) -> Result<(), Problem> {
         let slot = lock(&self.to.desk.slots).take().ok_or_else(|| {
             let full = Problem::unavailable("the worker has no free leg");
             self.call.note_turned_away(&asked, full)
         })?;
-        self.call.add_leg(now, request, asked, slot).inspect_err(|_| {
+        self.call.add_leg(now, request, asked, slot, ports).inspect_err(|_| {
             lock(&self.to.desk.slots).give(slot);
         })
+    }
+
+    /// Binds the ports that a leg needs for itself: all, or none.
+    fn lease(&self, now: Instant, asked: &AddLeg) -> Result<Vec<PortPair>, Problem> {
+        let (count, ipv6) = Call::ports_wanted(asked)?;
+        let mut ports: Vec<PortPair> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let pair = lock(&self.to.ports).lease(now, self.to.desk.worker, ipv6);
+            match pair {
+                Ok(pair) => ports.push(pair),
+                Err(error) => {
+                    self.free(now, sockets_of(&ports));
+                    return Err(Problem::unavailable(error.to_string()));
+                }
+            }
+        }
+        Ok(ports)
+    }
+
+    fn free(&self, now: Instant, sockets: impl IntoIterator<Item = SocketId>) {
+        let mut ports = lock(&self.to.ports);
+        sockets.into_iter().for_each(|socket| ports.free(now, self.to.desk.worker, socket));
     }
 
     fn reply(&mut self, request: RequestId, result: Result<Reply, Problem>) {
@@ -222,6 +261,7 @@ impl CallActor {
                 Output::Reply(request, result) => self.reply(request, result),
                 Output::Own(leg) => self.to.link.do_send(Own { leg, call: ctx.address() }),
                 Output::Engine(tag, command) => commands.push((tag, command)),
+                Output::Freed(socket) => self.free(Instant::now(), [socket]),
                 Output::Dtls(transport, input) => self.shake(transport, input, ctx),
                 Output::Event(what) => self.to.events.say(what),
                 Output::Over => {
@@ -285,6 +325,10 @@ impl CallActor {
         });
         self.timer = Some((next, handle));
     }
+}
+
+fn sockets_of(ports: &[PortPair]) -> impl Iterator<Item = SocketId> {
+    ports.iter().flat_map(|pair| [pair.rtp.socket, pair.rtcp.socket])
 }
 
 impl Actor for CallActor {

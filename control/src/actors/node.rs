@@ -36,9 +36,10 @@ use crate::api::{
 use crate::call::{Eyes, Face, NodeFacts, Remark, Reply};
 use crate::calls::{Answer, Calls, Restarted};
 use crate::cloud::{self, CloudError};
-use crate::config::Announce;
+use crate::config::{Announce, Ports};
 use crate::dtls::{Identity, Versions};
 use crate::ice::Credentials;
+use crate::ports::{PortDesk, PortInterface};
 use crate::sdp;
 
 /// How long calls may take to end when the node stops.
@@ -60,6 +61,8 @@ pub struct BoundInterface {
     pub private_candidate: bool,
     /// Whether packets that are too long for their path are dropped instead of fragmented.
     pub dont_fragment: bool,
+    /// Dedicated ports for legs without ICE.
+    pub ports: Option<Ports>,
 }
 
 impl BoundInterface {
@@ -174,11 +177,13 @@ impl Node {
             seats.push(WorkerSeat { link, desk, facts: Arc::new(facts) });
         }
         let (events, counts) = (Events::new(), Arc::new(CallCounts::default()));
+        let ports = Arc::new(Mutex::new(port_desk(config)));
         let registry = {
+            let ports = ports.clone();
             let (seats, events, counts) = (seats.clone(), events.clone(), counts.clone());
             let calls_max = config.calls;
             Registry::start_in_arbiter(&calls_arbiter.handle(), move |_| {
-                Registry::new(seats, dtls, calls_max, events, counts)
+                Registry::new(seats, dtls, ports, calls_max, events, counts)
             })
         };
         let links = seats.iter().map(|seat| seat.link.clone()).collect();
@@ -189,6 +194,7 @@ impl Node {
             started: Instant::now(),
             registry,
             interfaces: Arc::new(Mutex::new(config.interfaces.clone())),
+            ports,
             desks: seats.iter().map(|seat| seat.desk.clone()).collect(),
             events,
             counts,
@@ -304,6 +310,23 @@ fn bind_faces(link: &mut Link, interfaces: &[BoundInterface]) -> Result<Vec<Face
     Ok(faces)
 }
 
+/// The dedicated ports of all interfaces; a worker's slots below are its shared ports'.
+fn port_desk(config: &NodeConfig) -> PortDesk {
+    let interface = |(place, interface): (usize, &BoundInterface)| {
+        Some(PortInterface {
+            place,
+            name: interface.name.clone(),
+            bind: interface.bind.ip(),
+            announce: interface.announce,
+            ports: interface.ports?,
+            dont_fragment: interface.dont_fragment,
+        })
+    };
+    let shared = config.interfaces.iter().map(interface_ports).sum();
+    let ranges = config.interfaces.iter().enumerate().filter_map(interface).collect();
+    PortDesk::new(ranges, config.engine.workers.len(), shared)
+}
+
 fn interface_ports(interface: &BoundInterface) -> u16 {
     interface.mux_ports.max(1)
 }
@@ -315,6 +338,7 @@ pub struct NodeCalls {
     started: Instant,
     registry: Addr<Registry>,
     interfaces: Arc<Mutex<Vec<BoundInterface>>>,
+    ports: Arc<Mutex<PortDesk>>,
     desks: Vec<Arc<WorkerDesk>>,
     events: Events,
     counts: Arc<CallCounts>,
@@ -510,12 +534,14 @@ impl Calls for NodeCalls {
 
     fn announce(&self, interface: String, announce: String) -> Answer<InterfaceView> {
         let (registry, interfaces) = (self.registry.clone(), Arc::clone(&self.interfaces));
+        let ports = self.ports.clone();
         Box::pin(async move {
             let found = lock(&interfaces).iter().position(|held| held.name == interface);
             let place = found.ok_or_else(|| Problem::not_found("there is no such interface"))?;
             let bind = lock(&interfaces)[place].bind.ip();
             let address = announced(bind, &announce).await?;
             lock(&interfaces)[place].announce = address;
+            lock(&ports).announce(place, address);
             registry.send(Announced { place, address }).await.map_err(lost)?;
             tracing::info!(interface, %address, "announced");
             let view = lock(&interfaces)[place].view();

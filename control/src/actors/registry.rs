@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -16,6 +16,7 @@ use crate::actors::past::Past;
 use crate::actors::worker_link::{WorkerDesk, WorkerLink, lock};
 use crate::api::{CallView, CreateCall, EndReason, Problem, Why};
 use crate::call::{Call, Eyes, Journal, NodeFacts, Remark, random_id};
+use crate::ports::PortDesk;
 
 /// Messages that can wait; beyond it a request is refused.
 const MAILBOX: usize = 4096;
@@ -44,6 +45,7 @@ pub struct CallCounts {
 pub struct Registry {
     seats: Vec<WorkerSeat>,
     dtls: Vec<Addr<DtlsActor>>,
+    ports: Arc<Mutex<PortDesk>>,
     calls: HashMap<String, Addr<CallActor>>,
     past: Past,
     calls_max: usize,
@@ -57,12 +59,13 @@ impl Registry {
     pub fn new(
         seats: Vec<WorkerSeat>,
         dtls: Vec<Addr<DtlsActor>>,
+        ports: Arc<Mutex<PortDesk>>,
         calls_max: usize,
         events: Events,
         counts: Arc<CallCounts>,
     ) -> Self {
         let (calls, past) = (HashMap::new(), Past::default());
-        Self { seats, dtls, calls, past, calls_max, events, counts, emptied: None }
+        Self { seats, dtls, ports, calls, past, calls_max, events, counts, emptied: None }
     }
 
     fn say_emptied(&mut self) {
@@ -113,6 +116,7 @@ impl Handler<Create> for Registry {
         let to = Neighbours {
             link: seat.link.clone(),
             desk: seat.desk.clone(),
+            ports: self.ports.clone(),
             dtls: self.dtls[dtls].clone(),
             registry: ctx.address(),
             events: self.events.clone(),

@@ -19,7 +19,7 @@ use causeway_engine::stun;
 use super::leg::CallLeg;
 use super::media::random;
 use super::note::Note;
-use super::transport::{CallTransport, TRANSPORTS_MAX, component};
+use super::transport::{TRANSPORTS_MAX, component};
 use super::{Call, NodeFacts, Pending, Reply, RequestId, refused};
 use crate::api::{EndReason, Problem};
 use crate::ice::{
@@ -94,9 +94,9 @@ impl Generation {
 
     /// Takes what the far side's description says of its candidates.
     pub(crate) fn add_described(&mut self, negotiated: &Negotiated) {
-        let transport = &negotiated.transport;
-        self.add_candidates(transport.candidates.iter().map(ToString::to_string));
-        if transport.end_of_candidates {
+        let Some(ice) = negotiated.ice() else { return };
+        self.add_candidates(ice.candidates.iter().map(ToString::to_string));
+        if ice.end_of_candidates {
             self.agent.end_of_candidates();
         }
     }
@@ -131,13 +131,14 @@ impl CallLeg {
         let replace = |old: &mut IceCredentials, new: &Credentials| {
             std::mem::replace(old, IceCredentials::new(&new.ufrag, new.password.as_str()))
         };
-        let far = replace(&mut negotiated.transport.credentials, &remote.credentials);
+        let Some(ice) = negotiated.ice_mut() else { return Err(no_ice()) };
+        let far = replace(&mut ice.credentials, &remote.credentials);
         let own = replace(&mut self.local.credentials, &own);
         self.replaced = Some(Replaced { by, own, far });
         let ids = self.transports.iter().map(|held| held.id);
         self.local.candidates = ids.flat_map(|id| candidates(facts, id)).collect();
-        let both = self.transports.iter_mut().zip(next);
-        Ok(both.map(|(held, next)| held.begin(now, next, &remote)).collect())
+        let each = self.transports.iter_mut().filter_map(|held| held.ice.as_mut());
+        Ok(each.zip(next).map(|(ice, next)| ice.begin(now, next, &remote)).collect())
     }
 
     /// Undoes a restart that the worker refused; tells which transports had begun it.
@@ -147,17 +148,27 @@ impl CallLeg {
             (replaced, &mut self.negotiated)
         {
             self.local.credentials = own;
-            negotiated.transport.credentials = far;
+            if let Some(ice) = negotiated.ice_mut() {
+                ice.credentials = far;
+            }
         }
         let begun = self.transports.iter_mut().filter_map(|held| {
-            held.next.take_if(|next| next.number == number)?;
+            held.ice.as_mut()?.next.take_if(|next| next.number == number)?;
             Some(held.id)
         });
         begun.collect()
     }
 }
 
-impl CallTransport {
+/// The ICE of a transport.
+pub(crate) struct Ice {
+    /// The generation that carries media.
+    pub(crate) current: Generation,
+    /// The one that a restart has begun, until it nominates.
+    pub(crate) next: Option<Generation>,
+}
+
+impl Ice {
     /// Begins another generation.
     fn begin(&mut self, now: Instant, mut next: Generation, remote: &Remote) -> Box<Consent> {
         let Credentials { ufrag, password } = remote.credentials.clone();
@@ -170,12 +181,12 @@ impl CallTransport {
 
     /// The newest generation, whose candidates the far side sends now.
     pub(crate) fn newest(&mut self) -> &mut Generation {
-        self.next.as_mut().unwrap_or(&mut self.ice)
+        self.next.as_mut().unwrap_or(&mut self.current)
     }
 
     /// What the agents want done, with the generation's number, until they wait.
-    pub(crate) fn ice_output(&mut self) -> Option<(u32, Output)> {
-        for generation in iter::once(&mut self.ice).chain(&mut self.next) {
+    pub(crate) fn output(&mut self) -> Option<(u32, Output)> {
+        for generation in iter::once(&mut self.current).chain(&mut self.next) {
             match generation.agent.poll_output() {
                 Output::Timeout(next) => generation.timeout = next,
                 output => return Some((generation.number, output)),
@@ -185,8 +196,8 @@ impl CallTransport {
     }
 
     /// What an agent saw of the far side's checks.
-    pub(crate) fn ice_sight(&mut self) -> Option<Sight> {
-        let mut all = iter::once(&mut self.ice).chain(&mut self.next);
+    pub(crate) fn sight(&mut self) -> Option<Sight> {
+        let mut all = iter::once(&mut self.current).chain(&mut self.next);
         all.find_map(|generation| generation.agent.poll_sight())
     }
 
@@ -204,40 +215,43 @@ impl CallTransport {
         let named = |generation: &&mut Generation| {
             name.is_none_or(|name| generation.agent.is_named_by(name))
         };
-        for generation in iter::once(&mut self.ice).chain(&mut self.next).filter(named) {
+        for generation in iter::once(&mut self.current).chain(&mut self.next).filter(named) {
             generation.agent.handle_packet(now, from, bound, bytes);
         }
     }
 
     /// Lets the agents do what their timers are for.
-    pub(crate) fn ice_timeout(&mut self, now: Instant) {
-        for generation in iter::once(&mut self.ice).chain(&mut self.next) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        for generation in iter::once(&mut self.current).chain(&mut self.next) {
             generation.agent.handle_timeout(now);
         }
     }
 
     /// When an agent's timer runs out first.
-    pub(crate) fn ice_due(&self) -> Option<Instant> {
-        iter::once(&self.ice).chain(&self.next).filter_map(|generation| generation.timeout).min()
+    pub(crate) fn due(&self) -> Option<Instant> {
+        iter::once(&self.current)
+            .chain(&self.next)
+            .filter_map(|generation| generation.timeout)
+            .min()
     }
 
     /// A generation has nominated: the ones before it are over. Tells whether it is the current one
     /// now, and leaves further checks to the worker.
     pub(crate) fn settle(&mut self, now: Instant, number: u32) -> bool {
         if let Some(next) = self.next.take_if(|next| next.number == number) {
-            self.ice = next;
+            self.current = next;
         }
-        if self.ice.number != number {
+        if self.current.number != number {
             return false;
         }
-        self.ice.agent.hand_over(now);
+        self.current.agent.hand_over(now);
         true
     }
 
     /// A generation has failed: tells whether the leg goes on with another.
     fn outlives(&mut self, number: u32) -> bool {
         let failed = self.next.take_if(|next| next.number == number);
-        failed.map_or(self.next.is_some(), |_| !self.ice.agent.has_failed())
+        failed.map_or(self.next.is_some(), |_| !self.current.agent.has_failed())
     }
 }
 
@@ -254,7 +268,7 @@ impl Call {
     ) -> Result<(), Problem> {
         let place = self.place(leg)?;
         let held = &mut self.legs[place];
-        let described = held.negotiated.as_ref().map(|negotiated| &negotiated.transport);
+        let described = held.negotiated.as_ref().and_then(Negotiated::ice);
         let lite = described.is_some_and(|transport| transport.lite);
         if described.is_some_and(|t| t.credentials.ufrag == far.ufrag) {
             let detail = "the credentials are those in use; a restart brings new ones";
@@ -344,9 +358,10 @@ impl Call {
         error: IceError,
     ) {
         let Some(place) = self.place_of(transport.leg) else { return };
-        let Some(held) = self.transport(transport) else { return };
-        let was_next = held.ice.number != generation;
-        if !held.outlives(generation) {
+        let ice = self.transport(transport).and_then(|held| held.ice.as_mut());
+        let Some(ice) = ice else { return };
+        let was_next = ice.current.number != generation;
+        if !ice.outlives(generation) {
             tracing::info!(call = self.id, leg = self.legs[place].id, %error, "ICE failed");
             self.note_at(transport, Note::IceFailed(error));
             self.end_leg(now, place, EndReason::JoinTimeout);
@@ -355,6 +370,10 @@ impl Call {
             self.tell(Command::CancelRestart { transport, generation });
         }
     }
+}
+
+fn no_ice() -> Problem {
+    Problem::conflict("the leg has no ICE")
 }
 
 /// The node's candidates for a transport, best first: what is announced, and behind it the bound

@@ -5,20 +5,22 @@ use std::time::Instant;
 
 use causeway_engine::command::{
     Codec, Command, Credentials as EngineCredentials, LayerChoice, LegId, LegSpec, Mid,
-    PayloadType, Rid, SinkId, SinkSpec, StreamId, StreamSpec, TransportId,
+    PayloadType, Rid, SinkId, SinkSpec, SocketId, StreamId, StreamSpec, TransportId,
 };
 use causeway_engine::leg::Leg;
 use causeway_engine::stream::{FirstNumbers, Sink, Stream};
 
 use super::NodeFacts;
-use super::generation::{Consents, Replaced, candidates};
+use super::generation::{Consents, Generation, Replaced, candidates};
 use super::media::{engine_kind, random, random_id};
 use super::seats::Seats;
 use super::transport::{CallTransport, MEDIA, REPORTS, Transports};
 use crate::api::{AddLeg, EndReason, LegState, LegView, Lines, Media, Problem, Received, Trickle};
 use crate::ice::{Credentials, Remote};
+use crate::ports::PortPair;
 use crate::sdp::{
-    self, DtlsRole, IceCredentials, Local, Negotiated, NegotiatedMedia, Offered, Sdp, Trickled,
+    self, DtlsRole, IceCredentials, Local, LocalPorts, Negotiated, NegotiatedMedia, Offered, Sdp,
+    Trickled,
 };
 
 /// The role of a leg that names none.
@@ -57,7 +59,11 @@ pub(crate) struct CallLeg {
     /// The version of the description that a mismatch was said about.
     pub(crate) mismatch_said: Option<u64>,
     pub(crate) local: Local,
+    /// The sockets that it has for itself.
+    pub(crate) sockets: Vec<SocketId>,
     offered: Option<Offered>,
+    /// Commands that tell the worker where far sides without ICE have gone.
+    moves: Vec<Command>,
     sinks_made: usize,
     connected: bool,
     deadline: Instant,
@@ -71,6 +77,8 @@ pub(crate) struct Remains {
     pub(crate) in_worker: bool,
     /// How many of its handshakes have not said goodbye yet, which goes out through the call.
     pub(crate) in_dtls: usize,
+    /// How many of its sockets the worker has not given back yet.
+    pub(crate) sockets: usize,
 }
 
 impl CallLeg {
@@ -81,9 +89,15 @@ impl CallLeg {
         asked: AddLeg,
         slot: LegId,
         limits: &[&Negotiated],
+        pairs: &[PortPair],
     ) -> Result<(Self, String), Problem> {
         let credentials = Credentials::random();
         let mut local = local(facts, slot, &credentials)?;
+        local.take_ports(
+            pairs
+                .iter()
+                .map(|pair| LocalPorts { rtp: pair.rtp.announced, rtcp: pair.rtcp.announced }),
+        );
         let (description, negotiated, offered) = match &asked.offer {
             Some(offer) => {
                 let offer = Sdp::parse(offer)?;
@@ -97,11 +111,18 @@ impl CallLeg {
                 (text, None, Some(offered))
             }
         };
-        let rtcp_mux = negotiated.as_ref().is_none_or(|negotiated| negotiated.rtcp_mux);
+        let rtcp_mux = negotiated.as_ref().is_none_or(Negotiated::rtcp_mux);
         if rtcp_mux {
             local.keep_one_port();
         }
-        let transports = CallTransport::all(facts, slot, &credentials, rtcp_mux)?;
+        let sockets: Vec<_> =
+            pairs.iter().map(|pair| [pair.rtp.socket, pair.rtcp.socket]).collect();
+        let transports = match &negotiated {
+            Some(negotiated) if !pairs.is_empty() => {
+                CallTransport::fixed(slot, negotiated, &sockets)
+            }
+            _ => CallTransport::all(facts, slot, &credentials, rtcp_mux)?,
+        };
         let mut leg = Self {
             id: random_id(),
             role: asked.role.unwrap_or_else(|| DEFAULT_ROLE.into()),
@@ -121,7 +142,9 @@ impl CallLeg {
             chosen: BTreeMap::new(),
             mismatch_said: None,
             local,
+            sockets: sockets.into_iter().flatten().collect(),
             offered,
+            moves: Vec::new(),
             sinks_made: 0,
             connected: false,
             deadline: now + facts.join,
@@ -164,9 +187,15 @@ impl CallLeg {
         (0u8..).take(self.transports.len()).map(move |index| TransportId { leg, index })
     }
 
-    /// The place of the transport that its RTCP goes by.
-    fn rtcp_transport(&self) -> u8 {
-        if self.transports.len() > usize::from(REPORTS) { REPORTS } else { MEDIA }
+    /// The places of the transports of an m-line, that of its media and that of its RTCP.
+    fn places_of(&self, media: &NegotiatedMedia) -> (u8, u8) {
+        let place = |is_rtcp: bool| {
+            let mut all = self.transports.iter();
+            let held = all.find(|held| held.far == media.transport && held.is_rtcp == is_rtcp);
+            held.map(|held| held.id.index)
+        };
+        let rtp = place(false).unwrap_or(MEDIA);
+        (rtp, place(true).unwrap_or(rtp))
     }
 
     /// The engine's leg: its transports; streams and sinks follow with the description.
@@ -180,7 +209,7 @@ impl CallLeg {
 
     /// The far side's ICE credentials for the worker, once known.
     pub(crate) fn remote_credentials(&self) -> Option<Box<EngineCredentials>> {
-        let credentials = &self.negotiated.as_ref()?.transport.credentials;
+        let credentials = &self.negotiated.as_ref()?.ice()?.credentials;
         Some(Box::new(engine_credentials(&credentials.ufrag, &credentials.password)))
     }
 
@@ -188,8 +217,8 @@ impl CallLeg {
     pub(crate) fn credential_commands(&self) -> Vec<Command> {
         let command = |held: &CallTransport| {
             let credentials = self.remote_credentials()?;
-            let (send_checks, controlling) =
-                (!held.ice.agent.is_lite(), held.ice.agent.is_controlling());
+            let agent = &held.ice.as_ref()?.current.agent;
+            let (send_checks, controlling) = (!agent.is_lite(), agent.is_controlling());
             let transport = held.id;
             Some(Command::SetRemoteCredentials { transport, credentials, send_checks, controlling })
         };
@@ -222,23 +251,40 @@ impl CallLeg {
         let (offer, previous) = (Sdp::parse(offer)?, previous.clone());
         let (text, negotiated) = sdp::answer(&offer, &self.local, limits, Some(&previous))?;
         if !negotiated.ice_restarted(&previous) {
+            self.follow(&previous, &negotiated);
             self.negotiated = Some(negotiated);
             return Ok((text, None));
         }
         follow_ice(&mut self.local, &offer);
-        let next = self.restart(now, facts, remote(&negotiated))?;
+        let Some(far) = remote(&negotiated) else {
+            return Err(Problem::conflict("a leg keeps its ICE for life"));
+        };
+        let next = self.restart(now, facts, far)?;
         let (text, negotiated) = sdp::answer(&offer, &self.local, limits, Some(&previous))?;
-        self.transports.iter_mut().for_each(|held| held.newest().add_described(&negotiated));
+        self.generations().for_each(|generation| generation.add_described(&negotiated));
         self.negotiated = Some(negotiated);
         Ok((text, Some(next)))
     }
 
     fn take(&mut self, now: Instant, negotiated: Negotiated) {
-        for held in &mut self.transports {
-            held.ice.agent.set_remote(now, remote(&negotiated));
-            held.ice.add_described(&negotiated);
+        if let Some(far) = remote(&negotiated) {
+            for generation in self.generations() {
+                generation.agent.set_remote(now, far.clone());
+                generation.add_described(&negotiated);
+            }
         }
         self.negotiated = Some(negotiated);
+    }
+
+    /// The newest ICE generation of each transport that has ICE.
+    fn generations(&mut self) -> impl Iterator<Item = &mut Generation> {
+        self.transports.iter_mut().filter_map(|held| Some(held.ice.as_mut()?.newest()))
+    }
+
+    /// Follows far sides without ICE to where they say that they are now.
+    fn follow(&mut self, previous: &Negotiated, negotiated: &Negotiated) {
+        let all = self.transports.iter_mut();
+        self.moves.extend(all.filter_map(|held| held.follow(previous, negotiated)));
     }
 
     /// Hands the far side's candidates to the agents; each takes those of its component.
@@ -246,20 +292,20 @@ impl CallLeg {
         let read = Trickled::from_lines(&more.candidates)?;
         self.add_candidates(&more.candidates);
         if more.end_of_candidates || read.end_of_candidates {
-            self.transports.iter_mut().for_each(|held| held.newest().agent.end_of_candidates());
+            self.generations().for_each(|generation| generation.agent.end_of_candidates());
         }
         Ok(())
     }
 
     /// Hands candidates of the newest generation to the agents.
     pub(crate) fn add_candidates(&mut self, lines: &[String]) {
-        self.transports.iter_mut().for_each(|held| held.newest().add_candidates(lines));
+        self.generations().for_each(|generation| generation.add_candidates(lines));
     }
 
     /// Commands that make the worker's streams and sinks those of the description.
     pub(crate) fn media_commands(&mut self) -> Vec<Command> {
         let Some(negotiated) = self.negotiated.take() else { return Vec::new() };
-        let (mut commands, rtcp) = (Vec::new(), self.rtcp_transport());
+        let mut commands = std::mem::take(&mut self.moves);
         for media in &negotiated.media {
             if !self.lines.contains(&media.index) {
                 self.lines.push(media.index);
@@ -272,7 +318,7 @@ impl CallLeg {
             let stream = StreamId { leg: self.slot, index };
             commands.push(match negotiated.at(*line) {
                 Some(media) => {
-                    let state = Box::new(Stream::new(&stream_spec(media, rtcp)));
+                    let state = Box::new(Stream::new(&stream_spec(media, self.places_of(media))));
                     Command::SetStream { stream, state }
                 }
                 None => Command::PauseStream { stream, paused: true },
@@ -283,7 +329,7 @@ impl CallLeg {
             if usize::from(place) == self.sinks_made {
                 self.sinks_made += 1;
                 let sink = SinkId { leg: self.slot, index: place };
-                let spec = sink_spec(media, rtcp, &self.local.cname);
+                let spec = sink_spec(media, self.places_of(media), &self.local.cname);
                 let state = Box::new(Sink::new(&spec, FirstNumbers::from_random(random())));
                 commands.push(Command::SetSink { sink, state });
             }
@@ -346,7 +392,7 @@ impl CallLeg {
             return None;
         }
         let deadline = (!self.connected).then_some(self.deadline);
-        let agents = self.transports.iter().filter_map(CallTransport::ice_due);
+        let agents = self.transports.iter().filter_map(|held| held.ice.as_ref()?.due());
         deadline.into_iter().chain(agents).min()
     }
 }
@@ -359,13 +405,10 @@ fn follow_ice(local: &mut Local, offer: &Sdp) {
 }
 
 /// The far side's ICE as described.
-fn remote(negotiated: &Negotiated) -> Remote {
-    let transport = &negotiated.transport;
-    let credentials = Credentials {
-        ufrag: transport.credentials.ufrag.clone(),
-        password: transport.credentials.password.clone(),
-    };
-    Remote { credentials, lite: transport.lite }
+fn remote(negotiated: &Negotiated) -> Option<Remote> {
+    let ice = negotiated.ice()?;
+    let IceCredentials { ufrag, password } = ice.credentials.clone();
+    Some(Remote { credentials: Credentials { ufrag, password }, lite: ice.lite })
 }
 
 fn local(facts: &NodeFacts, slot: LegId, credentials: &Credentials) -> Result<Local, Problem> {
@@ -375,6 +418,7 @@ fn local(facts: &NodeFacts, slot: LegId, credentials: &Credentials) -> Result<Lo
         session_id: random() >> 1,
         address: address.ok_or_else(|| Problem::internal("no interface"))?,
         rtcp,
+        ports: Vec::new(),
         candidates: ids.into_iter().flat_map(|id| candidates(facts, id)).collect(),
         end_of_candidates: true,
         credentials: IceCredentials {
@@ -391,7 +435,7 @@ fn local(facts: &NodeFacts, slot: LegId, credentials: &Credentials) -> Result<Lo
     })
 }
 
-fn stream_spec(media: &NegotiatedMedia, rtcp_transport: u8) -> StreamSpec {
+fn stream_spec(media: &NegotiatedMedia, (transport, rtcp_transport): (u8, u8)) -> StreamSpec {
     let payload_types = media.codecs.iter().flat_map(|codec| {
         let clock_rate = codec.codec.clock_rate();
         let plain = PayloadType {
@@ -409,7 +453,7 @@ fn stream_spec(media: &NegotiatedMedia, rtcp_transport: u8) -> StreamSpec {
     });
     StreamSpec {
         kind: engine_kind(media.kind),
-        transport: MEDIA,
+        transport,
         rtcp_transport,
         mid: mid(media),
         mid_extension: media.mid_extension(),
@@ -423,11 +467,15 @@ fn stream_spec(media: &NegotiatedMedia, rtcp_transport: u8) -> StreamSpec {
     }
 }
 
-fn sink_spec(media: &NegotiatedMedia, rtcp_transport: u8, cname: &str) -> SinkSpec {
+fn sink_spec(
+    media: &NegotiatedMedia,
+    (transport, rtcp_transport): (u8, u8),
+    cname: &str,
+) -> SinkSpec {
     let retransmits = media.codecs.iter().any(|codec| codec.rtx.is_some());
     SinkSpec {
         kind: engine_kind(media.kind),
-        transport: MEDIA,
+        transport,
         rtcp_transport,
         ssrc: media.local_ssrcs.media,
         rtx_ssrc: retransmits.then_some(media.local_ssrcs.rtx),

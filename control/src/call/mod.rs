@@ -38,7 +38,8 @@ use crate::api::{
     LegView, Problem, Trickle, What, Why,
 };
 use crate::dtls::{Fingerprint, Role};
-use crate::sdp::Negotiated;
+use crate::ports::{Port, PortPair};
+use crate::sdp::{self, Negotiated, Sdp};
 use floor::Floor;
 pub use generation::Restarted;
 pub use journal::Journal;
@@ -55,7 +56,7 @@ pub struct NodeFacts {
     /// The node's sockets that browsers are answered from, on this call's worker.
     pub faces: Vec<Face>,
     /// The certificate's fingerprint as it stands in descriptions.
-    pub fingerprint: crate::sdp::Fingerprint,
+    pub fingerprint: sdp::Fingerprint,
     /// For a leg to connect, and for a call to get its first.
     pub join: Duration,
     /// Legs of a call, most.
@@ -129,6 +130,8 @@ pub enum Output {
     Own(LegId),
     /// Tell the worker; its answer comes back with the same tag.
     Engine(u64, Command),
+    /// The worker has let go of a socket that a leg had for itself.
+    Freed(SocketId),
     /// Tell the transport's handshake.
     Dtls(TransportId, DtlsInput),
     /// Say what happened.
@@ -174,6 +177,10 @@ enum Pending {
     Part { slot: LegId },
     /// A leg's removal.
     Remove { leg: String },
+    /// A socket for a leg alone.
+    Socket { leg: String, socket: SocketId },
+    /// Its removal.
+    Unsocket { leg: String, socket: SocketId },
     /// A leg's last counters, read before its removal.
     Last { leg: String },
     /// A leg's counters for a statistics request.
@@ -289,19 +296,33 @@ impl Call {
         Ok(())
     }
 
-    /// Adds a leg under the engine's id `slot`. If that fails at once the problem is the reply and
-    /// the slot is still free.
+    /// How many pairs of dedicated ports a leg needs, and whether of IPv6. To be asked before they
+    /// are taken.
+    ///
+    /// # Errors
+    /// When its offer cannot be taken.
+    pub fn ports_wanted(asked: &AddLeg) -> Result<(usize, bool), Problem> {
+        let Some(offer) = &asked.offer else { return Ok((0, false)) };
+        let offer = Sdp::parse(offer)?;
+        let address = offer.media().find_map(|section| section.connection());
+        Ok((sdp::ports_wanted(&offer)?, address.is_some_and(|address| address.is_ipv6())))
+    }
+
+    /// Adds a leg under the engine's id `slot`, with as many pairs of ports as [`Self::ports_wanted`]
+    /// said. If that fails at once the problem is the reply, the slot is still free, and the ports
+    /// are closed.
     pub fn add_leg(
         &mut self,
         now: Instant,
         request: RequestId,
         asked: AddLeg,
         slot: LegId,
+        ports: Vec<PortPair>,
     ) -> Result<(), Problem> {
         self.may_join()?;
         let limits = self.limits(None);
         let heard = Heard::read(asked.role.as_deref(), asked.offer.as_deref(), &limits);
-        let joined = CallLeg::join(now, &self.facts, asked, slot, &limits);
+        let joined = CallLeg::join(now, &self.facts, asked, slot, &limits, &ports);
         let (leg, description) = match joined {
             Ok(joined) => joined,
             Err(problem) => return Err(self.note_refused(None, heard, Asked::Join, problem)),
@@ -313,8 +334,13 @@ impl Call {
             answer: leg.negotiated.is_some().then(|| description.clone()),
             offer: leg.negotiated.is_none().then_some(description),
         };
-        let install = Pending::Install { leg: id, request, reply: Reply::Added(Box::new(added)) };
         self.outputs.push_back(Output::Own(slot));
+        for port in ports.into_iter().flat_map(|pair| [pair.rtp, pair.rtcp]) {
+            let Port { socket, udp, .. } = port;
+            let pending = Pending::Socket { leg: id.clone(), socket };
+            self.tell_tagged(pending, Command::AddSocket { socket, udp });
+        }
+        let install = Pending::Install { leg: id, request, reply: Reply::Added(Box::new(added)) };
         self.tell_tagged(install, Command::AddLeg { leg: slot, state });
         self.legs.push(leg);
         self.lonely_until = None;
@@ -484,6 +510,11 @@ impl Call {
             Pending::Remove { leg } => {
                 self.forget(|held| held.id == leg, |remains| remains.in_worker = false);
             }
+            Pending::Socket { leg, socket } => self.socket_applied(now, &leg, socket, outcome),
+            Pending::Unsocket { leg, socket } => {
+                self.outputs.push_back(Output::Freed(socket));
+                self.forget(|held| held.id == leg, |remains| remains.sockets -= 1);
+            }
             Pending::Last { leg } => self.note_counters(&leg, returned),
             Pending::Read { leg, request } => {
                 if let Some(reading) = self.readings.get_mut(&request) {
@@ -516,6 +547,7 @@ impl Call {
             Event::RoleConflict { transport } => self.note_at(transport, Note::RoleConflict),
             Event::MediaStarted { transport, remote } => {
                 self.note_at(transport, Note::FirstMedia(remote));
+                self.found(transport, remote);
             }
             Event::LayerChanged { sink, layer } => self.note_layer(sink, layer),
             Event::Speaking { stream, speaking } => {
@@ -547,7 +579,8 @@ impl Call {
                 self.end_leg(now, place, EndReason::JoinTimeout);
                 continue;
             }
-            self.legs[place].transports.iter_mut().for_each(|held| held.ice_timeout(now));
+            let ice = self.legs[place].transports.iter_mut().filter_map(|held| held.ice.as_mut());
+            ice.for_each(|ice| ice.handle_timeout(now));
             self.drain_agents(now, place);
         }
     }
@@ -669,6 +702,7 @@ impl Call {
             self.say_candidates(place);
             self.say_receptions();
             self.note_wants(now);
+            self.check_connected(place);
         }
     }
 
@@ -691,6 +725,34 @@ impl Call {
             self.note_lack(place, outcome);
             self.end_leg(now, place, EndReason::EngineRefused);
         }
+    }
+
+    /// A socket that the worker has not taken is no loss to it, but to the leg.
+    fn socket_applied(
+        &mut self,
+        now: Instant,
+        leg: &str,
+        socket: SocketId,
+        outcome: Result<(), Refusal>,
+    ) {
+        if outcome.is_ok() {
+            return;
+        }
+        self.outputs.push_back(Output::Freed(socket));
+        let Ok(place) = self.place(leg) else { return };
+        self.legs[place].sockets.retain(|held| *held != socket);
+        self.note_lack(place, outcome);
+        self.end_leg(now, place, EndReason::EngineRefused);
+    }
+
+    /// Media has come to a transport without ICE, which says where its far side is.
+    fn found(&mut self, transport: TransportId, remote: SocketAddr) {
+        let Some(place) = self.place_of(transport.leg) else { return };
+        let moved = self.transport(transport).is_some_and(|held| held.heard(remote));
+        if moved && self.legs[place].is_connected() && transport.index == 0 {
+            self.say_changed(place);
+        }
+        self.check_connected(place);
     }
 
     fn check_connected(&mut self, place: usize) {
@@ -716,11 +778,16 @@ impl Call {
         let shaking = leg.transports.iter().filter(|held| held.is_shaking());
         let before = self.outputs.len();
         self.outputs.extend(shaking.map(|held| Output::Dtls(held.id, DtlsInput::Close)));
-        leg.remains = Remains { in_worker: true, in_dtls: self.outputs.len() - before };
+        let (in_dtls, sockets) = (self.outputs.len() - before, std::mem::take(&mut leg.sockets));
+        leg.remains = Remains { in_worker: true, in_dtls, sockets: sockets.len() };
         self.rewire(now);
         self.note(place, Note::LegOver(reason));
         self.read_last(&id, slot);
-        self.tell_tagged(Pending::Remove { leg: id }, Command::RemoveLeg { leg: slot });
+        self.tell_tagged(Pending::Remove { leg: id.clone() }, Command::RemoveLeg { leg: slot });
+        for socket in sockets {
+            let pending = Pending::Unsocket { leg: id.clone(), socket };
+            self.tell_tagged(pending, Command::RemoveSocket { socket });
+        }
         let (leg, stays) = (self.legs[place].view(), self.legs[place].stays);
         self.say(What::LegEnded { call: self.id.clone(), leg });
         self.lose_speaker(slot);

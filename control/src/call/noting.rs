@@ -121,10 +121,10 @@ impl Call {
     }
 
     pub(super) fn note_described(&mut self, place: usize, heard: Heard) {
-        let transport = self.legs[place].negotiated.as_ref().map(|agreed| &agreed.transport);
-        if let Some(transport) = transport {
-            let node_is_client = transport.role == DtlsRole::Active;
-            self.note(place, Note::Described { lite: transport.lite, node_is_client });
+        let agreed = self.legs[place].negotiated.as_ref();
+        if let Some((ice, dtls)) = agreed.and_then(|agreed| agreed.ice().zip(agreed.dtls())) {
+            let (lite, node_is_client) = (ice.lite, dtls.role == DtlsRole::Active);
+            self.note(place, Note::Described { lite, node_is_client });
         }
         self.note_heard(place, heard);
     }
@@ -144,7 +144,7 @@ impl Call {
 
     pub(super) fn note_sights(&mut self, place: usize) {
         let seen = |leg: &mut CallLeg| {
-            leg.transports.iter_mut().find_map(|held| Some((held.id, held.ice_sight()?)))
+            leg.transports.iter_mut().find_map(|held| Some((held.id, held.ice.as_mut()?.sight()?)))
         };
         while let Some((id, sight)) = seen(&mut self.legs[place]) {
             let faces = self.facts.faces.iter();
@@ -170,7 +170,7 @@ impl Call {
     ) {
         let Some(place) = self.place_of(transport.leg) else { return };
         let agreed = self.legs[place].negotiated.as_ref();
-        let described = agreed.and_then(|agreed| agreed.transport.fingerprints.first());
+        let described = agreed.and_then(|agreed| agreed.dtls()?.fingerprints.first());
         if let (DtlsError::FingerprintMismatch, Some(described), Some(shown)) =
             (error, described, shown)
         {

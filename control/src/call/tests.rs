@@ -46,7 +46,7 @@ impl Bench {
         };
         let facts = NodeFacts {
             faces: (0..ports).map(face).collect(),
-            fingerprint: crate::sdp::Fingerprint { hash: crate::sdp::HashFunction::Sha256, digest },
+            fingerprint: sdp::Fingerprint { hash: sdp::HashFunction::Sha256, digest },
             join: JOIN,
             legs_per_call: LEGS,
             dscp: DSCP,
@@ -74,6 +74,7 @@ impl Bench {
                 Output::Reply(request, result) => self.replies.push((request, result)),
                 Output::Own(_) => {}
                 Output::Engine(tag, command) => self.told.push((tag, command)),
+                Output::Freed(_) => {}
                 Output::Dtls(transport, input) => self.shaken.push((transport, input)),
                 Output::Event(what) => self.events.push(what),
                 Output::Over => self.over = true,
@@ -90,7 +91,7 @@ impl Bench {
     fn add(&mut self, asked: AddLeg) -> Result<LegId, Problem> {
         let slot = self.slot();
         let request = u64::from(self.slot);
-        self.call.add_leg(self.now, request, asked, slot)?;
+        self.call.add_leg(self.now, request, asked, slot, Vec::new())?;
         self.drain();
         Ok(slot)
     }

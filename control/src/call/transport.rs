@@ -1,10 +1,12 @@
 //! One transport of a leg: a component of ICE with its generations, its handshake and its keys.
 //!
-//! A leg has a list of them. Bundled, the first carries media, and RTCP with it where the two share a
-//! port (RFC 5761); else the second carries RTCP (RFC 8445 §2.1). Credentials, fingerprints and DTLS
-//! role of the description hold for both (RFC 8839 §5.4). Pairs, handshake and keys are each one's
-//! own (RFC 5764 §3). A leg is connected when all of its transports are, and over with the first
-//! that fails.
+//! A leg has a list of them. With ICE m-lines are bundled: the first carries media, and RTCP with it
+//! where the two share a port (RFC 5761); else the second carries RTCP (RFC 8445 §2.1). Credentials,
+//! fingerprints and DTLS role of the description hold for both (RFC 8839 §5.4). Pairs, handshake and
+//! keys are each one's own (RFC 5764 §3). Without ICE each m-line has its own, on dedicated ports,
+//! whose far side is where it says; on plain RTP the first packet may say otherwise, once
+//! ([`TransportSpec::learn_remote`]). A leg is connected when all of its transports are, and over with
+//! the first that fails.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -17,22 +19,24 @@ use causeway_engine::command::{
 use causeway_engine::config::{PAIRS_PER_TRANSPORT, TRANSPORTS_PER_LEG};
 use causeway_engine::srtp::{MasterKey, Srtp, Suite};
 
-use super::generation::Generation;
+use super::generation::{Generation, Ice};
 use super::note::Note;
 use super::{Call, DtlsInput, NodeFacts, Output, Pending};
 use crate::api::{EndReason, Problem};
 use crate::dtls::{self, DtlsError, Fingerprint, Role, SrtpKeys, Version};
-use crate::ice::{Credentials, Output as Ice, RTCP};
-use crate::sdp::{self, DtlsRole, RemoteTransport};
+use crate::ice::{Credentials, Output as FromIce, RTCP};
+use crate::sdp::{self, DtlsRole, Negotiated, RemoteDtls, RemotePath};
 
-/// Transports of a leg, most: bundled, RTP and RTCP.
-pub(crate) const TRANSPORTS_MAX: usize = 2;
+/// Transports of a leg, most: of four m-lines without ICE, RTP and RTCP each.
+pub(crate) const TRANSPORTS_MAX: usize = TRANSPORTS_PER_LEG;
+/// What is said of the security of plain RTP.
+const UNPROTECTED: &str = "none (plain RTP)";
 /// The place of the transport of media, and of RTCP with rtcp-mux.
 pub(crate) const MEDIA: u8 = 0;
 /// The place of the transport of RTCP without rtcp-mux.
 pub(crate) const REPORTS: u8 = 1;
 
-const _: () = assert!(TRANSPORTS_MAX <= TRANSPORTS_PER_LEG);
+const _: () = assert!(2 * sdp::PORTS_MAX <= TRANSPORTS_MAX);
 
 /// The transports of a leg, by their place.
 pub(crate) type Transports = ArrayVec<CallTransport, TRANSPORTS_MAX>;
@@ -42,7 +46,7 @@ pub(crate) fn component(transport: TransportId) -> u8 {
     transport.index + 1
 }
 
-/// Whether a transport is for RTCP alone.
+/// Whether a transport of a bundled leg is for RTCP alone.
 pub(crate) fn is_rtcp(transport: TransportId) -> bool {
     component(transport) == RTCP
 }
@@ -50,10 +54,12 @@ pub(crate) fn is_rtcp(transport: TransportId) -> bool {
 /// A transport of a leg.
 pub(crate) struct CallTransport {
     pub(crate) id: TransportId,
-    /// The ICE generation that carries media.
-    pub(crate) ice: Generation,
-    /// The one that a restart has begun, until it nominates.
-    pub(crate) next: Option<Generation>,
+    /// The place of its far side in the description's transports.
+    pub(crate) far: usize,
+    /// Whether it is for RTCP alone.
+    pub(crate) is_rtcp: bool,
+    /// Its ICE; `None` where the far side is where it says.
+    pub(crate) ice: Option<Ice>,
     /// The extension id of the transport-wide numbers that the worker answers.
     pub(crate) answers: Option<u8>,
     /// Whether the worker estimates what its path carries.
@@ -70,11 +76,13 @@ pub(crate) struct CallTransport {
     /// its far address.
     paths: ArrayVec<(SocketId, SocketAddr), PAIRS_PER_TRANSPORT>,
     remote: Option<SocketAddr>,
+    /// Whether what it carries is SRTP.
+    is_secure: bool,
     security: Option<String>,
 }
 
 impl CallTransport {
-    /// The transports of a new leg, which answer checks under the same credentials.
+    /// The transports of a new leg with ICE, which answer checks under the same credentials.
     pub(crate) fn all(
         facts: &NodeFacts,
         leg: LegId,
@@ -87,35 +95,91 @@ impl CallTransport {
     }
 
     fn new(facts: &NodeFacts, id: TransportId, credentials: Credentials) -> Result<Self, Problem> {
-        let ice = Generation::new(0, facts, id, credentials)?;
+        let current = Generation::new(0, facts, id, credentials)?;
         let first = facts.faces_of(id).next().ok_or_else(|| Problem::internal("no interface"))?;
-        Ok(Self {
+        let far = Self::at(id, 0, component(id) == RTCP, first.socket);
+        Ok(Self { ice: Some(Ice { current, next: None }), is_secure: true, ..far })
+    }
+
+    /// The transports of a leg without ICE, each on the sockets of its m-line.
+    pub(crate) fn fixed(
+        leg: LegId,
+        negotiated: &Negotiated,
+        sockets: &[[SocketId; 2]],
+    ) -> Transports {
+        let fars = negotiated.transports.iter().zip(sockets).enumerate();
+        let each = fars.flat_map(|(far, (remote, [rtp, rtcp]))| {
+            let rtcp = (!remote.rtcp_mux).then_some((far, true, *rtcp));
+            std::iter::once((far, false, *rtp)).chain(rtcp)
+        });
+        let mut transports: Transports = (0u8..)
+            .zip(each)
+            .map(|(index, (far, is_rtcp, socket))| {
+                Self::at(TransportId { leg, index }, far, is_rtcp, socket)
+            })
+            .collect();
+        transports.iter_mut().for_each(|held| held.remote = held.signalled(negotiated));
+        transports
+    }
+
+    fn at(id: TransportId, far: usize, is_rtcp: bool, socket: SocketId) -> Self {
+        Self {
             id,
-            ice,
-            next: None,
+            far,
+            is_rtcp,
+            ice: None,
             answers: None,
             estimates: false,
             keyed: false,
-            socket: first.socket,
+            socket,
             dtls_started: false,
             dtls_path: None,
             dtls_heard: false,
             expected_told: false,
             paths: ArrayVec::new(),
             remote: None,
+            is_secure: false,
             security: None,
-        })
+        }
+    }
+
+    /// Where the far side's description says that it is.
+    fn signalled(&self, negotiated: &Negotiated) -> Option<SocketAddr> {
+        match negotiated.transports.get(self.far)?.path {
+            RemotePath::Fixed(addresses) if self.is_rtcp => addresses.rtcp,
+            RemotePath::Fixed(addresses) => addresses.rtp,
+            RemotePath::Ice(_) => None,
+        }
+    }
+
+    /// Follows a description that says another place; the command that tells the worker.
+    pub(crate) fn follow(
+        &mut self,
+        before: &Negotiated,
+        negotiated: &Negotiated,
+    ) -> Option<Command> {
+        let remote = self.signalled(negotiated)?;
+        if self.signalled(before) == Some(remote) {
+            return None;
+        }
+        self.remote = Some(remote);
+        Some(Command::SetRemote { transport: self.id, remote })
+    }
+
+    /// Media came, from somewhere else than was signalled perhaps; true if so.
+    pub(crate) fn heard(&mut self, remote: SocketAddr) -> bool {
+        self.ice.is_none() && self.remote.replace(remote) != Some(remote)
     }
 
     /// The engine's transport, before any pair and key.
     pub(crate) fn spec(&self, remote: Option<EngineCredentials>, dscp: u8) -> TransportSpec {
         TransportSpec {
             socket: self.socket,
-            ice: Some(self.ice.spec(remote)),
-            remote: None,
-            security: Security::Srtp,
+            ice: self.ice.as_ref().map(|ice| ice.current.spec(remote)),
+            remote: self.remote.filter(|_| self.ice.is_none()),
+            security: if self.is_secure { Security::Srtp } else { Security::Plain },
             keys: None,
-            learn_remote: false,
+            learn_remote: !self.is_secure,
             dscp,
         }
     }
@@ -127,7 +191,7 @@ impl CallTransport {
 
     /// DTLS version and SRTP suite, once agreed on.
     pub(crate) fn security(&self) -> Option<&str> {
-        self.security.as_deref()
+        if self.is_secure { self.security.as_deref() } else { Some(UNPROTECTED) }
     }
 
     /// Whether its handshake has begun, and has to be told to close.
@@ -135,21 +199,23 @@ impl CallTransport {
         self.dtls_started
     }
 
-    /// Whether keys and pair are there.
+    /// Whether keys, if it needs any, and an address are there. Nobody waits for the address of RTCP
+    /// alone.
     pub(crate) fn is_ready(&self) -> bool {
-        self.keyed && self.remote.is_some()
+        let placed = self.remote.is_some() || self.ice.is_none() && self.is_rtcp;
+        (self.keyed || !self.is_secure) && placed
     }
 
     /// What the handshake is to be told now: to begin, as soon as the far side's first datagram or
     /// a nominated pair makes it possible, and the fingerprints once the description has them. A
     /// pair that is nominated before the answer is here does not say who begins.
-    fn dtls_inputs(&mut self, described: Option<&RemoteTransport>) -> Option<DtlsInput> {
-        let expected = |transport: &RemoteTransport| -> Vec<Fingerprint> {
-            transport.fingerprints.iter().filter_map(dtls_fingerprint).collect()
+    fn dtls_inputs(&mut self, described: Option<&RemoteDtls>) -> Option<DtlsInput> {
+        let expected = |dtls: &RemoteDtls| -> Vec<Fingerprint> {
+            dtls.fingerprints.iter().filter_map(dtls_fingerprint).collect()
         };
         let known = described.is_some() || self.dtls_heard;
         if !self.dtls_started && self.dtls_path.is_some() && known {
-            let role = match described.map(|transport| transport.role) {
+            let role = match described.map(|dtls| dtls.role) {
                 Some(DtlsRole::Active) => Role::Active,
                 _ => Role::Passive,
             };
@@ -195,7 +261,7 @@ impl CallTransport {
     /// Notes where media and the handshake go; the worker answers checks from now on. Tells
     /// whether that is somewhere else than before.
     fn nominated(&mut self, now: Instant, generation: u32, remote: SocketAddr) -> bool {
-        if !self.settle(now, generation) {
+        if !self.ice.as_mut().is_some_and(|ice| ice.settle(now, generation)) {
             return false;
         }
         let path = self.paths.iter().rev().find(|(_, held)| *held == remote);
@@ -228,8 +294,9 @@ impl Call {
         let is_there = |transport: &&mut CallTransport| {
             facts.faces_of(transport.id).any(|face| face.socket == punt.socket)
         };
-        if let Some(transport) = self.legs[place].transports.iter_mut().find(is_there) {
-            transport.take_stun(now, punt.remote, bound, &punt.bytes);
+        let found = self.legs[place].transports.iter_mut().find(is_there);
+        if let Some(ice) = found.and_then(|transport| transport.ice.as_mut()) {
+            ice.take_stun(now, punt.remote, bound, &punt.bytes);
         }
         self.drain_agents(now, place);
     }
@@ -324,7 +391,7 @@ impl Call {
     fn start_dtls(&mut self, transport: TransportId) {
         let Some(place) = self.place_of(transport.leg) else { return };
         let leg = &mut self.legs[place];
-        let described = leg.negotiated.as_ref().map(|negotiated| &negotiated.transport);
+        let described = leg.negotiated.as_ref().and_then(Negotiated::dtls);
         let held = leg.transports.get_mut(usize::from(transport.index));
         if let Some(input) = held.and_then(|held| held.dtls_inputs(described)) {
             self.note_shaking(transport, &input);
@@ -337,34 +404,41 @@ impl Call {
     pub(super) fn drain_agents(&mut self, now: Instant, place: usize) {
         self.note_sights(place);
         for id in self.legs[place].transport_ids() {
-            while let Some((generation, output)) = self.transport(id).and_then(|t| t.ice_output()) {
+            let next = |call: &mut Self| call.transport(id)?.ice.as_mut()?.output();
+            while let Some((generation, output)) = next(self) {
                 self.follow_agent(now, id, generation, output);
             }
         }
     }
 
-    fn follow_agent(&mut self, now: Instant, transport: TransportId, generation: u32, output: Ice) {
+    fn follow_agent(
+        &mut self,
+        now: Instant,
+        transport: TransportId,
+        generation: u32,
+        output: FromIce,
+    ) {
         match output {
-            Ice::Check { local, remote, bytes } => {
+            FromIce::Check { local, remote, bytes } => {
                 if let Some(socket) = self.socket_of(local) {
                     self.tell(Command::Check { transport, socket, remote, bytes });
                 }
             }
-            Ice::Transmit { local, remote, bytes } => {
+            FromIce::Transmit { local, remote, bytes } => {
                 if let Some(socket) = self.socket_of(local) {
                     self.tell(Command::Transmit { socket, remote, bytes });
                 }
             }
-            Ice::PairAuthenticated { local, remote } => {
+            FromIce::PairAuthenticated { local, remote } => {
                 self.install_pair(transport, (local, remote), false, generation);
             }
-            Ice::Nominated { local, remote } => {
+            FromIce::Nominated { local, remote } => {
                 self.note_at(transport, Note::Nominated { remote, by_worker: false });
                 self.install_pair(transport, (local, remote), true, generation);
                 self.nominated(now, transport, generation, remote);
             }
-            Ice::Failed(error) => self.generation_failed(now, transport, generation, error),
-            Ice::Timeout(_) => {}
+            FromIce::Failed(error) => self.generation_failed(now, transport, generation, error),
+            FromIce::Timeout(_) => {}
         }
     }
 

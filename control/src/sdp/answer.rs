@@ -6,11 +6,11 @@ use super::error::{SdpError, SdpErrorKind};
 use super::local::{Local, LocalSsrcs};
 use super::model::{MediaSection, Sdp};
 use super::negotiated::{Extension, Negotiated, NegotiatedMedia, Profile};
-use super::simulcast;
 use super::transport::{can_mux, must_mux, transport_of};
 use super::value::{Direction, DtlsRole, Setup};
 use super::write::{self, Section};
 use super::{SSRCS_MAX, STREAMS_MAX};
+use super::{fixed, simulcast};
 use crate::api::Media;
 
 /// Answers `offer`, taking of each m-line the codecs that the node and all of `limits` (what the
@@ -31,44 +31,61 @@ pub fn answer(
         check_continuity(offer, previous)?;
     }
     let taken = taken(offer)?;
-    let role = role(&taken, previous.map_or(local.role, |previous| previous.transport.role))?;
+    if !local.ports.is_empty() {
+        return fixed::answer(offer, &taken, local, limits, previous);
+    }
+    let free = previous.and_then(Negotiated::dtls).map_or(local.role, |dtls| dtls.role);
+    let role = role(&taken, free)?;
     let sections: Vec<_> = taken.iter().map(|taken| taken.section).collect();
-    let rtcp_mux = rtcp_mux(&sections, previous.map(|previous| previous.rtcp_mux));
+    let rtcp_mux = rtcp_mux(&sections, previous.map(Negotiated::rtcp_mux));
     let transport = transport_of(offer, &sections, role, rtcp_mux)?;
     check_rtcp_port(&sections, local, rtcp_mux, previous)?;
     let bundle = check_bundle(offer, &sections)?;
 
+    let mut media = negotiate_all(offer, &taken, local, limits)?;
+    media.iter_mut().for_each(|media| keep_layers(media, previous));
+    let version = previous.map_or(1, |previous| previous.version + 1);
+    let lines = offer.media_count();
+    let transports = vec![transport];
+    let mut negotiated = Negotiated { version, lines, bundle, transports, media };
+    negotiated.take_seats(previous);
+    let session = write::Session { version, bundle, rtcp_mux, setup: role.into() };
+    let text = write::description(local, &session, &sections_of(offer, &negotiated));
+    Ok((text, negotiated))
+}
+
+/// What is agreed on for each m-line that is taken.
+pub(super) fn negotiate_all(
+    offer: &Sdp,
+    taken: &[Taken<'_>],
+    local: &Local,
+    limits: &[&Negotiated],
+) -> Result<Vec<NegotiatedMedia>, SdpError> {
     let mut media: Vec<NegotiatedMedia> = Vec::with_capacity(taken.len());
-    for taken in &taken {
+    for taken in taken {
         let nth = media.iter().filter(|media| media.kind == taken.kind).count();
         let allowed = |codec| allows(limits, taken.kind, nth, codec);
         let direction = taken.section.direction().reversed();
-        let mut negotiated = taken.negotiate(direction, local.ssrc_base, allowed)?;
-        keep_layers(&mut negotiated, previous);
-        media.push(negotiated);
+        media.push(taken.negotiate(direction, local.ssrc_base, allowed)?);
     }
     check_streams(offer, &media)?;
-    let version = previous.map_or(1, |previous| previous.version + 1);
-    let lines = offer.media_count();
-    let mut negotiated = Negotiated { version, lines, bundle, rtcp_mux, transport, media };
-    negotiated.take_seats(previous);
-    let sections: Vec<_> = offer
-        .media()
-        .map(|section| match negotiated.at(section.index()) {
-            Some(media) => Section::InUse(media),
-            None => Section::Rejected(section),
-        })
-        .collect();
-    let session = write::Session { version, bundle, rtcp_mux, setup: role.into() };
-    let text = write::description(local, &session, &sections);
-    Ok((text, negotiated))
+    Ok(media)
+}
+
+/// The m-lines of an answer: those of the offer.
+pub(super) fn sections_of<'a>(offer: &'a Sdp, negotiated: &'a Negotiated) -> Vec<Section<'a>> {
+    let section = |section: MediaSection<'a>| match negotiated.at(section.index()) {
+        Some(media) => Section::InUse(media),
+        None => Section::Rejected(section),
+    };
+    offer.media().map(section).collect()
 }
 
 /// An m-line that the node takes.
 pub(super) struct Taken<'a> {
     pub(super) section: MediaSection<'a>,
     pub(super) kind: Media,
-    profile: Profile,
+    pub(super) profile: Profile,
     mid: Option<&'a str>,
 }
 
@@ -121,6 +138,7 @@ impl Taken<'_> {
             mid: self.mid.map(Into::into),
             profile: self.profile,
             direction,
+            transport: 0,
             codecs,
             extensions,
             mux_only: section.has("rtcp-mux-only"),
@@ -148,7 +166,7 @@ fn keep_layers(media: &mut NegotiatedMedia, previous: Option<&Negotiated>) {
 
 /// A later offer has the earlier m-lines in their places (RFC 3264 §8); one that was rejected may
 /// serve again for something else.
-fn check_continuity(offer: &Sdp, previous: &Negotiated) -> Result<(), SdpError> {
+pub(super) fn check_continuity(offer: &Sdp, previous: &Negotiated) -> Result<(), SdpError> {
     if offer.media_count() < previous.lines {
         return Err(match offer.media().last() {
             Some(last) => last.blame(SdpErrorKind::MediaMismatch),
@@ -210,7 +228,7 @@ fn check_rtcp_port(
     previous: Option<&Negotiated>,
 ) -> Result<(), SdpError> {
     let Some(first) = taken.first() else { return Err(SdpError::whole(SdpErrorKind::NoMedia)) };
-    let parts = !rtcp_mux && previous.is_some_and(|previous| previous.rtcp_mux);
+    let parts = !rtcp_mux && previous.is_some_and(Negotiated::rtcp_mux);
     if parts || !rtcp_mux && must_mux(taken) {
         return Err(first.blame(SdpErrorKind::RtcpMuxChanged));
     }

@@ -35,6 +35,12 @@ pub enum SdpErrorKind {
     /// The far side would send on more m-lines than [`super::STREAMS_MAX`].
     #[error("more than {} m-lines would send to the node", super::STREAMS_MAX)]
     TooManyStreams,
+    /// More m-lines without ICE than [`super::PORTS_MAX`].
+    #[error("more than {} m-lines without ICE: each takes a pair of ports", super::PORTS_MAX)]
+    TooManyPorts,
+    /// Another m-line in a later offer of a leg without ICE.
+    #[error("a leg without ICE keeps the ports that it joined with: offer no further m-line")]
+    PortsFixed,
     /// An m-line that cannot be read.
     #[error("the m-line must be: m=<kind> <port> <profile> <formats>")]
     MalformedMedia,
@@ -44,6 +50,9 @@ pub enum SdpErrorKind {
     /// A profile that is not RTP over UDP.
     #[error("the transport profile is not supported; offer UDP/TLS/RTP/SAVPF")]
     UnsupportedProfile,
+    /// An m-line without ICE that names no address.
+    #[error("there is no address that media goes to: a c= line with an IP address is needed")]
+    NoAddress,
     /// No `ice-ufrag` or `ice-pwd`.
     #[error("there are no ICE credentials: a=ice-ufrag and a=ice-pwd are needed")]
     NoIceCredentials,
@@ -122,9 +131,12 @@ impl SdpErrorKind {
         Self::LineTooLong,
         Self::TooManyMedia,
         Self::TooManyStreams,
+        Self::TooManyPorts,
+        Self::PortsFixed,
         Self::MalformedMedia,
         Self::NoMedia,
         Self::UnsupportedProfile,
+        Self::NoAddress,
         Self::NoIceCredentials,
         Self::BadIceCredentials,
         Self::LoneIceCredential,
@@ -156,6 +168,8 @@ impl SdpErrorKind {
             Self::LineTooLong => "sdp-line-too-long",
             Self::TooManyMedia => "sdp-too-many-media",
             Self::TooManyStreams => "sdp-too-many-streams",
+            Self::TooManyPorts => "sdp-too-many-ports",
+            Self::PortsFixed => "sdp-ports-fixed",
             Self::MalformedMedia => "sdp-malformed-media",
             Self::NoMedia => "no-media",
             Self::UnsupportedProfile => "unsupported-profile",
@@ -166,6 +180,7 @@ impl SdpErrorKind {
             Self::WeakFingerprint => "weak-fingerprint",
             Self::BadFingerprint => "bad-fingerprint",
             Self::BadSetup => "bad-setup",
+            Self::NoAddress => "no-address",
             Self::NoRtcpMux => "no-rtcp-mux",
             Self::RtcpMuxChanged => "rtcp-mux-changed",
             Self::NotBundled => "not-bundled",

@@ -15,6 +15,8 @@ pub struct Local {
     pub address: SocketAddr,
     /// Where RTCP goes without rtcp-mux; `None` where the node has no second port for it.
     pub rtcp: Option<SocketAddr>,
+    /// The pairs of ports of a leg without ICE, one for each m-line; none with ICE.
+    pub ports: Vec<LocalPorts>,
     /// All announced addresses; ICE uses these. Those of component 2 count without rtcp-mux alone.
     pub candidates: Vec<Candidate>,
     /// Whether no candidate will come later.
@@ -38,6 +40,15 @@ pub struct Local {
     pub ssrc_base: u32,
 }
 
+/// The announced addresses of one m-line's ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalPorts {
+    /// Of RTP.
+    pub rtp: SocketAddr,
+    /// Of RTCP, where it does not share that of RTP.
+    pub rtcp: SocketAddr,
+}
+
 /// The SSRCs that the node sends with on one m-line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocalSsrcs {
@@ -48,6 +59,14 @@ pub struct LocalSsrcs {
 }
 
 impl Local {
+    /// Gives each m-line ports of its own, in their order; without any, nothing changes.
+    pub fn take_ports(&mut self, ports: impl IntoIterator<Item = LocalPorts>) {
+        self.ports.extend(ports);
+        if let Some(first) = self.ports.first() {
+            self.address = first.rtp;
+        }
+    }
+
     /// Gives up the second port: RTCP shares that of RTP from now on.
     pub fn keep_one_port(&mut self) {
         self.rtcp = None;

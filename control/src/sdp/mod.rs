@@ -5,9 +5,10 @@
 //! [`Offered`] turn two descriptions into [`Negotiated`], which is all that the rest of the node
 //! looks at. Text of one leg never reaches another: every description is written from scratch.
 //!
-//! One transport per description: m-lines that are taken are bundled (RFC 8843), or there is only
-//! one; RTP and RTCP share its port (RFC 5761), or RTCP has one of its own as the second component
-//! (RFC 8445 §2.1); ICE and DTLS-SRTP protect it. What has neither is refused by name.
+//! With ICE there is one transport per description: m-lines that are taken are bundled (RFC 8843), or
+//! there is only one; RTP and RTCP share its port (RFC 5761), or RTCP has one of its own as the second
+//! component (RFC 8445 §2.1); DTLS-SRTP protects it. Without ICE each m-line has a transport of its
+//! own at the address that it names (`fixed`). What fits neither is refused by name.
 //!
 //! Sans-IO: text goes in, text comes out; no clock, socket or random number is touched.
 
@@ -16,6 +17,7 @@ mod candidate;
 mod codec;
 mod decide;
 mod error;
+mod fixed;
 mod fragment;
 mod local;
 mod model;
@@ -36,11 +38,13 @@ pub use candidate::{Candidate, CandidateKind, TcpType, Via};
 pub use codec::{Codec, Feedback, NegotiatedCodec, PtMap, extension, map_payload_types};
 pub use decide::{Decision, Declined, decisions};
 pub use error::{SdpError, SdpErrorKind};
+pub use fixed::ports_wanted;
 pub use fragment::{Fragment, Section};
-pub use local::{Local, LocalSsrcs};
+pub use local::{Local, LocalPorts, LocalSsrcs};
 pub use model::{Attribute, MediaLine, MediaSection, Sdp};
 pub use negotiated::{
-    Extension, ExtensionMap, Negotiated, NegotiatedMedia, Profile, RemoteTransport, map_extensions,
+    Extension, ExtensionMap, Negotiated, NegotiatedMedia, Profile, RemoteAddresses, RemoteDtls,
+    RemoteIce, RemotePath, RemoteSecurity, RemoteTransport, map_extensions,
 };
 pub use offer::{Offered, offer};
 pub use one_way::{Way, one_way};
@@ -61,6 +65,8 @@ pub const LINE_MAX: usize = 8192;
 pub const MEDIA_MAX: usize = 64;
 /// m-lines on which a far side may send, most: the engine's streams per leg.
 pub const STREAMS_MAX: usize = 8;
+/// m-lines of a leg without ICE, most: each takes a pair of ports.
+pub const PORTS_MAX: usize = 4;
 /// Bytes of a MID, longest: a one-byte header extension carries no more (RFC 8285 §4.2).
 pub const MID_MAX: usize = 16;
 /// Candidates that are taken from one description or trickle request, most.

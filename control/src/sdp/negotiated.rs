@@ -1,5 +1,7 @@
 //! What two sides have agreed on: all that the rest of the node knows of a description.
 
+use std::net::SocketAddr;
+
 use super::candidate::Candidate;
 use super::codec::{NegotiatedCodec, extension};
 use super::local::LocalSsrcs;
@@ -15,31 +17,76 @@ pub struct Negotiated {
     pub lines: usize,
     /// Whether the m-lines are bundled; else there is one.
     pub bundle: bool,
-    /// Whether RTCP shares RTP's port (RFC 5761); else it has one of its own, as component 2.
-    pub rtcp_mux: bool,
-    /// The far side of the transport that the m-lines share, of both components where there are two.
-    pub transport: RemoteTransport,
+    /// The far sides of its transports: of the one that all m-lines share, or one for each m-line in
+    /// use.
+    pub transports: Vec<RemoteTransport>,
     /// The m-lines that are in use, in order.
     pub media: Vec<NegotiatedMedia>,
 }
 
-/// The far side of a transport: what both of its components have in common, and their candidates.
+/// The far side of a transport, of both components where there are two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteTransport {
-    /// Its ICE credentials.
+    /// The first m-line that it is for, by its place among all of them.
+    pub line: usize,
+    /// Whether RTCP shares RTP's port (RFC 5761); else it has one of its own, as component 2.
+    pub rtcp_mux: bool,
+    /// How it is found.
+    pub path: RemotePath,
+    /// What protects its packets.
+    pub security: RemoteSecurity,
+}
+
+/// How the far side of a transport is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemotePath {
+    /// By ICE.
+    Ice(RemoteIce),
+    /// It is where it says.
+    Fixed(RemoteAddresses),
+}
+
+/// The ICE of a far side: what both of its components have in common, and their candidates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteIce {
+    /// Its credentials.
     pub credentials: IceCredentials,
-    /// Whether it is an ICE lite agent.
+    /// Whether it is a lite agent.
     pub lite: bool,
     /// Whether it trickles candidates.
     pub trickle: bool,
-    /// What its certificate must match, any of them (RFC 8122 §5).
-    pub fingerprints: Vec<Fingerprint>,
-    /// What the node is in the DTLS handshake.
-    pub role: DtlsRole,
     /// The candidates so far of the components that are used.
     pub candidates: Vec<Candidate>,
     /// Whether no more will come.
     pub end_of_candidates: bool,
+}
+
+/// The addresses of a far side without ICE; `None` where it names none, as one on hold once did with
+/// 0.0.0.0 (RFC 3264 §8.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemoteAddresses {
+    /// Of RTP, and of RTCP too where they share a port.
+    pub rtp: Option<SocketAddr>,
+    /// Of RTCP.
+    pub rtcp: Option<SocketAddr>,
+}
+
+/// What protects the packets of a transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemoteSecurity {
+    /// Nothing: plain RTP.
+    Plain,
+    /// SRTP under keys that a DTLS handshake yields.
+    Dtls(RemoteDtls),
+}
+
+/// What a DTLS handshake needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteDtls {
+    /// What the far side's certificate must match, any of them (RFC 8122 §5).
+    pub fingerprints: Vec<Fingerprint>,
+    /// What the node is.
+    pub role: DtlsRole,
 }
 
 /// An m-line in use.
@@ -55,6 +102,8 @@ pub struct NegotiatedMedia {
     pub profile: Profile,
     /// Which way media flows, from the node's view.
     pub direction: Direction,
+    /// The place of its transport in [`Negotiated::transports`].
+    pub transport: usize,
     /// Its codecs, the far side's favourite first. Never only telephone-event.
     pub codecs: Vec<NegotiatedCodec>,
     /// Its header extensions.
@@ -131,14 +180,43 @@ pub fn map_extensions(from: &NegotiatedMedia, to: &NegotiatedMedia) -> Vec<Exten
 impl Negotiated {
     /// Whether the far side has restarted ICE since `previous` (RFC 8839 §4.4.1.1.1).
     pub fn ice_restarted(&self, previous: &Self) -> bool {
-        self.transport.credentials != previous.transport.credentials
+        let credentials = |negotiated: &Self| negotiated.ice().map(|ice| ice.credentials.clone());
+        credentials(self) != credentials(previous)
+    }
+
+    /// The far side's ICE, which all of its transports share.
+    pub fn ice(&self) -> Option<&RemoteIce> {
+        self.transports.iter().find_map(|transport| match &transport.path {
+            RemotePath::Ice(ice) => Some(ice),
+            RemotePath::Fixed(_) => None,
+        })
+    }
+
+    /// As [`Self::ice`], to be changed.
+    pub fn ice_mut(&mut self) -> Option<&mut RemoteIce> {
+        self.transports.iter_mut().find_map(|transport| match &mut transport.path {
+            RemotePath::Ice(ice) => Some(ice),
+            RemotePath::Fixed(_) => None,
+        })
+    }
+
+    /// The far side's DTLS, which all of its transports share.
+    pub fn dtls(&self) -> Option<&RemoteDtls> {
+        self.transports.iter().find_map(|transport| match &transport.security {
+            RemoteSecurity::Dtls(dtls) => Some(dtls),
+            RemoteSecurity::Plain => None,
+        })
+    }
+
+    /// Whether RTCP shares RTP's port on every transport.
+    pub fn rtcp_mux(&self) -> bool {
+        self.transports.iter().all(|transport| transport.rtcp_mux)
     }
 
     /// Whether a new DTLS association is needed since `previous`: the certificate or the roles are
     /// others (RFC 8842 §3.1). An ICE restart alone needs none.
     pub fn dtls_restarted(&self, previous: &Self) -> bool {
-        self.transport.fingerprints != previous.transport.fingerprints
-            || self.transport.role != previous.transport.role
+        self.dtls() != previous.dtls()
     }
 
     /// Whether the far side takes no media for now: it has put the call on hold. One that never
@@ -203,6 +281,11 @@ impl NegotiatedMedia {
 }
 
 impl Profile {
+    /// Whether RTCP feedback may come early (RFC 4585).
+    pub fn has_feedback(self) -> bool {
+        matches!(self, Self::Avpf | Self::Savpf | Self::DtlsSavpf)
+    }
+
     /// Reads the profile of an m-line; `None` is not RTP over UDP.
     pub fn parse(name: &str) -> Option<Self> {
         ALL_PROFILES.into_iter().find(|profile| profile.name().eq_ignore_ascii_case(name))

@@ -73,8 +73,8 @@ impl Offered {
             taken.iter().map(|taken| self.accept_media(taken)).collect::<Result<_, _>>()?;
         check_streams(answer, &media)?;
         let lines = self.media.len();
-        let (version, rtcp_mux) = (self.version, true);
-        Ok(Negotiated { version, lines, bundle, rtcp_mux, transport, media })
+        let transports = vec![transport];
+        Ok(Negotiated { version: self.version, lines, bundle, transports, media })
     }
 
     /// The answer has the offer's m-lines, kinds and MIDs (RFC 3264 §6).
@@ -169,6 +169,7 @@ fn own_media(
         mid: Some(index.to_string()),
         profile: Profile::DtlsSavpf,
         direction: Direction::SendRecv,
+        transport: 0,
         codecs,
         extensions: own_extensions(kind),
         mux_only: false,

@@ -4,7 +4,7 @@
 use super::candidate::{Candidate, RTCP, RTP};
 use super::error::{SdpError, SdpErrorKind};
 use super::model::{Attribute, MediaSection, Sdp};
-use super::negotiated::RemoteTransport;
+use super::negotiated::{RemoteDtls, RemoteIce, RemotePath, RemoteSecurity, RemoteTransport};
 use super::value::{DtlsRole, Fingerprint, HashFunction, IceCredentials};
 use super::{CANDIDATES_MAX, FINGERPRINTS_MAX};
 
@@ -19,17 +19,18 @@ pub(super) fn transport_of(
 ) -> Result<RemoteTransport, SdpError> {
     let sections = with_tagged(sdp, taken);
     let Some(&first) = taken.first() else { return Err(SdpError::whole(SdpErrorKind::NoMedia)) };
-    Ok(RemoteTransport {
+    let ice = RemoteIce {
         credentials: credentials_of(&sections)?
             .ok_or_else(|| first.blame(SdpErrorKind::NoIceCredentials))?,
         lite: sdp.ice_lite(),
         trickle: first.ice_option("trickle"),
-        fingerprints: fingerprints_of(&sections)?
-            .ok_or_else(|| first.blame(SdpErrorKind::NoFingerprint))?,
-        role,
         candidates: candidates_of(&sections, rtcp_mux),
         end_of_candidates: sections.iter().any(|section| section.end_of_candidates()),
-    })
+    };
+    let fingerprints = fingerprints_of(&sections)?;
+    let fingerprints = fingerprints.ok_or_else(|| first.blame(SdpErrorKind::NoFingerprint))?;
+    let security = RemoteSecurity::Dtls(RemoteDtls { fingerprints, role });
+    Ok(RemoteTransport { line: first.index(), rtcp_mux, path: RemotePath::Ice(ice), security })
 }
 
 /// Whether RTP and RTCP can share a port (RFC 5761 §5.1.1); it is enough that one m-line of a bundle

@@ -47,6 +47,12 @@ impl Direction {
         matches!(self, Self::SendRecv | Self::RecvOnly)
     }
 
+    /// The same without what is sent.
+    #[must_use]
+    pub fn without_sending(self) -> Self {
+        if self.receives() { Self::RecvOnly } else { Self::Inactive }
+    }
+
     /// The same flow from the other side's view.
     #[must_use]
     pub fn reversed(self) -> Self {

@@ -2,13 +2,13 @@
 //! checked when they were read: MIDs, kinds, profiles and formats.
 
 use std::fmt::{self, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::candidate::{Candidate, RTP};
 use super::codec::NegotiatedCodec;
 use super::local::Local;
 use super::model::MediaSection;
-use super::negotiated::NegotiatedMedia;
+use super::negotiated::{Negotiated, NegotiatedMedia};
 use super::value::{Direction, Setup};
 use crate::api::Media;
 
@@ -46,6 +46,40 @@ pub(super) fn description(local: &Local, session: &Session, sections: &[Section<
     text.0
 }
 
+/// Writes a description of the node for a leg without ICE, whose m-lines have ports of their own.
+pub(super) fn fixed(local: &Local, negotiated: &Negotiated, sections: &[Section<'_>]) -> String {
+    let mut text = Text(String::with_capacity(1024));
+    origin(&mut text, local, negotiated.version);
+    for section in sections {
+        match section {
+            Section::InUse(media) => at_own_ports(&mut text, local, negotiated, media),
+            Section::Rejected(section) => rejected(&mut text, *section),
+        }
+    }
+    text.0
+}
+
+fn at_own_ports(text: &mut Text, local: &Local, negotiated: &Negotiated, media: &NegotiatedMedia) {
+    let rtcp_mux = negotiated.transports.get(media.transport).is_some_and(|far| far.rtcp_mux);
+    let Some(ports) = local.ports.get(media.transport) else { return };
+    let rtcp = if rtcp_mux { ports.rtp } else { ports.rtcp };
+    media_line(text, media, ports.rtp, rtcp);
+    if let Some(mid) = &media.mid {
+        text.line(format_args!("a=mid:{mid}"));
+    }
+    extensions(text, media);
+    text.line(format_args!("a={}", media.direction.name()));
+    if rtcp_mux {
+        text.line(format_args!("a=rtcp-mux"));
+    }
+    if media.reduced_size {
+        text.line(format_args!("a=rtcp-rsize"));
+    }
+    for negotiated in &media.codecs {
+        codec(text, negotiated, media.profile.has_feedback());
+    }
+}
+
 fn mid_in_use<'a>(section: &Section<'a>) -> Option<&'a str> {
     match section {
         Section::InUse(media) => media.mid.as_deref(),
@@ -53,12 +87,16 @@ fn mid_in_use<'a>(section: &Section<'a>) -> Option<&'a str> {
     }
 }
 
-fn head(text: &mut Text, local: &Local, version: u64) {
+fn origin(text: &mut Text, local: &Local, version: u64) {
     let address = Address(local.address.ip());
     text.line(format_args!("v=0"));
     text.line(format_args!("o=- {} {version} {address}", local.session_id));
     text.line(format_args!("s=-"));
     text.line(format_args!("t=0 0"));
+}
+
+fn head(text: &mut Text, local: &Local, version: u64) {
+    origin(text, local, version);
     if local.ice_lite {
         text.line(format_args!("a=ice-lite"));
     }
@@ -66,9 +104,9 @@ fn head(text: &mut Text, local: &Local, version: u64) {
     text.line(format_args!("a=ice-options:trickle{renomination}"));
 }
 
-fn in_use(text: &mut Text, local: &Local, session: &Session, media: &NegotiatedMedia) {
-    let (address, port) = (Address(local.address.ip()), local.address.port());
-    let rtcp = local.rtcp.filter(|_| !session.rtcp_mux).unwrap_or(local.address);
+/// The line itself, and the addresses of RTP and RTCP (RFC 3605).
+fn media_line(text: &mut Text, media: &NegotiatedMedia, rtp: SocketAddr, rtcp: SocketAddr) {
+    let (address, port) = (Address(rtp.ip()), rtp.port());
     let formats: Vec<String> = media
         .codecs
         .iter()
@@ -80,6 +118,11 @@ fn in_use(text: &mut Text, local: &Local, session: &Session, media: &NegotiatedM
     text.line(format_args!("m={} {port} {profile} {}", kind_name(media.kind), formats.join(" ")));
     text.line(format_args!("c={address}"));
     text.line(format_args!("a=rtcp:{} {}", rtcp.port(), Address(rtcp.ip())));
+}
+
+fn in_use(text: &mut Text, local: &Local, session: &Session, media: &NegotiatedMedia) {
+    let rtcp = local.rtcp.filter(|_| !session.rtcp_mux).unwrap_or(local.address);
+    media_line(text, media, local.address, rtcp);
     transport(text, local, session);
     if let Some(mid) = &media.mid {
         text.line(format_args!("a=mid:{mid}"));
@@ -99,7 +142,7 @@ fn in_use(text: &mut Text, local: &Local, session: &Session, media: &NegotiatedM
         text.line(format_args!("a=rtcp-rsize"));
     }
     for negotiated in &media.codecs {
-        codec(text, negotiated);
+        codec(text, negotiated, true);
     }
     if media.direction.receives() {
         layers(text, media);
@@ -145,10 +188,10 @@ fn extensions(text: &mut Text, media: &NegotiatedMedia) {
     }
 }
 
-fn codec(text: &mut Text, negotiated: &NegotiatedCodec) {
+fn codec(text: &mut Text, negotiated: &NegotiatedCodec, has_feedback: bool) {
     let number = negotiated.payload_type;
     text.line(format_args!("a=rtpmap:{number} {}", negotiated.codec));
-    for kind in negotiated.feedback.names() {
+    for kind in negotiated.feedback.names().filter(|_| has_feedback) {
         text.line(format_args!("a=rtcp-fb:{number} {kind}"));
     }
     if let Some(fmtp) = negotiated.own_fmtp() {

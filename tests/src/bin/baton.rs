@@ -58,6 +58,7 @@ fn run(path: &str, bind: &str, announce: &str) -> Result<(), Box<dyn Error>> {
             mux_ports: 2,
             private_candidate: false,
             dont_fragment: false,
+            ports: None,
         }],
         dscp: 0,
         dtls: Versions::Both,

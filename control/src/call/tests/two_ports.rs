@@ -350,7 +350,8 @@ fn a_restart_renews_both_transports_under_the_same_credentials() {
     let answer = answer.sdp.clone();
     assert_eq!(answer.matches("a=candidate:1 2 udp").count(), 2, "{answer}");
     for transport in [rtp(leg), rtcp(leg)] {
-        let next = bench.call.transport(transport).unwrap().next.as_ref().unwrap();
+        let next =
+            bench.call.transport(transport).unwrap().ice.as_ref().unwrap().next.as_ref().unwrap();
         assert_eq!(next.agent.local_credentials().ufrag, ufrag(&answer));
     }
     // Each changes over by itself, and the leg is connected all the while.

@@ -106,6 +106,7 @@ fn answered(offer: &str, number: u64) -> Result<String, Problem> {
         session_id: number,
         address: NODE.parse().unwrap(),
         rtcp: None,
+        ports: Vec::new(),
         candidates: vec![Candidate::host("1", 1, 1, NODE.parse().unwrap())],
         end_of_candidates: true,
         credentials: IceCredentials::new(format!("node{number}"), "x".repeat(24)),

@@ -185,7 +185,7 @@ fn a_rejected_first_m_line_can_still_name_the_transport() {
         .iter()
         .fold(before.into(), |text: String, start| without(&text, start));
     let (text, negotiated) = answered(&(bare + after));
-    assert_eq!(negotiated.transport.credentials.ufrag, "EsAw");
+    assert_eq!(negotiated.ice().unwrap().credentials.ufrag, "EsAw");
     assert!(text.contains("a=group:BUNDLE 0 1\r\n"));
 }
 
@@ -220,18 +220,18 @@ fn takes_the_dtls_role_that_the_offer_leaves() {
     for (offered, expected, role) in cases {
         let (text, negotiated) = answered(&CHROMIUM.replace("a=setup:actpass", offered));
         assert_eq!(lines(&text, 0, "a=setup"), [expected]);
-        assert_eq!(negotiated.transport.role, role);
+        assert_eq!(negotiated.dtls().unwrap().role, role);
     }
 }
 
 #[test]
 fn takes_the_far_sides_transport() {
     let (_, negotiated) = answered(FIREFOX);
-    let transport = negotiated.transport;
+    let (transport, dtls) = (negotiated.ice().unwrap(), negotiated.dtls().unwrap());
     assert_eq!(transport.credentials.ufrag, "5f3c9a1e");
     assert_eq!(transport.credentials.password.as_str(), "0a1b2c3d4e5f60718293a4b5c6d7e8f9");
-    assert_eq!(transport.fingerprints.len(), 1);
-    assert_eq!(transport.fingerprints[0].digest[..3], [0x4f, 0x0b, 0x8c]);
+    assert_eq!(dtls.fingerprints.len(), 1);
+    assert_eq!(dtls.fingerprints[0].digest[..3], [0x4f, 0x0b, 0x8c]);
     assert_eq!(transport.candidates.len(), 3, "component 2 is of no use with rtcp-mux");
     assert!(transport.end_of_candidates && transport.trickle && !transport.lite);
 }
@@ -283,8 +283,8 @@ const PROFILE: SdpErrorKind = SdpErrorKind::UnsupportedProfile;
 fn a_weak_fingerprint_beside_a_strong_one_does_not_count() {
     let offer = CHROMIUM.replace("a=fingerprint:", "a=fingerprint:sha-1 AA:BB\r\na=fingerprint:");
     let (_, negotiated) = answered(&offer);
-    assert_eq!(negotiated.transport.fingerprints.len(), 1);
-    assert_eq!(negotiated.transport.fingerprints[0].hash, HashFunction::Sha256);
+    assert_eq!(negotiated.dtls().unwrap().fingerprints.len(), 1);
+    assert_eq!(negotiated.dtls().unwrap().fingerprints[0].hash, HashFunction::Sha256);
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn a_later_offer_keeps_ssrcs_and_raises_the_version() {
 fn a_later_offer_keeps_the_dtls_role() {
     let (_, first) = answered(&CHROMIUM.replace("actpass", "passive"));
     let (text, second) = answer(&sdp(CHROMIUM), &local(), &[], Some(&first)).unwrap();
-    assert_eq!(second.transport.role, DtlsRole::Active);
+    assert_eq!(second.dtls().unwrap().role, DtlsRole::Active);
     assert_eq!(lines(&text, 0, "a=setup"), ["a=setup:active"]);
 }
 

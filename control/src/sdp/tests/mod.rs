@@ -1,6 +1,7 @@
 //! Behaviours, on descriptions as the browsers and a phone write them.
 
 mod answering;
+mod fixed;
 mod fragments;
 mod hostile;
 mod layers;
@@ -43,6 +44,7 @@ fn local() -> Local {
         session_id: 42,
         address,
         rtcp: None,
+        ports: Vec::new(),
         candidates: vec![Candidate::host("1", 1, 2_130_706_431, address)],
         end_of_candidates: true,
         credentials: IceCredentials::new("node", PASSWORD),

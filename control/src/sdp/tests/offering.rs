@@ -30,8 +30,8 @@ fn offers_its_codecs_and_leaves_the_dtls_role_open() {
 fn takes_an_answer_that_takes_everything() {
     let (text, offered) = offer(&[Audio, Video], &local(), &[]).unwrap();
     let negotiated = offered.accept(&sdp(&far_answer(&text))).unwrap();
-    assert_eq!(negotiated.transport.role, DtlsRole::Passive);
-    assert_eq!(negotiated.transport.credentials.ufrag, "farr");
+    assert_eq!(negotiated.dtls().unwrap().role, DtlsRole::Passive);
+    assert_eq!(negotiated.ice().unwrap().credentials.ufrag, "farr");
     let numbers: Vec<_> =
         negotiated.media[1].codecs.iter().map(|c| (c.payload_type, c.rtx)).collect();
     assert_eq!(numbers, [(96, Some(97)), (102, Some(103)), (104, Some(105))]);

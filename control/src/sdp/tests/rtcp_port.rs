@@ -24,7 +24,7 @@ fn answered_with(
 #[test]
 fn an_offer_without_rtcp_mux_is_answered_with_two_components() {
     let (text, negotiated) = answered_with(&two_ports(), &local_of_two_ports(), None).unwrap();
-    assert!(!negotiated.rtcp_mux && !text.contains("rtcp-mux"), "{text}");
+    assert!(!negotiated.rtcp_mux() && !text.contains("rtcp-mux"), "{text}");
     for index in [0, 1] {
         assert!(section(&text, index)[0].contains(" 40500 "));
         assert_eq!(lines(&text, index, "a=rtcp:"), ["a=rtcp:40501 IN IP4 203.0.113.5"]);
@@ -38,7 +38,7 @@ fn an_offer_without_rtcp_mux_is_answered_with_two_components() {
         assert_eq!(lines(&text, index, "a=ice-ufrag").len(), 1, "one for both");
     }
     let components: Vec<_> =
-        negotiated.transport.candidates.iter().map(|candidate| candidate.component).collect();
+        negotiated.ice().unwrap().candidates.iter().map(|candidate| candidate.component).collect();
     assert_eq!(components, [1, 2]);
 }
 
@@ -56,7 +56,7 @@ fn an_offer_with_rtcp_mux_is_answered_as_if_there_were_no_second_port() {
     let with = CHROMIUM.replacen("a=rtcp-mux\r\n", "", 1);
     for offer in [CHROMIUM, &with, &CHROMIUM.replace("a=rtcp-mux", "a=rtcp-mux-only")] {
         let (text, negotiated) = answered_with(offer, &local_of_two_ports(), None).unwrap();
-        assert!(negotiated.rtcp_mux);
+        assert!(negotiated.rtcp_mux());
         assert_eq!(text, answered(offer).0);
     }
 }
@@ -79,7 +79,7 @@ fn ports_stay_for_the_legs_life() {
     assert_eq!(error.kind, SdpErrorKind::RtcpMuxChanged);
     assert!(error.at().starts_with("line 8: m=audio"), "{}", error.at());
     let (text, again) = answered_with(CHROMIUM, &local, Some(&parted)).unwrap();
-    assert!(!again.rtcp_mux && !text.contains("rtcp-mux"), "{text}");
+    assert!(!again.rtcp_mux() && !text.contains("rtcp-mux"), "{text}");
     assert!(answered_with(&two_ports(), &local, Some(&again)).is_ok());
     // Whoever has no second port any more cannot be answered so (RFC 8858 §4.3).
     let only = CHROMIUM.replace("a=rtcp-mux\r\n", "a=rtcp-mux\r\na=rtcp-mux-only\r\n");

@@ -1,0 +1,266 @@
+//! Dedicated ports for legs without ICE: a pair for RTP and RTCP (RFC 3550 §11) from the range of an
+//! interface, each a socket of its own on the call's worker.
+//!
+//! A freed port rests before it is bound again, so that what a former far side still sends meets
+//! nobody. Ports are taken in turn, the one that was free longest first. That none is left and that
+//! the kernel does not give one are different errors: the first wants a wider range, the second has
+//! another cause.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use causeway_engine::command::{SocketId, WorkerId};
+use causeway_engine::config::SOCKETS_PER_WORKER;
+use causeway_engine::sys::socket;
+
+use crate::config::Ports;
+
+/// How long a freed port rests.
+const REST: Duration = Duration::from_secs(10);
+/// Pairs that are tried one after the other where other programs hold ports of the range.
+const ATTEMPTS: usize = 16;
+
+/// An interface that gives dedicated ports.
+#[derive(Debug, Clone)]
+pub struct PortInterface {
+    /// Its place in the configuration.
+    pub place: usize,
+    /// Its name, for messages.
+    pub name: String,
+    /// The address that ports are bound to.
+    pub bind: IpAddr,
+    /// The address that the world sends to, at the same ports.
+    pub announce: IpAddr,
+    /// The range; RTP takes the even ports (RFC 3550 §11).
+    pub ports: Ports,
+    /// Whether packets that are too long for their path are dropped instead of fragmented.
+    pub dont_fragment: bool,
+}
+
+/// A socket that is to go to a worker.
+#[derive(Debug)]
+pub struct Port {
+    /// The slot there.
+    pub socket: SocketId,
+    /// The bound socket.
+    pub udp: UdpSocket,
+    /// What the world sends to.
+    pub announced: SocketAddr,
+}
+
+/// Ports of one m-line.
+#[derive(Debug)]
+pub struct PortPair {
+    /// Even.
+    pub rtp: Port,
+    /// One above.
+    pub rtcp: Port,
+}
+
+/// Why no ports were given.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    /// There is no range for it.
+    #[error("no [[interface]] of this address family has ports")]
+    NoRange,
+    /// Every pair is taken.
+    #[error(
+        "interface {name}: all {pairs} port pairs of {ports} are taken, {resting} of them resting; \
+         widen its ports"
+    )]
+    Exhausted {
+        /// The interface.
+        name: String,
+        /// Its range.
+        ports: Ports,
+        /// How many pairs it has.
+        pairs: usize,
+        /// How many of them were in use a moment ago.
+        resting: usize,
+    },
+    /// The worker has as many sockets as it can have.
+    #[error("the worker has {SOCKETS_PER_WORKER} sockets, its limit")]
+    Sockets,
+    /// The kernel does not give them.
+    #[error("interface {name}: cannot bind UDP {address}: {source}")]
+    Bind {
+        /// The interface.
+        name: String,
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// The dedicated ports of a node.
+#[derive(Debug)]
+pub struct PortDesk {
+    ranges: Vec<Range>,
+    /// Free socket slots of each worker.
+    slots: Vec<Vec<SocketId>>,
+    /// Where each socket belongs.
+    leases: HashMap<(WorkerId, SocketId), (usize, u16)>,
+}
+
+#[derive(Debug)]
+struct Range {
+    interface: PortInterface,
+    pairs: usize,
+    /// Even ports, the one that was free longest first.
+    free: VecDeque<u16>,
+    /// Those that are free again from an instant on.
+    resting: VecDeque<(Instant, u16)>,
+    /// How many sockets of a pair are out.
+    out: HashMap<u16, u8>,
+}
+
+impl PortDesk {
+    /// The ports of all `interfaces`; each of `workers` workers has sockets of its own up to `taken`
+    /// already.
+    pub fn new(interfaces: Vec<PortInterface>, workers: usize, taken: u16) -> Self {
+        let most = u16::try_from(SOCKETS_PER_WORKER).unwrap_or(u16::MAX);
+        let slots: Vec<_> = (taken..most).rev().map(SocketId).collect();
+        Self {
+            ranges: interfaces.into_iter().map(Range::new).collect(),
+            slots: vec![slots; workers],
+            leases: HashMap::new(),
+        }
+    }
+
+    /// Binds a pair for a worker, on the first interface of the family that has one free.
+    ///
+    /// # Errors
+    /// [`PortError`]; nothing is taken then.
+    pub fn lease(
+        &mut self,
+        now: Instant,
+        worker: WorkerId,
+        ipv6: bool,
+    ) -> Result<PortPair, PortError> {
+        let mut error = PortError::NoRange;
+        for place in 0..self.ranges.len() {
+            if self.ranges[place].interface.bind.is_ipv6() != ipv6 {
+                continue;
+            }
+            match self.lease_of(place, now, worker) {
+                Ok(pair) => return Ok(pair),
+                Err(refused) => error = refused,
+            }
+        }
+        Err(error)
+    }
+
+    fn lease_of(
+        &mut self,
+        place: usize,
+        now: Instant,
+        worker: WorkerId,
+    ) -> Result<PortPair, PortError> {
+        let slots = self.slots.get_mut(usize::from(worker.0)).ok_or(PortError::Sockets)?;
+        if slots.len() < 2 {
+            return Err(PortError::Sockets);
+        }
+        let range = &mut self.ranges[place];
+        let (port, [rtp, rtcp]) = range.bind(now)?;
+        let sockets = slots.split_off(slots.len() - 2);
+        range.out.insert(port, 2);
+        for socket in &sockets {
+            self.leases.insert((worker, *socket), (place, port));
+        }
+        let announced = |number| SocketAddr::new(range.interface.announce, number);
+        Ok(PortPair {
+            rtp: Port { socket: sockets[0], udp: rtp, announced: announced(port) },
+            rtcp: Port { socket: sockets[1], udp: rtcp, announced: announced(port + 1) },
+        })
+    }
+
+    /// Takes a socket's slot back, once the worker has let go of it; the port rests when both of its
+    /// pair have come.
+    pub fn free(&mut self, now: Instant, worker: WorkerId, socket: SocketId) {
+        let Some((place, port)) = self.leases.remove(&(worker, socket)) else { return };
+        if let Some(slots) = self.slots.get_mut(usize::from(worker.0)) {
+            slots.push(socket);
+        }
+        self.ranges[place].free(now, port);
+    }
+
+    /// Tells another address of an interface, by its place in the configuration; for pairs from now
+    /// on.
+    pub fn announce(&mut self, place: usize, address: IpAddr) {
+        for range in self.ranges.iter_mut().filter(|range| range.interface.place == place) {
+            range.interface.announce = address;
+        }
+    }
+
+    /// Pairs that are out.
+    pub fn leased(&self) -> usize {
+        self.ranges.iter().map(|range| range.out.len()).sum()
+    }
+}
+
+impl Range {
+    fn new(interface: PortInterface) -> Self {
+        let Ports { low, high } = interface.ports;
+        let even = (low..high).filter(|port| port.is_multiple_of(2));
+        let free: VecDeque<u16> = even.collect();
+        let pairs = free.len();
+        Self { interface, pairs, free, resting: VecDeque::new(), out: HashMap::new() }
+    }
+
+    /// Binds the pair that was free longest; those that another program holds go to the back.
+    fn bind(&mut self, now: Instant) -> Result<(u16, [UdpSocket; 2]), PortError> {
+        self.wake(now);
+        let mut error = self.exhausted();
+        for _ in 0..ATTEMPTS.min(self.free.len()) {
+            let Some(port) = self.free.pop_front() else { break };
+            match self.bind_pair(port) {
+                Ok(pair) => return Ok((port, pair)),
+                Err(refused) => {
+                    self.free.push_back(port);
+                    error = refused;
+                }
+            }
+        }
+        Err(error)
+    }
+
+    fn bind_pair(&self, port: u16) -> Result<[UdpSocket; 2], PortError> {
+        Ok([self.bind_one(port)?, self.bind_one(port + 1)?])
+    }
+
+    fn bind_one(&self, port: u16) -> Result<UdpSocket, PortError> {
+        let PortInterface { name, bind, dont_fragment, .. } = &self.interface;
+        let address = SocketAddr::new(*bind, port);
+        let bound = socket::bind(address, false).and_then(|udp| {
+            socket::set_fragmentation(&udp, !dont_fragment)?;
+            Ok(udp)
+        });
+        bound.map_err(|source| PortError::Bind { name: name.clone(), address, source })
+    }
+
+    fn exhausted(&self) -> PortError {
+        let PortInterface { name, ports, .. } = &self.interface;
+        let (pairs, resting) = (self.pairs, self.resting.len());
+        PortError::Exhausted { name: name.clone(), ports: *ports, pairs, resting }
+    }
+
+    fn free(&mut self, now: Instant, port: u16) {
+        let Some(out) = self.out.get_mut(&port) else { return };
+        *out -= 1;
+        if *out == 0 {
+            self.out.remove(&port);
+            self.resting.push_back((now + REST, port));
+        }
+    }
+
+    fn wake(&mut self, now: Instant) {
+        let rested = self.resting.iter().take_while(|(until, _)| *until <= now).count();
+        self.free.extend(self.resting.drain(..rested).map(|(_, port)| port));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! Offers without ICE.
+
+use super::*;
+
+const PHONE: &str = include_str!("../fixtures/sip_phone.sdp");
+
+fn local_with(pairs: u16) -> Local {
+    let mut local = local();
+    local.take_ports((0..pairs).map(|pair| {
+        let port = |port| format!("203.0.113.5:{port}").parse().unwrap();
+        LocalPorts { rtp: port(30_000 + 2 * pair), rtcp: port(30_001 + 2 * pair) }
+    }));
+    local
+}
+
+fn answered_at(
+    offer: &str,
+    pairs: u16,
+    previous: Option<&Negotiated>,
+) -> Result<(String, Negotiated), SdpError> {
+    answer(&sdp(offer), &local_with(pairs), &[], previous)
+}
+
+fn addresses(negotiated: &Negotiated, transport: usize) -> RemoteAddresses {
+    match negotiated.transports[transport].path {
+        RemotePath::Fixed(addresses) => addresses,
+        RemotePath::Ice(_) => panic!("it has ICE"),
+    }
+}
+
+#[test]
+fn a_phone_is_answered_with_ports_of_its_own_and_nothing_of_webrtc() {
+    assert_eq!(ports_wanted(&sdp(PHONE)), Ok(1));
+    let (text, negotiated) = answered_at(PHONE, 1, None).unwrap();
+    assert_eq!(
+        section(&text, 0),
+        [
+            "m=audio 30000 RTP/AVP 0 8 101",
+            "c=IN IP4 203.0.113.5",
+            "a=rtcp:30001 IN IP4 203.0.113.5",
+            "a=sendrecv",
+            "a=rtpmap:0 PCMU/8000",
+            "a=rtpmap:8 PCMA/8000",
+            "a=rtpmap:101 telephone-event/8000",
+            "a=fmtp:101 0-15",
+        ]
+    );
+    for word in ["ice", "fingerprint", "candidate", "msid", "BUNDLE", "ssrc"] {
+        assert!(!text.contains(word), "{text}");
+    }
+    let at = |address: &str| Some(address.parse().unwrap());
+    let named = RemoteAddresses { rtp: at("192.0.2.71:11800"), rtcp: at("192.0.2.71:11805") };
+    assert_eq!(addresses(&negotiated, 0), named);
+    assert_eq!(negotiated.transports[0].security, RemoteSecurity::Plain);
+}
+
+/// RFC 3550 §11, RFC 5761 §5.1.1.
+#[test]
+fn rtcp_is_one_port_above_or_on_the_same() {
+    let above = without(PHONE, "a=rtcp:");
+    let (_, negotiated) = answered_at(&above, 1, None).unwrap();
+    assert_eq!(addresses(&negotiated, 0).rtcp, Some("192.0.2.71:11801".parse().unwrap()));
+    let (text, negotiated) = answered_at(&format!("{above}a=rtcp-mux\r\n"), 1, None).unwrap();
+    assert!(negotiated.rtcp_mux());
+    assert_eq!(lines(&text, 0, "a=rtcp:"), ["a=rtcp:30000 IN IP4 203.0.113.5"]);
+    assert_eq!(lines(&text, 0, "a=rtcp-mux"), ["a=rtcp-mux"]);
+}
+
+/// RFC 3264 §8.4, and before it RFC 2543 §B.5.
+#[test]
+fn whoever_names_no_usable_address_is_sent_nothing() {
+    for address in ["0.0.0.0", "224.2.3.4"] {
+        let (text, negotiated) =
+            answered_at(&PHONE.replace("192.0.2.71", address), 1, None).unwrap();
+        assert_eq!(addresses(&negotiated, 0).rtp, None);
+        assert_eq!(lines(&text, 0, "a=recvonly"), ["a=recvonly"]);
+    }
+    let error = answered_at(&without(PHONE, "c="), 1, None).unwrap_err();
+    assert_eq!(error.kind, SdpErrorKind::NoAddress);
+    assert!(error.at().starts_with("line "), "{}", error.at());
+}
+
+#[test]
+fn each_line_has_its_ports_and_keeps_them() {
+    let video = "m=video 11900 RTP/AVPF 96\r\na=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack pli\r\n";
+    let two = format!("{PHONE}{video}");
+    assert_eq!(ports_wanted(&sdp(&two)), Ok(2));
+    let (text, first) = answered_at(&two, 2, None).unwrap();
+    assert!(section(&text, 1)[0].starts_with("m=video 30002 RTP/AVPF 96"));
+    assert_eq!(lines(&text, 1, "a=rtcp-fb"), ["a=rtcp-fb:96 nack pli"]);
+    // Without sound the picture stays where it is.
+    let silent = two.replace("m=audio 11800", "m=audio 0").replace("11900", "11950");
+    let (text, second) = answered_at(&silent, 2, Some(&first)).unwrap();
+    assert!(section(&text, 0)[0].starts_with("m=audio 0 "));
+    assert!(section(&text, 1)[0].starts_with("m=video 30002 "));
+    assert_eq!(addresses(&second, 1).rtp.unwrap().port(), 11_950);
+    assert!(answered_at(&two, 2, Some(&second)).is_ok(), "and comes back");
+    let more = format!("{two}m=audio 12000 RTP/AVP 0\r\n");
+    let error = answered_at(&more, 2, Some(&second)).unwrap_err();
+    assert_eq!(error.kind, SdpErrorKind::PortsFixed);
+    let many = format!("{two}{}", "m=audio 12000 RTP/AVP 0\r\n".repeat(3));
+    assert_eq!(ports_wanted(&sdp(&many)).unwrap_err().kind, SdpErrorKind::TooManyPorts);
+}
+
+#[test]
+fn browsers_want_no_ports() {
+    assert_eq!(ports_wanted(&sdp(CHROMIUM)), Ok(0));
+    let dtls = without(&without(CHROMIUM, "a=ice-ufrag"), "a=ice-pwd");
+    assert_eq!(ports_wanted(&sdp(&dtls)), Ok(0), "it is refused for its lack of ICE");
+}
