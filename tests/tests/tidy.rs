@@ -28,9 +28,9 @@ const ENGINE_LAYERS: &[&[&str]] = &[
     &["sys", "packet", "plain"],
     &["demux", "rtp", "rtcp", "srtp", "stun", "consent", "relay", "ring", "twcc", "asked"],
     &["pictures", "voice"],
-    &["transport", "leg", "stream", "route", "layers", "selection", "missing", "bandwidth"],
+    &["transport", "leg", "stream", "route", "layers", "selection", "bandwidth"],
     &["hop", "tables"],
-    &["worker", "apply", "allocation", "feedback", "sweep", "restart", "edge"],
+    &["worker", "apply", "allocation", "feedback", "repeats", "sweep", "restart", "edge"],
     &["link", "export"],
     &["lib"],
 ];
