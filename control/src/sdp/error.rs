@@ -108,6 +108,12 @@ pub enum SdpErrorKind {
     /// A candidate that cannot be read.
     #[error("the candidate cannot be read")]
     BadCandidate,
+    /// An `o=` line that cannot be read.
+    #[error("the line must be: o=<user> <session> <version> IN IP4|IP6 <address>")]
+    MalformedOrigin,
+    /// An m-line in use without an address.
+    #[error("the m-line has no address: there is no c= line")]
+    NoConnection,
     /// More candidates than [`super::CANDIDATES_MAX`] in one request.
     #[error("more than {} candidates at once", super::CANDIDATES_MAX)]
     TooManyCandidates,
@@ -144,6 +150,8 @@ impl SdpErrorKind {
         Self::PartlyTaken,
         Self::SecondOfItsKind,
         Self::BadCandidate,
+        Self::MalformedOrigin,
+        Self::NoConnection,
         Self::TooManyCandidates,
     ];
 
@@ -178,6 +186,8 @@ impl SdpErrorKind {
             Self::PartlyTaken => "partly-taken",
             Self::SecondOfItsKind => "second-of-its-kind",
             Self::BadCandidate => "bad-candidate",
+            Self::MalformedOrigin => "sdp-malformed-origin",
+            Self::NoConnection => "no-connection",
             Self::TooManyCandidates => "too-many-candidates",
         }
     }

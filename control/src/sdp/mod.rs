@@ -3,7 +3,9 @@
 //!
 //! [`Sdp`] keeps every line as it came and reads typed values on demand; [`answer()`] and
 //! [`Offered`] turn two descriptions into [`Negotiated`], which is all that the rest of the node
-//! looks at. Text of one leg never reaches another: every description is written from scratch.
+//! looks at. There the text of one leg never reaches another: every description is written from
+//! scratch. Behind a SIP proxy it is the other way round: [`rewrite()`] passes a description on and
+//! changes what the node owns, and no more.
 //!
 //! One transport per description: m-lines that are taken are bundled (RFC 8843), or there is only
 //! one; RTP and RTCP share its port (RFC 5761), or RTCP has one of its own as the second component
@@ -14,6 +16,7 @@
 mod answer;
 mod candidate;
 mod codec;
+mod crypto;
 mod decide;
 mod error;
 mod fragment;
@@ -22,6 +25,7 @@ mod model;
 mod negotiated;
 mod offer;
 mod one_way;
+mod rewrite;
 mod simulcast;
 mod transport;
 mod trickle;
@@ -34,6 +38,7 @@ mod tests;
 pub use answer::answer;
 pub use candidate::{Candidate, CandidateKind, TcpType, Via};
 pub use codec::{Codec, Feedback, NegotiatedCodec, PtMap, extension, map_payload_types};
+pub use crypto::{Crypto, CryptoError, Mki, SessionParameters};
 pub use decide::{Decision, Declined, decisions};
 pub use error::{SdpError, SdpErrorKind};
 pub use fragment::{Fragment, Section};
@@ -44,6 +49,10 @@ pub use negotiated::{
 };
 pub use offer::{Offered, offer};
 pub use one_way::{Way, one_way};
+pub use rewrite::{
+    Bundle, CodecRules, Dtls, Ice, Keys, MediaRewrite, OriginRewrite, OwnIce, Proxied, Rewrite,
+    Rtcp, RtcpAttribute, Security, SessionRewrite, rewrite,
+};
 pub use trickle::Trickled;
 pub use value::{
     Direction, DtlsRole, ExtMap, Fingerprint, HashFunction, IceCredentials, RtcpFb, RtpMap, Setup,

@@ -219,6 +219,21 @@ impl Profile {
             Self::DtlsSavpf => "UDP/TLS/RTP/SAVPF",
         }
     }
+
+    /// Whether its packets are protected.
+    pub fn is_secure(self) -> bool {
+        !matches!(self, Self::Avp | Self::Avpf)
+    }
+
+    /// Whether its keys come from DTLS and nothing else.
+    pub fn is_dtls(self) -> bool {
+        matches!(self, Self::DtlsSavp | Self::DtlsSavpf)
+    }
+
+    /// Whether it has early feedback (RFC 4585).
+    pub fn has_feedback(self) -> bool {
+        matches!(self, Self::Avpf | Self::Savpf | Self::DtlsSavpf)
+    }
 }
 
 const ALL_PROFILES: [Profile; 6] = [
