@@ -6,7 +6,7 @@ use super::super::model::MediaSection;
 use super::super::value::Direction;
 use super::session::{is_ice, is_security};
 use super::text::{Address, Text, attribute};
-use super::{Dtls, Ice, Keys, OwnIce, Proxied, Rtcp, RtcpAttribute, Security, codecs};
+use super::{Dtls, Keys, OwnIce, Proxied, Rtcp, RtcpAttribute, Security, codecs};
 
 /// Writes an m-line as it came. Where the session's `c=` has changed it gets what that said before.
 pub(super) fn write_untouched(text: &mut Text, section: MediaSection<'_>, outer: Option<&str>) {

@@ -32,6 +32,8 @@
 //! * A port count (`m=audio 4000/2`) goes: the caller gives one port.
 //! * The `c=` that an untouched m-line needs when that of the session changes ends with CRLF, and its
 //!   MID is not written a second time.
+//! * A direction above the m-lines goes as soon as an m-line has one of its own, also where ICE of both
+//!   sides stays.
 //! * A description with two `c=` or `o=` lines in one place is rewritten, not refused.
 
 mod codecs;
@@ -41,7 +43,7 @@ mod text;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::candidate::{Candidate, RTP};
+use super::candidate::Candidate;
 use super::crypto::Crypto;
 use super::error::{SdpError, SdpErrorKind};
 use super::model::{MediaSection, Sdp};
