@@ -215,7 +215,7 @@ impl Text {
 }
 
 /// An address as it stands in `o=`, `c=` and `a=rtcp`.
-struct Address(IpAddr);
+pub(super) struct Address(pub(super) IpAddr);
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,7 +2,7 @@
 
 use super::super::model::MediaSection;
 use super::super::value::{RtpMap, fmtp_parameter, parse_payload_type};
-use super::text::{Text, attribute};
+use super::text::Text;
 
 /// Which codecs of an m-line stay, by name: `PCMA`, `opus/48000/2`, without regard to case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -129,11 +129,13 @@ pub(super) fn write(text: &mut Text, section: MediaSection<'_>, payload_types: &
     }
 }
 
-/// Whether a line is about one payload type, so that it stands or falls with that.
-pub(super) fn describes_payload_type(line: &str) -> bool {
-    let Some((name, value)) = attribute(line) else { return false };
-    let number = value.split_ascii_whitespace().next().unwrap_or_default();
-    matches!(name, "rtpmap" | "fmtp" | "rtcp-fb") && parse_payload_type(number).is_some()
+/// Whether an attribute is about one payload type, so that it stands or falls with that.
+pub(super) fn describes_payload_type(name: &str, value: &str) -> bool {
+    match name {
+        "rtpmap" => RtpMap::parse(value).is_some(),
+        "fmtp" | "rtcp-fb" => value.split(' ').next().and_then(parse_payload_type).is_some(),
+        _ => false,
+    }
 }
 
 /// The m-line's payload types in order, each once. What is said last of one counts.

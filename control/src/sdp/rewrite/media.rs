@@ -4,8 +4,9 @@ use super::super::candidate::InCapitals;
 use super::super::error::{SdpError, SdpErrorKind};
 use super::super::model::MediaSection;
 use super::super::value::Direction;
+use super::super::write::Address;
 use super::session::{is_ice, is_security};
-use super::text::{Address, Text, attribute};
+use super::text::{Text, attribute};
 use super::{Dtls, Keys, OwnIce, Proxied, Rtcp, RtcpAttribute, Security, codecs};
 
 /// Writes an m-line as it came. Where the session's `c=` has changed it gets what that said before.
@@ -99,7 +100,7 @@ impl<'a> View<'a> {
             "rtcp" | "rtcp-mux" => self.proxied.is_relay(),
             "rtcp-mux-only" => self.proxied.is_relay() || self.proxied.has_one_port(),
             "rtpmap" | "fmtp" | "rtcp-fb" => {
-                self.payload_types.is_none() || !codecs::describes_payload_type(line)
+                self.payload_types.is_none() || !codecs::describes_payload_type(name, value)
             }
             "ptime" => self.proxied.ptime.is_none(),
             "extmap" => !self.proxied.strip_extmap,

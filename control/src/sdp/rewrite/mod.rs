@@ -46,7 +46,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::candidate::Candidate;
 use super::crypto::Crypto;
 use super::error::{SdpError, SdpErrorKind};
-use super::model::{MediaSection, Sdp};
+use super::model::Sdp;
 use super::negotiated::Profile;
 use super::value::{Direction, Fingerprint, IceCredentials, Setup};
 pub use codecs::CodecRules;

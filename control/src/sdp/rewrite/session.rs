@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use super::super::error::{SdpError, SdpErrorKind};
-use super::super::model::Sdp;
+use super::super::model::{MediaSection, Sdp};
 use super::super::value::Direction;
-use super::text::{Address, Text, attribute};
+use super::super::write::Address;
+use super::text::{Text, attribute};
 use super::{MediaRewrite, Proxied, Rewrite, Security};
 
 /// What becomes of the lines above the first m-line.
@@ -53,23 +54,19 @@ pub enum Bundle {
 pub(super) fn write(text: &mut Text, sdp: &Sdp, rewrite: &Rewrite) -> Result<(), SdpError> {
     let own = Own::of(rewrite);
     let connection = connection(sdp, rewrite);
+    let SessionRewrite { origin, name, bundle, .. } = &rewrite.session;
     for (index, (line, ending)) in sdp.session_lines().enumerate() {
-        match (line.split_at_checked(2).unwrap_or((line, "")), connection) {
-            (("o=", value), _) => {
-                let changed = rewrite.session.origin.apply(value);
-                let changed =
-                    changed.ok_or_else(|| sdp.blame(SdpErrorKind::MalformedOrigin, index + 1))?;
-                text.change(format_args!("o={changed}"), ending);
-            }
-            (("s=", value), _) => {
-                let name = rewrite.session.name.as_deref().unwrap_or(value);
-                text.change(format_args!("s={name}"), ending);
-            }
-            (("c=", _), Some(address)) => {
-                text.change(format_args!("c={}", Address(address)), ending);
-            }
-            _ if own.replaces(line, &rewrite.session.bundle) => {}
-            _ => text.keep(line, ending),
+        if let Some(value) = line.strip_prefix("o=").filter(|_| !origin.is_empty()) {
+            let changed = origin.apply(value);
+            let changed =
+                changed.ok_or_else(|| sdp.blame(SdpErrorKind::MalformedOrigin, index + 1))?;
+            text.change(format_args!("o={changed}"), ending);
+        } else if let Some(name) = name.as_ref().filter(|_| line.starts_with("s=")) {
+            text.change(format_args!("s={name}"), ending);
+        } else if let Some(address) = connection.filter(|_| line.starts_with("c=")) {
+            text.change(format_args!("c={}", Address(address)), ending);
+        } else if !own.replaces(line, bundle) {
+            text.keep(line, ending);
         }
     }
     additions(text, &rewrite.session);
@@ -81,16 +78,11 @@ pub(super) fn write(text: &mut Text, sdp: &Sdp, rewrite: &Rewrite) -> Result<(),
 pub(super) fn connection(sdp: &Sdp, rewrite: &Rewrite) -> Option<IpAddr> {
     let mut proxied = rewrite.proxied().peekable();
     let address = proxied.peek()?.connection();
-    let lacks = |(section, media): (_, &MediaRewrite)| match media {
-        MediaRewrite::Proxied(_) => lacks_connection(section),
-        MediaRewrite::Untouched | MediaRewrite::Removed => false,
+    let lacks = |(section, media): (MediaSection<'_>, &MediaRewrite)| {
+        matches!(media, MediaRewrite::Proxied(_)) && section.own_connection().is_none()
     };
     let is_wanted = rewrite.session.connection || sdp.media().zip(&rewrite.media).any(lacks);
     (is_wanted && !proxied.any(Proxied::is_relay)).then_some(address)
-}
-
-fn lacks_connection(section: super::MediaSection<'_>) -> bool {
-    section.own_connection().is_none()
 }
 
 fn additions(text: &mut Text, session: &SessionRewrite) {
@@ -106,12 +98,13 @@ fn additions(text: &mut Text, session: &SessionRewrite) {
 }
 
 impl OriginRewrite {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// The value of `o=` with the changes; `None` if it has not the six parts that it needs. They are
     /// told apart from the end: there are phones whose user names have spaces.
     fn apply(&self, value: &str) -> Option<String> {
-        if *self == Self::default() {
-            return Some(value.into());
-        }
         let mut parts = value.trim_end().rsplitn(6, ' ');
         let (address, kind, net) = (parts.next()?, parts.next()?, parts.next()?);
         let (version, id, username) = (parts.next()?, parts.next()?, parts.next()?);

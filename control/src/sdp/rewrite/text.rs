@@ -1,7 +1,6 @@
 //! A description as it is written: lines that stay, and lines of the proxy's own.
 
 use std::fmt::{self, Write};
-use std::net::IpAddr;
 
 /// The text so far.
 pub(super) struct Text(String);
@@ -52,18 +51,6 @@ impl Write for OneLine<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.extend(text.chars().filter(|c| !matches!(c, '\r' | '\n')));
         Ok(())
-    }
-}
-
-/// An address as it stands in `o=`, `c=` and `a=rtcp`.
-pub(super) struct Address(pub(super) IpAddr);
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            IpAddr::V4(ip) => write!(f, "IN IP4 {ip}"),
-            IpAddr::V6(ip) => write!(f, "IN IP6 {ip}"),
-        }
     }
 }
 

@@ -647,6 +647,20 @@ fn an_m_line_can_be_removed_and_bundled_ones_named() {
     assert_eq!(text.matches("a=group:").count(), 1);
 }
 
+/// Also where rtpengine 10.5.3 finds nothing to read.
+#[test]
+fn what_nobody_can_read_stays_where_it_stands() {
+    let odd = "a=rtpmap:xx foo/8000\r\na=rtpmap:0 foo\r\na=fmtp:xx a\r\na=rtcp-fb:xx nack\r\n\
+               a=rtcp-fb:* nack\r\na=extmap\r\nb=odd\rness\r\nnothing at all\r\n";
+    let first = fixture!("in_audio").replace("a=rtpmap:0 ", &format!("{odd}a=rtpmap:0 "));
+    let text = rewritten(&first, |_| {});
+    let start = text.find("m=audio 30000 RTP/AVP 0 8 101\r\n").unwrap();
+    assert!(
+        text[start..].starts_with(&format!("m=audio 30000 RTP/AVP 0 8 101\r\n{odd}")),
+        "{text}"
+    );
+}
+
 #[test]
 fn the_origin_changes_as_far_as_asked() {
     let text = rewritten(fixture!("in_audio"), |rewrite| {
