@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use srtp::{CryptoPolicy, Session, StreamPolicy};
 
 use crate::guest::add_leg;
 use crate::http::{Client, Response};
@@ -35,6 +36,8 @@ pub struct Phone {
     leg: String,
     client: Client,
     number: u16,
+    /// SRTP of libsrtp, out and in.
+    keys: Option<(Session, Session)>,
 }
 
 impl Phone {
@@ -62,7 +65,21 @@ impl Phone {
             leg: String::new(),
             client: Client::new(http),
             number: 0,
+            keys: None,
         }
+    }
+
+    /// Protects with AES_CM_128_HMAC_SHA1_80 from now on: its own and the node's key and salt.
+    pub fn take_keys(&mut self, own: &[u8], nodes: &[u8]) {
+        let policy = |key| StreamPolicy {
+            rtp: CryptoPolicy::aes_cm_128_hmac_sha1_80(),
+            rtcp: CryptoPolicy::aes_cm_128_hmac_sha1_80(),
+            key,
+            ..StreamPolicy::default()
+        };
+        let outbound = Session::with_outbound_template(policy(own)).expect("a context");
+        let inbound = Session::with_inbound_template(policy(nodes)).expect("a context");
+        self.keys = Some((outbound, inbound));
     }
 
     /// Its offer of one opus stream at its own addresses.
@@ -132,6 +149,9 @@ impl Phone {
         packet.extend((960 * u32::from(self.number)).to_be_bytes());
         packet.extend(self.ssrc.to_be_bytes());
         packet.extend(payload::write(MediaKind::Audio, self.sender, self.number.into()));
+        if let Some((outbound, _)) = &mut self.keys {
+            outbound.protect(&mut packet).expect("it is protected");
+        }
         socket.send_to(&packet, self.node[0]).expect("it is sent");
     }
 
@@ -144,8 +164,11 @@ impl Phone {
 
     /// Waits for an RTP packet: its payload type, SSRC, and the sender and number in it.
     #[track_caller]
-    pub fn receive(&self) -> (u8, u32, u32, u32) {
-        let packet = receive(&self.rtp, PATIENCE).expect("a packet comes");
+    pub fn receive(&mut self) -> (u8, u32, u32, u32) {
+        let mut packet = receive(&self.rtp, PATIENCE).expect("a packet comes");
+        if let Some((_, inbound)) = &mut self.keys {
+            inbound.unprotect(&mut packet).expect("it is authentic");
+        }
         let ssrc = u32::from_be_bytes(packet[8..12].try_into().expect("4 bytes"));
         let (sender, number) = payload::read(MediaKind::Audio, &packet[12..]).expect("whole");
         (packet[1] & 0x7f, ssrc, sender, number)

@@ -4,6 +4,9 @@
 
 use std::net::UdpSocket;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use causeway_tests::guest::Guest;
 use causeway_tests::local::{LocalNode, Setup};
 use causeway_tests::peer::{Flow, Spec};
@@ -58,6 +61,40 @@ fn a_phone_and_a_browser_talk() {
         seen.audio.numbers.get(&7).is_some_and(|numbers| numbers.len() >= 50)
     });
     assert_eq!(guest.peer.seen().audio.broken, 0);
+}
+
+#[test]
+fn a_phone_with_sdes_talks_with_a_plain_one_and_with_whoever_has_no_key_not() {
+    let node = LocalNode::start(&Setup::default());
+    let call = node.call();
+    let mut plain = Phone::join(node.http, &call, 1);
+    let mut secure = Phone::new(node.http, &call, 2);
+    let key: Vec<u8> = (0..30).collect();
+    let line = format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{}\r\n", STANDARD.encode(&key));
+    let offer = format!("{}{line}", secure.offer().replace("RTP/AVP", "RTP/SAVP"));
+    let answer = secure.join_with(&offer);
+    let theirs = answer.lines().find_map(|line| line.strip_prefix("a=crypto:1 ")).unwrap();
+    let theirs = theirs.strip_prefix("AES_CM_128_HMAC_SHA1_80 inline:").unwrap();
+    let theirs = STANDARD.decode(theirs).unwrap();
+    assert_ne!(theirs, key);
+    secure.take_keys(&key, &theirs);
+    assert_eq!(secure.view()["security"], "SDES, AES_CM_128_HMAC_SHA1_80");
+    for number in 1..=3 {
+        secure.send();
+        assert_eq!(plain.receive().2, 2);
+        plain.send();
+        let (_, _, sender, got) = secure.receive();
+        assert_eq!((sender, got), (1, number));
+    }
+    // The same key again changes nothing, and what has no tag is nobody's.
+    let again = secure.renew(&offer);
+    assert!(again.contains(answer.lines().find(|line| line.starts_with("a=crypto")).unwrap()));
+    let mut thief = Phone::new(node.http, &call, 9);
+    thief.node = secure.node;
+    thief.send_from(&secure.rtp);
+    assert!(Phone::is_silent(&plain.rtp));
+    secure.send();
+    assert_eq!(plain.receive().2, 2);
 }
 
 #[test]
@@ -125,8 +162,8 @@ fn what_the_node_cannot_take_is_refused_by_name_and_leaves_nothing() {
     let good = phone.offer();
     let lines: String = (0..5).map(|_| "m=audio 4000 RTP/AVP 0\r\n").collect();
     for (offer, status, kind) in [
-        (good.replace("RTP/AVP", "RTP/SAVP"), 422, "unsupported-profile"),
-        (good.replace("c=IN IP4 127.0.0.1\r\n", ""), 422, "no-address"),
+        (good.replace("RTP/AVP", "RTP/SAVP"), 422, "no-crypto"),
+        (good.replace("c=IN IP4 127.0.0.1\r\n", ""), 422, "no-connection"),
         (good.replace("opus/48000/2", "G729/8000"), 422, "no-common-codec"),
         (format!("{good}{lines}"), 422, "sdp-too-many-ports"),
         (good.replace("IN IP4 127.0.0.1", "IN IP6 ::1"), 503, "unavailable"),

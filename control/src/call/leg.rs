@@ -10,6 +10,8 @@ use causeway_engine::command::{
 use causeway_engine::leg::Leg;
 use causeway_engine::stream::{FirstNumbers, Sink, Stream};
 
+use zeroize::Zeroizing;
+
 use super::NodeFacts;
 use super::generation::{Consents, Generation, Replaced, candidates};
 use super::media::{engine_kind, random, random_id};
@@ -19,8 +21,8 @@ use crate::api::{AddLeg, EndReason, LegState, LegView, Lines, Media, Problem, Re
 use crate::ice::{Credentials, Remote};
 use crate::ports::PortPair;
 use crate::sdp::{
-    self, DtlsRole, IceCredentials, Local, LocalPorts, Negotiated, NegotiatedMedia, Offered, Sdp,
-    Trickled,
+    self, DtlsRole, IceCredentials, Local, LocalPorts, Negotiated, NegotiatedMedia, Offered,
+    SECRET_LEN, Sdp, Trickled,
 };
 
 /// The role of a leg that names none.
@@ -93,11 +95,11 @@ impl CallLeg {
     ) -> Result<(Self, String), Problem> {
         let credentials = Credentials::random();
         let mut local = local(facts, slot, &credentials)?;
-        local.take_ports(
-            pairs
-                .iter()
-                .map(|pair| LocalPorts { rtp: pair.rtp.announced, rtcp: pair.rtcp.announced }),
-        );
+        local.take_ports(pairs.iter().map(|pair| LocalPorts {
+            rtp: pair.rtp.announced,
+            rtcp: pair.rtcp.announced,
+            secret: secret(),
+        }));
         let (description, negotiated, offered) = match &asked.offer {
             Some(offer) => {
                 let offer = Sdp::parse(offer)?;
@@ -201,7 +203,9 @@ impl CallLeg {
     /// The engine's leg: its transports; streams and sinks follow with the description.
     pub(crate) fn engine_leg(&self) -> Result<Box<Leg>, Problem> {
         let remote = || self.remote_credentials().map(|credentials| *credentials);
-        let transports = self.transports.iter().map(|held| held.spec(remote(), self.dscp));
+        let negotiated = self.negotiated.as_ref();
+        let transports =
+            self.transports.iter().map(|held| held.spec(negotiated, remote(), self.dscp));
         let spec =
             LegSpec { transports: transports.collect(), streams: Vec::new(), sinks: Vec::new() };
         Leg::new(&spec, random).map_err(|refusal| Problem::internal(refusal.to_string()))
@@ -284,7 +288,9 @@ impl CallLeg {
     /// Follows far sides without ICE to where they say that they are now.
     fn follow(&mut self, previous: &Negotiated, negotiated: &Negotiated) {
         let all = self.transports.iter_mut();
-        self.moves.extend(all.filter_map(|held| held.follow(previous, negotiated)));
+        self.moves.extend(all.flat_map(|held| held.follow(previous, negotiated)));
+        // What was cut for keys is not used for others.
+        self.local.ports.iter_mut().for_each(|ports| ports.secret = secret());
     }
 
     /// Hands the far side's candidates to the agents; each takes those of its component.
@@ -404,6 +410,15 @@ fn follow_ice(local: &mut Local, offer: &Sdp) {
     local.renomination = offer.media().any(|section| section.ice_option("renomination"));
 }
 
+/// What master keys are cut from.
+fn secret() -> Zeroizing<[u8; SECRET_LEN]> {
+    let mut secret = Zeroizing::new([0; SECRET_LEN]);
+    for part in secret.chunks_mut(8) {
+        part.copy_from_slice(&random().to_be_bytes()[..part.len()]);
+    }
+    secret
+}
+
 /// The far side's ICE as described.
 fn remote(negotiated: &Negotiated) -> Option<Remote> {
     let ice = negotiated.ice()?;
@@ -498,6 +513,6 @@ fn mid(media: &NegotiatedMedia) -> Option<Mid> {
     media.mid.as_ref().and_then(|mid| Mid::try_from(mid.as_bytes()).ok())
 }
 
-fn engine_credentials(ufrag: &str, password: &zeroize::Zeroizing<String>) -> EngineCredentials {
+fn engine_credentials(ufrag: &str, password: &Zeroizing<String>) -> EngineCredentials {
     EngineCredentials { ufrag: ufrag.into(), password: password.clone() }
 }

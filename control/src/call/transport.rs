@@ -25,7 +25,9 @@ use super::{Call, DtlsInput, NodeFacts, Output, Pending};
 use crate::api::{EndReason, Problem};
 use crate::dtls::{self, DtlsError, Fingerprint, Role, SrtpKeys, Version};
 use crate::ice::{Credentials, Output as FromIce, RTCP};
-use crate::sdp::{self, DtlsRole, Negotiated, RemoteDtls, RemotePath};
+use crate::sdp::{
+    self, Crypto, DtlsRole, Negotiated, RemoteDtls, RemotePath, RemoteSecurity, Sdes,
+};
 
 /// Transports of a leg, most: of four m-lines without ICE, RTP and RTCP each.
 pub(crate) const TRANSPORTS_MAX: usize = TRANSPORTS_PER_LEG;
@@ -118,8 +120,21 @@ impl CallTransport {
                 Self::at(TransportId { leg, index }, far, is_rtcp, socket)
             })
             .collect();
-        transports.iter_mut().for_each(|held| held.remote = held.signalled(negotiated));
+        for held in &mut transports {
+            held.remote = held.signalled(negotiated);
+            let keys = held.sdes(negotiated);
+            (held.is_secure, held.keyed) = (keys.is_some(), keys.is_some());
+            held.security = keys.map(|keys| format!("SDES, {}", keys.far.suite.name()));
+        }
         transports
+    }
+
+    /// The keys that the descriptions have for it.
+    fn sdes<'a>(&self, negotiated: &'a Negotiated) -> Option<&'a Sdes> {
+        match &negotiated.transports.get(self.far)?.security {
+            RemoteSecurity::Sdes(keys) => Some(keys),
+            RemoteSecurity::Plain | RemoteSecurity::Dtls(_) => None,
+        }
     }
 
     fn at(id: TransportId, far: usize, is_rtcp: bool, socket: SocketId) -> Self {
@@ -152,18 +167,22 @@ impl CallTransport {
         }
     }
 
-    /// Follows a description that says another place; the command that tells the worker.
+    /// Follows a description that says another place or has other keys; the commands that tell the
+    /// worker. The same key again must not begin anew.
     pub(crate) fn follow(
         &mut self,
         before: &Negotiated,
         negotiated: &Negotiated,
-    ) -> Option<Command> {
-        let remote = self.signalled(negotiated)?;
-        if self.signalled(before) == Some(remote) {
-            return None;
-        }
-        self.remote = Some(remote);
-        Some(Command::SetRemote { transport: self.id, remote })
+    ) -> impl Iterator<Item = Command> + use<> {
+        let transport = self.id;
+        let remote = self.signalled(negotiated).filter(|to| self.signalled(before) != Some(*to));
+        self.remote = remote.or(self.remote);
+        let keys = self.sdes(negotiated).filter(|keys| self.sdes(before) != Some(*keys));
+        let contexts =
+            keys.and_then(keys_spec).map(|spec| Box::new(Srtp::new(&spec.inbound, &spec.outbound)));
+        let remote = remote.map(|remote| Command::SetRemote { transport, remote });
+        let keys = contexts.map(|keys| Command::SetKeys { transport, keys });
+        remote.into_iter().chain(keys)
     }
 
     /// Media came, from somewhere else than was signalled perhaps; true if so.
@@ -172,13 +191,19 @@ impl CallTransport {
     }
 
     /// The engine's transport, before any pair and key.
-    pub(crate) fn spec(&self, remote: Option<EngineCredentials>, dscp: u8) -> TransportSpec {
+    pub(crate) fn spec(
+        &self,
+        negotiated: Option<&Negotiated>,
+        remote: Option<EngineCredentials>,
+        dscp: u8,
+    ) -> TransportSpec {
+        let keys = negotiated.and_then(|negotiated| self.sdes(negotiated));
         TransportSpec {
             socket: self.socket,
             ice: self.ice.as_ref().map(|ice| ice.current.spec(remote)),
             remote: self.remote.filter(|_| self.ice.is_none()),
             security: if self.is_secure { Security::Srtp } else { Security::Plain },
-            keys: None,
+            keys: keys.and_then(keys_spec),
             learn_remote: !self.is_secure,
             dscp,
         }
@@ -479,6 +504,16 @@ impl Call {
     fn socket_of(&self, bound: SocketAddr) -> Option<SocketId> {
         self.facts.faces.iter().find(|face| face.bound == bound).map(|face| face.socket)
     }
+}
+
+/// The master keys of both directions; none if they do not fit their suite, which they were read by.
+fn keys_spec(keys: &Sdes) -> Option<KeysSpec> {
+    let master = |crypto: &Crypto| {
+        let key = MasterKey::new(crypto.suite, &crypto.key, &crypto.salt).ok()?;
+        let is_clear = crypto.parameters.unencrypted_srtcp;
+        Some(if is_clear { key.with_clear_srtcp() } else { key })
+    };
+    Some(KeysSpec { inbound: master(&keys.far)?, outbound: master(&keys.own)? })
 }
 
 fn engine_suite(suite: dtls::Suite) -> Suite {

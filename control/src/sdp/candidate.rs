@@ -131,8 +131,22 @@ impl Candidate {
 impl fmt::Display for Candidate {
     /// Writes `candidate:…`, as a browser takes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, if self.via == Via::Udp { "udp" } else { "tcp" })
+    }
+}
+
+/// A candidate with its transport in capitals, as RFC 8839 §5.1 writes it.
+pub(super) struct InCapitals<'a>(pub(super) &'a Candidate);
+
+impl fmt::Display for InCapitals<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, if self.0.via == Via::Udp { "UDP" } else { "TCP" })
+    }
+}
+
+impl Candidate {
+    fn write(&self, f: &mut fmt::Formatter<'_>, transport: &str) -> fmt::Result {
         let (ip, port) = (self.address.ip(), self.address.port());
-        let transport = if self.via == Via::Udp { "udp" } else { "tcp" };
         write!(
             f,
             "candidate:{} {} {transport} {} {ip} {port} typ {}",

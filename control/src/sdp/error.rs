@@ -41,6 +41,9 @@ pub enum SdpErrorKind {
     /// Another m-line in a later offer of a leg without ICE.
     #[error("a leg without ICE keeps the ports that it joined with: offer no further m-line")]
     PortsFixed,
+    /// An m-line that had keys and has none any more, or the reverse.
+    #[error("whether an m-line is encrypted stays for the leg's life")]
+    SecurityChanged,
     /// An m-line that cannot be read.
     #[error("the m-line must be: m=<kind> <port> <profile> <formats>")]
     MalformedMedia,
@@ -50,9 +53,12 @@ pub enum SdpErrorKind {
     /// A profile that is not RTP over UDP.
     #[error("the transport profile is not supported; offer UDP/TLS/RTP/SAVPF")]
     UnsupportedProfile,
-    /// An m-line without ICE that names no address.
-    #[error("there is no address that media goes to: a c= line with an IP address is needed")]
-    NoAddress,
+    /// No key of an m-line's SDES that the node can use.
+    #[error(
+        "no a=crypto can be used: a suite of SRTP with one inline key and no MKI is needed, \
+         and neither UNENCRYPTED_SRTP nor UNAUTHENTICATED_SRTP"
+    )]
+    NoCrypto,
     /// No `ice-ufrag` or `ice-pwd`.
     #[error("there are no ICE credentials: a=ice-ufrag and a=ice-pwd are needed")]
     NoIceCredentials,
@@ -117,6 +123,12 @@ pub enum SdpErrorKind {
     /// A candidate that cannot be read.
     #[error("the candidate cannot be read")]
     BadCandidate,
+    /// An `o=` line that cannot be read.
+    #[error("the line must be: o=<user> <session> <version> IN IP4|IP6 <address>")]
+    MalformedOrigin,
+    /// An m-line in use without an address.
+    #[error("the m-line has no address: there is no c= line")]
+    NoConnection,
     /// More candidates than [`super::CANDIDATES_MAX`] in one request.
     #[error("more than {} candidates at once", super::CANDIDATES_MAX)]
     TooManyCandidates,
@@ -133,10 +145,11 @@ impl SdpErrorKind {
         Self::TooManyStreams,
         Self::TooManyPorts,
         Self::PortsFixed,
+        Self::SecurityChanged,
         Self::MalformedMedia,
         Self::NoMedia,
         Self::UnsupportedProfile,
-        Self::NoAddress,
+        Self::NoCrypto,
         Self::NoIceCredentials,
         Self::BadIceCredentials,
         Self::LoneIceCredential,
@@ -156,6 +169,8 @@ impl SdpErrorKind {
         Self::PartlyTaken,
         Self::SecondOfItsKind,
         Self::BadCandidate,
+        Self::MalformedOrigin,
+        Self::NoConnection,
         Self::TooManyCandidates,
     ];
 
@@ -170,6 +185,7 @@ impl SdpErrorKind {
             Self::TooManyStreams => "sdp-too-many-streams",
             Self::TooManyPorts => "sdp-too-many-ports",
             Self::PortsFixed => "sdp-ports-fixed",
+            Self::SecurityChanged => "sdp-security-changed",
             Self::MalformedMedia => "sdp-malformed-media",
             Self::NoMedia => "no-media",
             Self::UnsupportedProfile => "unsupported-profile",
@@ -180,7 +196,7 @@ impl SdpErrorKind {
             Self::WeakFingerprint => "weak-fingerprint",
             Self::BadFingerprint => "bad-fingerprint",
             Self::BadSetup => "bad-setup",
-            Self::NoAddress => "no-address",
+            Self::NoCrypto => "no-crypto",
             Self::NoRtcpMux => "no-rtcp-mux",
             Self::RtcpMuxChanged => "rtcp-mux-changed",
             Self::NotBundled => "not-bundled",
@@ -193,6 +209,8 @@ impl SdpErrorKind {
             Self::PartlyTaken => "partly-taken",
             Self::SecondOfItsKind => "second-of-its-kind",
             Self::BadCandidate => "bad-candidate",
+            Self::MalformedOrigin => "sdp-malformed-origin",
+            Self::NoConnection => "no-connection",
             Self::TooManyCandidates => "too-many-candidates",
         }
     }

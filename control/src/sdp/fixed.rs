@@ -1,14 +1,20 @@
 //! Answers to descriptions without ICE, as SIP phones, gateways and media servers write them: each
-//! m-line has ports of its own, and names the address that media goes to (RFC 3264 §5.1 and §6.1).
+//! m-line has ports of its own, and names the address that media goes to (RFC 3264 §5.1 and §6.1). It
+//! is plain RTP, or SRTP under keys that both descriptions carry (RFC 4568): the first that the node
+//! can use. A far side that repeats its key keeps the node's; another one gets another, since no two
+//! packets may share a key and an index.
 
 use std::net::SocketAddr;
 
+use zeroize::Zeroizing;
+
 use super::answer::{Taken, check_continuity, negotiate_all, sections_of, taken};
+use super::crypto::{Crypto, SessionParameters};
 use super::error::{SdpError, SdpErrorKind};
-use super::local::Local;
+use super::local::{Local, LocalPorts};
 use super::model::{MediaSection, Sdp};
 use super::negotiated::{
-    Negotiated, Profile, RemoteAddresses, RemotePath, RemoteSecurity, RemoteTransport,
+    Negotiated, Profile, RemoteAddresses, RemotePath, RemoteSecurity, RemoteTransport, Sdes,
 };
 use super::{PORTS_MAX, write};
 
@@ -19,10 +25,10 @@ use super::{PORTS_MAX, write};
 /// When the offer cannot be taken.
 pub fn ports_wanted(offer: &Sdp) -> Result<usize, SdpError> {
     let taken = taken(offer)?;
-    let has_ice = taken.iter().any(|taken| taken.section.inherited("ice-ufrag").is_some());
-    let is_dtls =
-        |taken: &Taken<'_>| matches!(taken.profile, Profile::DtlsSavp | Profile::DtlsSavpf);
-    if has_ice || taken.iter().any(is_dtls) {
+    let needs_none = |taken: &Taken<'_>| {
+        taken.section.inherited("ice-ufrag").is_some() || taken.profile.is_dtls()
+    };
+    if taken.iter().any(needs_none) {
         return Ok(0);
     }
     match taken.get(PORTS_MAX) {
@@ -50,7 +56,9 @@ pub(super) fn answer(
         // An m-line keeps its transport, in use or not; a new one would take the next.
         let held = transports.iter().position(|held| held.line == media.index);
         media.transport = held.unwrap_or(transports.len());
-        let far = far_side(taken)?;
+        let ports = local.ports.get(media.transport);
+        let ports = ports.ok_or_else(|| taken.section.blame(SdpErrorKind::PortsFixed))?;
+        let far = far_side(taken, ports, transports.get(media.transport))?;
         if matches!(far.path, RemotePath::Fixed(RemoteAddresses { rtp: None, .. })) {
             media.direction = media.direction.without_sending();
         }
@@ -58,10 +66,6 @@ pub(super) fn answer(
             Some(held) => *held = far,
             None => transports.push(far),
         }
-    }
-    let mut lacking = media.iter().filter(|media| media.transport >= local.ports.len());
-    if let Some(section) = lacking.next().and_then(|media| offer.media_at(media.index)) {
-        return Err(section.blame(SdpErrorKind::PortsFixed));
     }
     let version = previous.map_or(1, |previous| previous.version + 1);
     let lines = offer.media_count();
@@ -71,23 +75,68 @@ pub(super) fn answer(
     Ok((text, negotiated))
 }
 
-fn far_side(taken: &Taken<'_>) -> Result<RemoteTransport, SdpError> {
+/// The far side of an m-line. Whether RTCP has a port of its own, and whether there are keys, stays as
+/// it was `before`.
+fn far_side(
+    taken: &Taken<'_>,
+    ports: &LocalPorts,
+    before: Option<&RemoteTransport>,
+) -> Result<RemoteTransport, SdpError> {
     let section = taken.section;
+    let held = before.map(|before| &before.security);
     let security = match taken.profile {
         Profile::Avp | Profile::Avpf => RemoteSecurity::Plain,
-        Profile::Savp | Profile::Savpf | Profile::DtlsSavp | Profile::DtlsSavpf => {
+        Profile::Savp | Profile::Savpf => {
+            RemoteSecurity::Sdes(Box::new(keys_of(section, ports, held)?))
+        }
+        Profile::DtlsSavp | Profile::DtlsSavpf => {
             return Err(section.blame(SdpErrorKind::UnsupportedProfile));
         }
     };
-    let rtcp_mux = section.has("rtcp-mux") || section.has("rtcp-mux-only");
+    let is_plain = |security: &RemoteSecurity| *security == RemoteSecurity::Plain;
+    if held.is_some_and(|held| is_plain(held) != is_plain(&security)) {
+        return Err(section.blame(SdpErrorKind::SecurityChanged));
+    }
+    let can_mux = section.has("rtcp-mux") || section.has("rtcp-mux-only");
+    let rtcp_mux = before.map_or(can_mux, |before| before.rtcp_mux);
+    if rtcp_mux && !can_mux || !rtcp_mux && section.has("rtcp-mux-only") {
+        return Err(section.blame(SdpErrorKind::RtcpMuxChanged));
+    }
     let path = RemotePath::Fixed(addresses_of(section, rtcp_mux)?);
     Ok(RemoteTransport { line: section.index(), rtcp_mux, path, security })
+}
+
+/// The first of an m-line's keys that can be used, and the node's own beside it (RFC 4568 §5.1.2).
+fn keys_of(
+    section: MediaSection<'_>,
+    ports: &LocalPorts,
+    before: Option<&RemoteSecurity>,
+) -> Result<Sdes, SdpError> {
+    let usable = |crypto: &Crypto| {
+        let SessionParameters { unencrypted_srtp, unauthenticated_srtp, .. } = crypto.parameters;
+        crypto.mki.is_none() && !unencrypted_srtp && !unauthenticated_srtp
+    };
+    let far = section.cryptos().filter_map(Result::ok).find(usable);
+    let far = far.ok_or_else(|| section.blame(SdpErrorKind::NoCrypto))?;
+    if let Some(RemoteSecurity::Sdes(held)) = before
+        && held.far == far
+    {
+        return Ok(Sdes::clone(held));
+    }
+    let (key, rest) = ports.secret.split_at(far.suite.key_len());
+    let own = Crypto {
+        key: Zeroizing::new(key.to_vec()),
+        salt: Zeroizing::new(rest[..far.suite.salt_len()].to_vec()),
+        lifetime: None,
+        ..far.clone()
+    };
+    Ok(Sdes { far, own })
 }
 
 /// Where an m-line wants its media.
 fn addresses_of(section: MediaSection<'_>, rtcp_mux: bool) -> Result<RemoteAddresses, SdpError> {
     let named = section.rtp_address();
-    let rtp = named.ok_or_else(|| section.blame(SdpErrorKind::NoAddress))?;
+    let rtp = named.ok_or_else(|| section.blame(SdpErrorKind::NoConnection))?;
     let usable = |address: &SocketAddr| {
         let ip = address.ip();
         address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast()

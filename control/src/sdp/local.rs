@@ -1,6 +1,10 @@
 //! What the node says of itself in a description: plain inputs, chosen by the caller.
 
+use std::fmt;
 use std::net::SocketAddr;
+
+use causeway_engine::srtp::{KEY_MAX, SALT_MAX};
+use zeroize::Zeroizing;
 
 use super::MEDIA_MAX;
 use super::candidate::{Candidate, RTP};
@@ -40,13 +44,25 @@ pub struct Local {
     pub ssrc_base: u32,
 }
 
-/// The announced addresses of one m-line's ports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Bytes of the longest master key and its salt.
+pub const SECRET_LEN: usize = KEY_MAX + SALT_MAX;
+
+/// The ports of one m-line as announced, and what its keys are cut from.
+#[derive(Clone)]
 pub struct LocalPorts {
     /// Of RTP.
     pub rtp: SocketAddr,
     /// Of RTCP, where it does not share that of RTP.
     pub rtcp: SocketAddr,
+    /// Random, and never used before: the next master key and salt (RFC 4568 §6.1).
+    pub secret: Zeroizing<[u8; SECRET_LEN]>,
+}
+
+impl fmt::Debug for LocalPorts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rtp, rtcp, secret: _ } = self;
+        f.debug_struct("LocalPorts").field("rtp", rtp).field("rtcp", rtcp).finish_non_exhaustive()
+    }
 }
 
 /// The SSRCs that the node sends with on one m-line.

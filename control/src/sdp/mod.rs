@@ -3,7 +3,9 @@
 //!
 //! [`Sdp`] keeps every line as it came and reads typed values on demand; [`answer()`] and
 //! [`Offered`] turn two descriptions into [`Negotiated`], which is all that the rest of the node
-//! looks at. Text of one leg never reaches another: every description is written from scratch.
+//! looks at. There the text of one leg never reaches another: every description is written from
+//! scratch. Behind a SIP proxy it is the other way round: [`rewrite()`] passes a description on and
+//! changes what the node owns, and no more.
 //!
 //! With ICE there is one transport per description: m-lines that are taken are bundled (RFC 8843), or
 //! there is only one; RTP and RTCP share its port (RFC 5761), or RTCP has one of its own as the second
@@ -15,6 +17,7 @@
 mod answer;
 mod candidate;
 mod codec;
+mod crypto;
 mod decide;
 mod error;
 mod fixed;
@@ -24,6 +27,7 @@ mod model;
 mod negotiated;
 mod offer;
 mod one_way;
+mod rewrite;
 mod simulcast;
 mod transport;
 mod trickle;
@@ -36,18 +40,23 @@ mod tests;
 pub use answer::answer;
 pub use candidate::{Candidate, CandidateKind, TcpType, Via};
 pub use codec::{Codec, Feedback, NegotiatedCodec, PtMap, extension, map_payload_types};
+pub use crypto::{Crypto, CryptoError, Mki, SessionParameters};
 pub use decide::{Decision, Declined, decisions};
 pub use error::{SdpError, SdpErrorKind};
 pub use fixed::ports_wanted;
 pub use fragment::{Fragment, Section};
-pub use local::{Local, LocalPorts, LocalSsrcs};
+pub use local::{Local, LocalPorts, LocalSsrcs, SECRET_LEN};
 pub use model::{Attribute, MediaLine, MediaSection, Sdp};
 pub use negotiated::{
     Extension, ExtensionMap, Negotiated, NegotiatedMedia, Profile, RemoteAddresses, RemoteDtls,
-    RemoteIce, RemotePath, RemoteSecurity, RemoteTransport, map_extensions,
+    RemoteIce, RemotePath, RemoteSecurity, RemoteTransport, Sdes, map_extensions,
 };
 pub use offer::{Offered, offer};
 pub use one_way::{Way, one_way};
+pub use rewrite::{
+    Bundle, CodecRules, Dtls, Ice, Keys, MediaRewrite, OriginRewrite, OwnIce, Proxied, Rewrite,
+    Rtcp, RtcpAttribute, Security, SessionRewrite, rewrite,
+};
 pub use trickle::Trickled;
 pub use value::{
     Direction, DtlsRole, ExtMap, Fingerprint, HashFunction, IceCredentials, RtcpFb, RtpMap, Setup,

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::candidate::Candidate;
 use super::error::{SdpError, SdpErrorKind};
+use super::negotiated::Profile;
 use super::value::{
     Direction, ExtMap, RtcpFb, RtpMap, Setup, SsrcGroup, is_token, parse_payload_type,
 };
@@ -128,6 +129,17 @@ impl Sdp {
     /// Whether the writer is an ICE lite agent (RFC 8839 §5.3).
     pub fn ice_lite(&self) -> bool {
         self.attribute("ice-lite").is_some()
+    }
+
+    /// What stands above the first m-line, each line with its ending.
+    pub(super) fn session_lines(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        let end = self.media.first().map_or(self.lines.len(), |media| media.line - 1);
+        self.lines[..end].iter().map(|line| (line.text.as_str(), line.ending))
+    }
+
+    /// The session's `c=` line as it came.
+    pub(super) fn connection_line(&self) -> Option<&str> {
+        self.session_lines().map(|(line, _)| line).find(|line| line.starts_with("c="))
     }
 
     /// Puts the blame on a line, numbered from 1.
@@ -363,10 +375,8 @@ impl<'a> MediaSection<'a> {
 
     /// The address of its `c=` line, or the session's.
     pub fn connection(self) -> Option<IpAddr> {
-        let session = self.sdp.media[0].line - 1;
-        self.lines()
-            .find_map(connection_address)
-            .or_else(|| self.sdp.lines[..session].iter().find_map(|l| connection_address(&l.text)))
+        self.own_connection()
+            .or_else(|| self.sdp.session_lines().find_map(|(line, _)| connection_address(line)))
     }
 
     /// Where its RTP goes without ICE.
@@ -379,12 +389,15 @@ impl<'a> MediaSection<'a> {
         let Some(rtcp) = self.attribute("rtcp") else {
             return Some(SocketAddr::new(self.connection()?, self.line().port.checked_add(1)?));
         };
-        let (port, rest) = rtcp.value.split_once(' ').unwrap_or((rtcp.value, ""));
-        let address = match rest.split_ascii_whitespace().nth(2) {
+        let address = match rtcp.value.split_ascii_whitespace().nth(3) {
             Some(address) => address.parse().ok()?,
             None => self.connection()?,
         };
-        Some(SocketAddr::new(address, port.trim_end().parse().ok()?))
+        Some(SocketAddr::new(address, self.rtcp_port()?))
+    }
+
+    fn rtcp_port(self) -> Option<u16> {
+        self.attribute("rtcp")?.value.split_ascii_whitespace().next()?.parse().ok()
     }
 
     /// Its candidates, at most [`CANDIDATES_MAX`]; those that the node cannot use are passed over.
@@ -404,6 +417,54 @@ impl<'a> MediaSection<'a> {
         self.attributes("ice-options")
             .chain(self.sdp.attributes("ice-options"))
             .any(|options| options.value.split_ascii_whitespace().any(|found| found == option))
+    }
+
+    /// Its transport profile, if that is RTP over UDP.
+    pub fn profile(self) -> Option<Profile> {
+        Profile::parse(&self.line().profile)
+    }
+
+    /// Whether it has ICE credentials (RFC 8839 §5.4).
+    pub fn offers_ice(self) -> bool {
+        self.inherited("ice-ufrag").is_some() && self.inherited("ice-pwd").is_some()
+    }
+
+    /// Whether it names a certificate for DTLS (RFC 8122 §5).
+    pub fn offers_dtls(self) -> bool {
+        self.inherited("fingerprint").is_some()
+    }
+
+    /// Whether it has an SDES key that can be used.
+    pub fn offers_sdes(self) -> bool {
+        self.cryptos().any(|crypto| crypto.is_ok())
+    }
+
+    /// Whether its RTCP may come to the port of its RTP: it says so, or names that port for both
+    /// (RFC 5761 §5.1.1, RFC 8858 §3). A trickling writer's port 9 names nothing.
+    pub fn offers_rtcp_mux(self) -> bool {
+        let names_one_port = || {
+            let rtp = self.rtp_address().filter(|rtp| !is_placeholder(*rtp));
+            self.has("rtcp") && rtp.is_some_and(|rtp| self.rtcp_port() == Some(rtp.port()))
+        };
+        self.has("rtcp-mux") || self.has("rtcp-mux-only") || names_one_port()
+    }
+
+    /// Whether it is put on hold by the address `0.0.0.0` or `::` (RFC 3264 §8.4), which a trickling
+    /// writer has with port 9 (RFC 8840 §4.1.1).
+    pub fn is_held_by_address(self) -> bool {
+        let held = |rtp: &SocketAddr| rtp.ip().is_unspecified() && !is_placeholder(*rtp);
+        self.rtp_address().as_ref().is_some_and(held)
+    }
+
+    /// The address of its own `c=` line.
+    pub(super) fn own_connection(self) -> Option<IpAddr> {
+        self.lines().find_map(connection_address)
+    }
+
+    /// Its `m=` line and those below, each with its ending.
+    pub(super) fn lines_with_endings(self) -> impl Iterator<Item = (&'a str, &'static str)> {
+        let (start, end) = self.range();
+        self.sdp.lines[start - 1..end].iter().map(|line| (line.text.as_str(), line.ending))
     }
 
     /// Puts the blame on its `m=` line.
@@ -467,6 +528,11 @@ fn attribute_value<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 fn connection_address(line: &str) -> Option<IpAddr> {
     let address = line.strip_prefix("c=")?.split_ascii_whitespace().nth(2)?;
     address.split('/').next()?.parse().ok()
+}
+
+/// What a writer says that has no candidate yet (RFC 8840 §4.1.1).
+fn is_placeholder(address: SocketAddr) -> bool {
+    address.ip().is_unspecified() && address.port() == 9
 }
 
 fn is_visible(text: &str) -> bool {

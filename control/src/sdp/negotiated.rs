@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::candidate::Candidate;
 use super::codec::{NegotiatedCodec, extension};
+use super::crypto::Crypto;
 use super::local::LocalSsrcs;
 use super::value::{Direction, DtlsRole, Fingerprint, IceCredentials};
 use crate::api::Media;
@@ -76,8 +77,19 @@ pub struct RemoteAddresses {
 pub enum RemoteSecurity {
     /// Nothing: plain RTP.
     Plain,
+    /// SRTP under keys that stand in the descriptions (RFC 4568).
+    Sdes(Box<Sdes>),
     /// SRTP under keys that a DTLS handshake yields.
     Dtls(RemoteDtls),
+}
+
+/// The keys of both sides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sdes {
+    /// What the far side protects its packets with.
+    pub far: Crypto,
+    /// What the node protects its packets with.
+    pub own: Crypto,
 }
 
 /// What a DTLS handshake needs to know.
@@ -204,7 +216,7 @@ impl Negotiated {
     pub fn dtls(&self) -> Option<&RemoteDtls> {
         self.transports.iter().find_map(|transport| match &transport.security {
             RemoteSecurity::Dtls(dtls) => Some(dtls),
-            RemoteSecurity::Plain => None,
+            RemoteSecurity::Plain | RemoteSecurity::Sdes(_) => None,
         })
     }
 
@@ -281,11 +293,6 @@ impl NegotiatedMedia {
 }
 
 impl Profile {
-    /// Whether RTCP feedback may come early (RFC 4585).
-    pub fn has_feedback(self) -> bool {
-        matches!(self, Self::Avpf | Self::Savpf | Self::DtlsSavpf)
-    }
-
     /// Reads the profile of an m-line; `None` is not RTP over UDP.
     pub fn parse(name: &str) -> Option<Self> {
         ALL_PROFILES.into_iter().find(|profile| profile.name().eq_ignore_ascii_case(name))
@@ -301,6 +308,21 @@ impl Profile {
             Self::DtlsSavp => "UDP/TLS/RTP/SAVP",
             Self::DtlsSavpf => "UDP/TLS/RTP/SAVPF",
         }
+    }
+
+    /// Whether its packets are protected.
+    pub fn is_secure(self) -> bool {
+        !matches!(self, Self::Avp | Self::Avpf)
+    }
+
+    /// Whether its keys come from DTLS and nothing else.
+    pub fn is_dtls(self) -> bool {
+        matches!(self, Self::DtlsSavp | Self::DtlsSavpf)
+    }
+
+    /// Whether it has early feedback (RFC 4585).
+    pub fn has_feedback(self) -> bool {
+        matches!(self, Self::Avpf | Self::Savpf | Self::DtlsSavpf)
     }
 }
 

@@ -248,17 +248,44 @@ impl<'a> RtpMap<'a> {
         })
     }
 
-    /// The payload types that need no `a=rtpmap` and that the node may meet (RFC 3551 §6).
+    /// The payload types that need no `a=rtpmap` (RFC 3551 §6).
     pub fn of_static(payload_type: u8) -> Option<RtpMap<'static>> {
-        let name = match payload_type {
-            0 => "PCMU",
-            8 => "PCMA",
-            9 => "G722",
-            13 => "CN",
-            18 => "G729",
+        let (name, clock_rate) = match payload_type {
+            0 => ("PCMU", 8000),
+            3 => ("GSM", 8000),
+            4 => ("G723", 8000),
+            5 => ("DVI4", 8000),
+            6 => ("DVI4", 16000),
+            7 => ("LPC", 8000),
+            8 => ("PCMA", 8000),
+            9 => ("G722", 8000),
+            10 | 11 => ("L16", 44100),
+            12 => ("QCELP", 8000),
+            13 => ("CN", 8000),
+            14 => ("MPA", 90000),
+            15 => ("G728", 8000),
+            16 => ("DVI4", 11025),
+            17 => ("DVI4", 22050),
+            18 => ("G729", 8000),
+            25 => ("CelB", 90000),
+            26 => ("JPEG", 90000),
+            28 => ("nv", 90000),
+            31 => ("H261", 90000),
+            32 => ("MPV", 90000),
+            33 => ("MP2T", 90000),
+            34 => ("H263", 90000),
             _ => return None,
         };
-        Some(RtpMap { payload_type, name, clock_rate: 8000, channels: 1 })
+        let channels = if payload_type == 10 { 2 } else { 1 };
+        Some(RtpMap { payload_type, name, clock_rate, channels })
+    }
+}
+
+impl fmt::Display for RtpMap<'_> {
+    /// Writes the value of `a=rtpmap`; one channel is not worth a word.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.payload_type, self.name, self.clock_rate)?;
+        if self.channels > 1 { write!(f, "/{}", self.channels) } else { Ok(()) }
     }
 }
 

@@ -8,7 +8,7 @@ use super::candidate::{Candidate, RTP};
 use super::codec::NegotiatedCodec;
 use super::local::Local;
 use super::model::MediaSection;
-use super::negotiated::{Negotiated, NegotiatedMedia};
+use super::negotiated::{Negotiated, NegotiatedMedia, RemoteSecurity};
 use super::value::{Direction, Setup};
 use crate::api::Media;
 
@@ -60,10 +60,14 @@ pub(super) fn fixed(local: &Local, negotiated: &Negotiated, sections: &[Section<
 }
 
 fn at_own_ports(text: &mut Text, local: &Local, negotiated: &Negotiated, media: &NegotiatedMedia) {
-    let rtcp_mux = negotiated.transports.get(media.transport).is_some_and(|far| far.rtcp_mux);
+    let far = negotiated.transports.get(media.transport);
+    let rtcp_mux = far.is_some_and(|far| far.rtcp_mux);
     let Some(ports) = local.ports.get(media.transport) else { return };
     let rtcp = if rtcp_mux { ports.rtp } else { ports.rtcp };
     media_line(text, media, ports.rtp, rtcp);
+    if let Some(RemoteSecurity::Sdes(keys)) = far.map(|far| &far.security) {
+        text.line(format_args!("a={}", keys.own.write(false).as_str()));
+    }
     if let Some(mid) = &media.mid {
         text.line(format_args!("a=mid:{mid}"));
     }
@@ -258,7 +262,7 @@ impl Text {
 }
 
 /// An address as it stands in `o=`, `c=` and `a=rtcp`.
-struct Address(IpAddr);
+pub(super) struct Address(pub(super) IpAddr);
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

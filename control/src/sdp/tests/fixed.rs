@@ -1,5 +1,7 @@
 //! Offers without ICE.
 
+use zeroize::Zeroizing;
+
 use super::*;
 
 const PHONE: &str = include_str!("../fixtures/sip_phone.sdp");
@@ -8,7 +10,8 @@ fn local_with(pairs: u16) -> Local {
     let mut local = local();
     local.take_ports((0..pairs).map(|pair| {
         let port = |port| format!("203.0.113.5:{port}").parse().unwrap();
-        LocalPorts { rtp: port(30_000 + 2 * pair), rtcp: port(30_001 + 2 * pair) }
+        let secret = Zeroizing::new([0x40 + u8::try_from(pair).unwrap(); SECRET_LEN]);
+        LocalPorts { rtp: port(30_000 + 2 * pair), rtcp: port(30_001 + 2 * pair), secret }
     }));
     local
 }
@@ -76,7 +79,7 @@ fn whoever_names_no_usable_address_is_sent_nothing() {
         assert_eq!(lines(&text, 0, "a=recvonly"), ["a=recvonly"]);
     }
     let error = answered_at(&without(PHONE, "c="), 1, None).unwrap_err();
-    assert_eq!(error.kind, SdpErrorKind::NoAddress);
+    assert_eq!(error.kind, SdpErrorKind::NoConnection);
     assert!(error.at().starts_with("line "), "{}", error.at());
 }
 
@@ -100,6 +103,57 @@ fn each_line_has_its_ports_and_keeps_them() {
     assert_eq!(error.kind, SdpErrorKind::PortsFixed);
     let many = format!("{two}{}", "m=audio 12000 RTP/AVP 0\r\n".repeat(3));
     assert_eq!(ports_wanted(&sdp(&many)).unwrap_err().kind, SdpErrorKind::TooManyPorts);
+}
+
+const KEY: &str = "inline:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwd";
+
+fn secured(cryptos: &[&str]) -> String {
+    let lines: String = cryptos.iter().map(|crypto| format!("a=crypto:{crypto}\r\n")).collect();
+    format!("{}{lines}", PHONE.replace("RTP/AVP", "RTP/SAVP"))
+}
+
+/// RFC 4568 §5.1.2.
+#[test]
+fn the_first_key_that_can_be_used_is_answered_with_one_of_the_nodes() {
+    let suite = "AES_CM_128_HMAC_SHA1_80";
+    let offer = secured(&[
+        "1 F8_128_HMAC_SHA1_80 inline:AAAA",
+        &format!("2 {suite} {KEY}|1:4"),
+        &format!("3 {suite} {KEY} UNENCRYPTED_SRTP"),
+        &format!("4 {suite} {KEY} UNENCRYPTED_SRTCP"),
+        &format!("5 AES_CM_128_HMAC_SHA1_32 {KEY}"),
+    ]);
+    let (text, negotiated) = answered_at(&offer, 1, None).unwrap();
+    let own = "QEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBA";
+    let line = format!("a=crypto:4 {suite} inline:{own} UNENCRYPTED_SRTCP");
+    assert_eq!(lines(&text, 0, "a=crypto"), [line]);
+    assert!(section(&text, 0)[0].starts_with("m=audio 30000 RTP/SAVP "));
+    let RemoteSecurity::Sdes(keys) = &negotiated.transports[0].security else { panic!() };
+    assert_eq!((keys.far.key[15], keys.far.salt[0]), (15, 16));
+    assert!(!format!("{negotiated:?}{:?}", local_with(1)).contains("64, 64"), "keys are shown");
+    let error = answered_at(&secured(&["1 NULL_HMAC_SHA1_80 inline:AA"]), 1, None).unwrap_err();
+    assert_eq!(error.kind, SdpErrorKind::NoCrypto);
+    assert!(!format!("{error:?}").contains("inline"));
+}
+
+#[test]
+fn a_key_that_is_repeated_keeps_the_nodes_and_another_gets_another() {
+    let suite = "AEAD_AES_128_GCM";
+    let key =
+        |first: &str| format!("1 {suite} inline:{first}AECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw");
+    let (first, second) = (secured(&[&key("A")]), secured(&[&key("B")]));
+    let mut local = local_with(1);
+    let mut answered = |offer: &str, previous: Option<&Negotiated>, secret: u8| {
+        local.ports[0].secret.fill(secret);
+        answer(&sdp(offer), &local, &[], previous).unwrap()
+    };
+    let (text, one) = answered(&first, None, 1);
+    let (again, same) = answered(&first, Some(&one), 2);
+    assert_eq!(lines(&text, 0, "a=crypto"), lines(&again, 0, "a=crypto"));
+    let (other, _) = answered(&second, Some(&same), 3);
+    assert_ne!(lines(&text, 0, "a=crypto"), lines(&other, 0, "a=crypto"));
+    let error = answered_at(PHONE, 1, Some(&one)).unwrap_err();
+    assert_eq!(error.kind, SdpErrorKind::SecurityChanged);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod mapping;
 mod offering;
 mod one_way;
 mod reading;
+mod rewriting;
 mod rtcp_port;
 mod trickling;
 
