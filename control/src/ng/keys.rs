@@ -8,7 +8,7 @@ use super::flag::is_name;
 use super::flags::{AddressFamily, EndpointLearning, Ice, IceLite, TransportProtocol};
 use super::line::{self, Word};
 use super::value::{Dictionary, Value, canonical};
-use super::{Flag, Flags, LIST_MAX, NgError, UNKNOWN_MAX};
+use super::{ENTRIES_MAX, Flag, Flags, LIST_MAX, NgError, UNKNOWN_MAX};
 use crate::sdp::DtlsRole;
 
 /// Everything that a request says.
@@ -358,10 +358,13 @@ fn text(value: &Value) -> Option<String> {
 
 /// The texts of a list, which may be one text with commas.
 fn members(value: &Value) -> impl Iterator<Item = String> {
-    let words = match value {
+    let words: Vec<String> = match value {
         Value::List(values) => values.iter().filter_map(text).collect(),
-        Value::Text(_) => text(value).unwrap_or_default().split(',').map(Into::into).collect(),
-        Value::Integer(_) | Value::Dictionary(_) => Vec::<String>::new(),
+        Value::Text(_) => {
+            let words = text(value).unwrap_or_default();
+            words.split(',').take(ENTRIES_MAX).map(Into::into).collect()
+        }
+        Value::Integer(_) | Value::Dictionary(_) => Vec::new(),
     };
     words.into_iter().filter(|word| !word.is_empty())
 }

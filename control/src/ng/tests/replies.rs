@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use crate::ng::{
-    BencodeError, CallStats, Command, Counters, Dictionary, Format, JsonError, LoadLimit,
-    MediaStats, Mos, MosSample, NgError, Reply, SsrcStats, StreamStats, Subscription, TagStats,
+    BencodeError, CallStats, Command, Counters, Dictionary, Format, Frame, JsonError, LoadLimit,
+    MediaStats, Message, Mos, MosSample, NgError, Reply, SsrcStats, StreamStats, Subscription,
+    TagStats, frame,
 };
 
 fn bencode(reply: Reply) -> String {
@@ -84,6 +85,66 @@ fn errors_read_as_those_of_rtpengine() {
     ];
     for (error, text) in texts {
         assert_eq!(error.to_string(), text);
+    }
+}
+
+/// What a request of which nothing is done is answered with.
+fn refused(datagram: &[u8]) -> String {
+    let Frame { cookie, document } = Frame::split(datagram).expect("a cookie");
+    let (format, request) = frame::read(document);
+    let error = request.and_then(|request| Message::parse(&request)).expect_err("a fault");
+    let document = &Reply::refusal(error, false).write(format);
+    String::from_utf8(Frame { cookie, document }.join()).unwrap()
+}
+
+#[test]
+fn broken_requests_are_refused_as_rtpengine_refuses_them() {
+    let bencode = |cookie: &str, text: &str| {
+        format!("{cookie} d6:result5:error12:error-reason{}:{text}e", text.len())
+    };
+    let undecodable = "Could not decode bencode dictionary";
+    let refusals: &[(&[u8], String)] = &[
+        (b"c1 ", bencode("c1", "Invalid data (no payload)")),
+        (b"c2 x", bencode("c2", "Invalid NG data format")),
+        (b"c3  d7:command4:pinge", bencode("c3", "Invalid NG data format")),
+        (b"c4 [1]", bencode("c4", "Invalid NG data format")),
+        (b"c5 d3:abce", bencode("c5", undecodable)),
+        (b"c6 d7:command4:ping1:ai007ee", bencode("c6", undecodable)),
+        (b"c7 d7:command4:pingde", bencode("c7", undecodable)),
+        (b"c8 d7:command5:queryi5ei6ee", bencode("c8", undecodable)),
+        (b"c9 de", bencode("c9", "Dictionary contains no key \"command\"")),
+        (b"c10 d7:commandi1ee", bencode("c10", "Dictionary contains no key \"command\"")),
+        (b"c11 d7:command1:xe", bencode("c11", "Unrecognized command")),
+        (b"c12 d7:command4:pong7:command4:pinge", bencode("c12", "Unrecognized command")),
+        (b"c13 d7:command17:subscribe answer e", bencode("c13", "Unrecognized command")),
+        (b"c14 d7:command5:offere", bencode("c14", "No SDP body in message")),
+        (b"c15 d7:command5:offer3:sdp1:xe", bencode("c15", "No call-id in message")),
+        (
+            b"c16 d7:command6:answer3:sdp1:x7:call-id1:y8:from-tag1:ae",
+            bencode("c16", "No to-tag in message"),
+        ),
+        (b"c17 d7:command4:list5:limiti-1ee", bencode("c17", "invalid limit, must be >= 0")),
+        (b"c18 d7:command11:block mediae", bencode("c18", "No call-id in message")),
+        (
+            b"c19 {x",
+            r#"c19 {"result":"error","error-reason":"Failed to parse JSON document"}"#.into(),
+        ),
+        (
+            br#"c20 {"command":"ping"} x"#,
+            r#"c20 {"result":"error","error-reason":"Failed to parse JSON document"}"#.into(),
+        ),
+        (
+            br#"c21 {"command":"x"}"#,
+            r#"c21 {"result":"error","error-reason":"Unrecognized command"}"#.into(),
+        ),
+        (
+            b"c22 {}",
+            r#"c22 {"result":"error","error-reason":"Dictionary contains no key \"command\""}"#
+                .into(),
+        ),
+    ];
+    for (datagram, reply) in refusals {
+        assert_eq!(&refused(datagram), reply);
     }
 }
 

@@ -60,6 +60,23 @@ fn kamailio_answers_towards_the_browser() {
 }
 
 #[test]
+fn newer_kamailio_leaves_the_flags_to_the_node() {
+    let (_, message) = received(
+        b"12_4711_6 d8:supportsl10:load limite3:sdp5:v=0\r\n7:call-id8:a@b.test10:via-branch7:z9hG4bK\
+          8:from-tag5:as1237:command5:offer16:sip-message-type11:sip-request5:flagsl8:fragmente\
+          10:rtpp-flags56:replace-origin ICE=force DTLS=passive RTP/SAVPF SDES-offe",
+    );
+    assert_eq!(message.unknown, [""; 0]);
+    let Request::Offer(offer) = message.request else { panic!("no offer") };
+    assert_eq!(offer.via_branch.as_deref(), Some("z9hG4bK"));
+    assert_eq!(offer.flags.ice, Some(Ice::Force));
+    assert_eq!(offer.flags.transport, Some(TransportProtocol::RtpSavpf));
+    for flag in [Flag::ReplaceOrigin, Flag::Fragment, Flag::SdesOff, Flag::SupportsLoadLimit] {
+        assert!(offer.flags.has(flag), "{flag:?}");
+    }
+}
+
+#[test]
 fn kamailio_deletes_with_little_and_leaves_flags_to_the_node() {
     let (_, message) = received(
         b"12_4711_5 d8:supportsl10:load limite7:call-id8:a@b.test13:received-froml3:IP49:127.0.0.1e\
