@@ -23,6 +23,7 @@ pub mod cloud;
 pub mod config;
 pub mod dtls;
 pub mod ice;
+pub mod ng;
 pub mod ports;
 pub mod rest;
 pub mod sdp;

@@ -1,0 +1,94 @@
+//! Replies: `result` and what goes with it.
+
+use super::{CallStats, Dictionary, Format, LoadLimit, NgError, Value};
+
+/// A reply. As rtpengine writes it, `result` is the last of a good one, and the first of an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    entries: Dictionary,
+    /// The result that is still to be written.
+    result: Option<&'static str>,
+}
+
+impl Reply {
+    /// It was done.
+    pub fn ok() -> Self {
+        Self { entries: Dictionary::new(), result: Some("ok") }
+    }
+
+    /// Here I am.
+    pub fn pong() -> Self {
+        Self { entries: Dictionary::new(), result: Some("pong") }
+    }
+
+    /// It was not done. A limit that was reached is told in the way that lets the client try another
+    /// node: as `load limit` if it supports that, else as the one error that every client tries another node on.
+    pub fn refusal(error: NgError, supports_load_limit: bool) -> Self {
+        match error {
+            NgError::Limited(limit) if supports_load_limit => Self::load_limit(limit),
+            NgError::Limited(_) => Self::error(NgError::Limited(LoadLimit::Sessions)),
+            error => Self::error(error),
+        }
+    }
+
+    /// It was not done, and this is why.
+    pub fn error(error: NgError) -> Self {
+        Self::failure("error", "error-reason", &error.to_string())
+    }
+
+    fn load_limit(limit: LoadLimit) -> Self {
+        Self::failure("load limit", "message", &limit.to_string())
+    }
+
+    fn failure(result: &str, name: &str, text: &str) -> Self {
+        Self { entries: Dictionary::new().with("result", result).with(name, text), result: None }
+    }
+
+    /// The same with one value more.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.entries.push(name, value);
+        self
+    }
+
+    /// The same with a rewritten description.
+    #[must_use]
+    pub fn with_sdp(self, sdp: &str) -> Self {
+        self.with("sdp", sdp)
+    }
+
+    /// The same with what did not quite fit.
+    #[must_use]
+    pub fn with_warning(self, warning: &str) -> Self {
+        self.with("warning", warning)
+    }
+
+    /// The same with the ids of calls.
+    #[must_use]
+    pub fn with_calls<'c>(self, ids: impl IntoIterator<Item = &'c str>) -> Self {
+        self.with("calls", ids.into_iter().map(Value::from).collect::<Vec<_>>())
+    }
+
+    /// The same with all that is known of a call.
+    #[must_use]
+    pub fn with_call(mut self, call: &CallStats) -> Self {
+        call.write(&mut self.entries);
+        self
+    }
+
+    /// The same with what proxies read of a call that is over: its times, its SSRCs and its totals. It fits
+    /// into a datagram where all that is known may not.
+    #[must_use]
+    pub fn with_call_in_brief(mut self, call: &CallStats) -> Self {
+        call.write_brief(&mut self.entries);
+        self
+    }
+
+    /// The document in a format.
+    pub fn write(mut self, format: Format) -> Vec<u8> {
+        if let Some(result) = self.result {
+            self.entries.push("result", result);
+        }
+        format.write(self.entries)
+    }
+}
