@@ -1,7 +1,5 @@
 //! SIP media peers over REST: plain RTP on ports of their own, with each other and with WebRTC.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 use std::net::UdpSocket;
 
 use base64::Engine;

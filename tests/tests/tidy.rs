@@ -40,7 +40,7 @@ const ENGINE_WORDS: &[&str] = &["command", "config", "error", "stats"];
 /// Control's layers, lowest first.
 const CONTROL_LAYERS: &[&[&str]] = &[
     &["stun"],
-    &["sdp", "ice", "dtls", "turn", "ng", "cloud", "address"],
+    &["sdp", "ice", "dtls", "turn", "ng", "cloud", "address", "ports"],
     &["call"],
     &["auth", "calls"],
     &["actors"],
