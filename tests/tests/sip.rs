@@ -43,6 +43,21 @@ fn two_phones_talk_and_hear_each_others_reports() {
 }
 
 #[test]
+fn why_tells_where_a_silent_phones_media_belongs() {
+    let node = LocalNode::start(&Setup::default());
+    let call = node.call();
+    let mut phone = Phone::new(node.http, &call, 1);
+    phone.join_with(&describe("192.0.2.9 4000 4001", ""));
+    let why = node.client().get(&format!("/v1/calls/{call}/why")).ok();
+    let at = phone.node[0].to_string();
+    let (text, leg) = (why.to_string(), &why["summary"][0]);
+    assert_eq!(leg["verdict"], "no_media", "{why}");
+    assert!(leg["advice"].as_str().unwrap().contains(&at), "{why}");
+    assert!(text.contains("the node sends to 192.0.2.9:4000"), "{why}");
+    assert!(text.contains("none (plain RTP)") && !text.contains("ICE"), "{why}");
+}
+
+#[test]
 fn a_phone_and_a_browser_talk() {
     let node = LocalNode::start(&Setup::default());
     let call = node.call();

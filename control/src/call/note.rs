@@ -37,6 +37,15 @@ pub(crate) enum Note {
         /// Whether the node sends the first DTLS flight.
         node_is_client: bool,
     },
+    /// A far side without ICE has said where its media goes and how it is protected.
+    Signalled {
+        /// Where the node takes its media.
+        at: SocketAddr,
+        /// Where the node sends to, if it has said that.
+        remote: Option<SocketAddr>,
+        /// What protects packets.
+        security: String,
+    },
     /// A candidate of the far side.
     Candidate(FarCandidate),
     /// The far side has no more candidates.
@@ -320,6 +329,10 @@ impl Note {
             (Self::Refused(a), Self::Refused(b)) => a == b,
             (Self::Remark(a), Self::Remark(b)) => a == b,
             (Self::ListensAt(a), Self::ListensAt(b)) => a == b,
+            (
+                Self::Signalled { at, remote, security },
+                Self::Signalled { at: a, remote: r, security: s },
+            ) => (at, remote, security) == (a, r, s),
             (Self::AskedAt(a), Self::AskedAt(b)) => a == b,
             (Self::OfferWanted(a), Self::OfferWanted(b)) => a == b,
             (Self::WorkerRefused(a), Self::WorkerRefused(b)) => a == b,

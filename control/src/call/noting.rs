@@ -9,7 +9,7 @@ use causeway_engine::stats::LegReading;
 use super::journal::Journal;
 use super::leg::CallLeg;
 use super::note::{Asked, Eyes, Face, Heard, Note, Remark};
-use super::transport::is_rtcp;
+use super::transport::CallTransport;
 use super::{Call, DtlsInput, Pending, RequestId, media};
 use crate::api::{AddLeg, ClientReport, Problem};
 use crate::dtls::{DtlsError, Fingerprint, Role};
@@ -61,17 +61,23 @@ impl Call {
     /// Notes something of a transport of a leg that is not over.
     pub(super) fn note_at(&mut self, transport: TransportId, note: Note) {
         let Some(place) = self.place_of(transport.leg) else { return };
-        if is_rtcp(transport) {
+        if self.is_rtcp(transport) {
             self.journal.rtcp(&self.legs[place].id, note);
         } else {
             self.note(place, note);
         }
     }
 
+    fn is_rtcp(&self, transport: TransportId) -> bool {
+        let leg = self.place_of(transport.leg).map(|place| &self.legs[place]);
+        let held = leg.and_then(|leg| leg.transports.get(usize::from(transport.index)));
+        held.is_some_and(|held| held.is_rtcp)
+    }
+
     /// Notes what a description or a trickle says beyond what is negotiated.
     pub(super) fn note_heard(&mut self, place: usize, heard: Heard) {
         let mut ids = self.legs[place].transport_ids();
-        let rtcp = ids.find(|id| is_rtcp(*id));
+        let rtcp = ids.find(|id| self.is_rtcp(*id));
         for note in heard.notes() {
             match (note, rtcp) {
                 (Note::Candidate(candidate), Some(rtcp)) if candidate.rtcp => {
@@ -106,18 +112,33 @@ impl Call {
         let leg = &self.legs[place];
         let ids = leg.transport_ids();
         let offers = leg.negotiated.is_some();
+        let has_ice = leg.transports.iter().all(|held| held.ice.is_some());
         self.journal.join(&leg.id, &leg.role);
         self.note(place, Note::Joined { offers });
         let facts = self.facts.clone();
-        for id in ids {
+        for id in ids.filter(|_| has_ice) {
             for face in facts.faces_of(id) {
                 let face = Face { announced: face.announced, bound: face.bound };
                 self.note_at(id, Note::ListensAt(face));
             }
         }
+        self.note_signalled(place);
         if offers {
             self.note_described(place, heard);
         }
+    }
+
+    /// Notes what a leg without ICE has said of its m-lines.
+    fn note_signalled(&mut self, place: usize) {
+        let leg = &self.legs[place];
+        let fixed = leg.transports.iter().filter(|held| held.ice.is_none() && !held.is_rtcp);
+        let note = |held: &CallTransport| {
+            let (at, remote) = (leg.local.ports.get(held.far)?.rtp, held.remote());
+            let security = held.security().unwrap_or_default().to_owned();
+            Some(Note::Signalled { at, remote, security })
+        };
+        let notes: Vec<_> = fixed.filter_map(note).collect();
+        notes.into_iter().for_each(|note| self.note(place, note));
     }
 
     pub(super) fn note_described(&mut self, place: usize, heard: Heard) {
@@ -132,6 +153,7 @@ impl Call {
     pub(super) fn note_renegotiated(&mut self, place: usize, heard: Heard) {
         let version = self.legs[place].negotiated.as_ref().map_or(0, |agreed| agreed.version);
         self.note(place, Note::Renegotiated(version));
+        self.note_signalled(place);
         self.note_heard(place, heard);
     }
 

@@ -48,11 +48,6 @@ pub(crate) fn component(transport: TransportId) -> u8 {
     transport.index + 1
 }
 
-/// Whether a transport of a bundled leg is for RTCP alone.
-pub(crate) fn is_rtcp(transport: TransportId) -> bool {
-    component(transport) == RTCP
-}
-
 /// A transport of a leg.
 pub(crate) struct CallTransport {
     pub(crate) id: TransportId,

@@ -4,7 +4,7 @@
 //! step that it stands at says what is missing, whatever it was ended for: a browser that gives up
 //! and leaves has the same trouble as one that waits.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::journal::{Entry, Journal, LegLine};
@@ -114,6 +114,8 @@ struct Story<'a> {
     over: Option<EndReason>,
     faces: Vec<Face>,
     asked_at: Option<IpAddr>,
+    /// Where its media belongs, where that is signalled.
+    signalled: Option<SocketAddr>,
     described: bool,
     answered: u32,
     refused_checks: Vec<CheckOutcome>,
@@ -159,6 +161,7 @@ impl<'a> Story<'a> {
             over: None,
             faces: Vec::new(),
             asked_at: None,
+            signalled: None,
             described: false,
             answered: 0,
             refused_checks: Vec::new(),
@@ -186,6 +189,10 @@ impl<'a> Story<'a> {
         match &entry.note {
             Note::ListensAt(face) => self.faces.push(*face),
             Note::AskedAt(host) => self.asked_at = Some(*host),
+            Note::Signalled { at, security, .. } => {
+                (self.described, self.agreed) = (true, Some(security.as_str()));
+                self.signalled = self.signalled.or(Some(*at));
+            }
             Note::Described { node_is_client, .. } => {
                 self.described = true;
                 self.node_begins = *node_is_client;
@@ -241,6 +248,23 @@ impl<'a> Story<'a> {
         self.media(all)
     }
 
+    /// What to look at where nothing comes.
+    fn silent(&self) -> String {
+        match self.signalled {
+            Some(at) => format!(
+                "Does it send to {at}, as the node's answer says? Is that the announced address, and \
+                 does the firewall or security group let UDP {} in? Does its description say \
+                 sendrecv or sendonly?",
+                at.port()
+            ),
+            None => {
+                "Is its microphone or camera allowed, open and not muted? Does its description \
+                     say sendrecv or sendonly?"
+                    .into()
+            }
+        }
+    }
+
     fn has_failed(&self) -> bool {
         self.dtls_error.is_some() || self.consent_lost
     }
@@ -256,6 +280,9 @@ impl<'a> Story<'a> {
         }
         if !self.described {
             return Some(self.undescribed());
+        }
+        if self.signalled.is_some() {
+            return None;
         }
         if self.answered == 0 && !self.nominated {
             return Some(if self.refused_checks.is_empty() {
@@ -497,9 +524,7 @@ impl<'a> Story<'a> {
             };
             let drops = dropped(stats);
             let what = format!("Connected ({security}), but {way}.{drops}");
-            let advice = "Is its microphone or camera allowed, open and not muted? Does its \
-                          description say sendrecv or sendonly?";
-            return (verdict, what, Some(advice.into()));
+            return (verdict, what, Some(self.silent()));
         }
         if let Some(stream) = stats.received.iter().find(|stream| is_lossy(stream)) {
             let all = stream.packets + stream.lost;
@@ -650,7 +675,7 @@ pub fn sanitised(mut report: ClientReport) -> Result<ClientReport, crate::api::P
         return Err(Problem::malformed(words).at("pairs"));
     }
     for pair in &mut report.pairs {
-        let address = pair.remote.take().and_then(|text| text.parse::<std::net::SocketAddr>().ok());
+        let address = pair.remote.take().and_then(|text| text.parse::<SocketAddr>().ok());
         pair.remote = address.map(|address| address.to_string());
     }
     Ok(report)

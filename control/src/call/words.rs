@@ -58,6 +58,13 @@ impl<'a> Teller<'a> {
             Note::AskedAt(host) if self.far => format!("Reached the node's API at {host}."),
             Note::AskedAt(_) => "Reached the node's API by its address.".into(),
             Note::ListensAt(face) => format!("The node expects checks at {}.", self.face(*face)),
+            Note::Signalled { at, remote, security } => {
+                let to = remote.map_or_else(
+                    || "it names no address to send to".into(),
+                    |remote| format!("the node sends to {}", self.at(remote)),
+                );
+                format!("Its media belongs to {at}, and {to}. Protection: {security}.")
+            }
             Note::Described { lite, node_is_client } => described_words(*lite, *node_is_client),
             Note::Candidate(candidate) => self.candidate(candidate),
             Note::CandidatesEnded => "The far side has no more candidates.".into(),
@@ -328,9 +335,11 @@ pub(super) fn class(note: &Note) -> (Topic, Gravity) {
         Note::Active | Note::Connected => (Topic::Life, Good),
         Note::Over(reason) | Note::LegOver(reason) => (Topic::Life, end_gravity(*reason)),
         Note::Remark(_) => (Topic::Access, Bad),
-        Note::Described { .. } | Note::Held(_) | Note::Renegotiated(_) | Note::OfferWanted(_) => {
-            (Topic::Description, Plain)
-        }
+        Note::Described { .. }
+        | Note::Signalled { .. }
+        | Note::Held(_)
+        | Note::Renegotiated(_)
+        | Note::OfferWanted(_) => (Topic::Description, Plain),
         Note::Refused(_) => (Topic::Description, Bad),
         Note::Codecs(decision) => (Topic::Codec, if decision.has_media() { Plain } else { Bad }),
         Note::ListensAt(_)
