@@ -166,7 +166,7 @@ fn keep_layers(media: &mut NegotiatedMedia, previous: Option<&Negotiated>) {
 
 /// A later offer has the earlier m-lines in their places (RFC 3264 §8); one that was rejected may
 /// serve again for something else.
-pub(super) fn check_continuity(offer: &Sdp, previous: &Negotiated) -> Result<(), SdpError> {
+fn check_continuity(offer: &Sdp, previous: &Negotiated) -> Result<(), SdpError> {
     if offer.media_count() < previous.lines {
         return Err(match offer.media().last() {
             Some(last) => last.blame(SdpErrorKind::MediaMismatch),

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use zeroize::Zeroizing;
 
-use super::answer::{Taken, check_continuity, negotiate_all, sections_of, taken};
+use super::answer::{Taken, negotiate_all, sections_of, taken};
 use super::crypto::{Crypto, SessionParameters};
 use super::error::{SdpError, SdpErrorKind};
 use super::local::{Local, LocalPorts};
@@ -46,9 +46,6 @@ pub(super) fn answer(
     limits: &[&Negotiated],
     previous: Option<&Negotiated>,
 ) -> Result<(String, Negotiated), SdpError> {
-    if let Some(previous) = previous {
-        check_continuity(offer, previous)?;
-    }
     let mut media = negotiate_all(offer, taken, local, limits)?;
     let mut transports: Vec<RemoteTransport> =
         previous.map_or_else(Vec::new, |previous| previous.transports.clone());
