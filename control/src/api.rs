@@ -186,6 +186,10 @@ pub struct AddLeg {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 63)]
     pub dscp: Option<u8>,
+    /// Whether an offer without ICE is taken. The node then sends to whatever address it names, which
+    /// nobody has shown to want it, so only whoever holds the whole API may ask for that.
+    #[serde(skip)]
+    pub without_ice: bool,
 }
 
 /// A kind of media.

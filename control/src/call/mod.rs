@@ -302,7 +302,9 @@ impl Call {
     /// # Errors
     /// When its offer cannot be taken.
     pub fn ports_wanted(asked: &AddLeg) -> Result<(usize, bool), Problem> {
-        let Some(offer) = &asked.offer else { return Ok((0, false)) };
+        let Some(offer) = asked.offer.as_ref().filter(|_| asked.without_ice) else {
+            return Ok((0, false));
+        };
         let offer = Sdp::parse(offer)?;
         let address = offer.media().find_map(|section| section.connection());
         Ok((sdp::ports_wanted(&offer)?, address.is_some_and(|address| address.is_ipv6())))

@@ -525,3 +525,14 @@ fn a_lite_far_side_is_checked_and_told_so() {
     let [(1, Ok(Reply::Added(added)))] = &bench.replies[..] else { panic!("{:?}", bench.replies) };
     assert!(!added.answer.as_ref().unwrap().contains("a=ice-lite"));
 }
+
+#[test]
+fn only_who_may_do_without_ice_is_given_ports() {
+    let offer = include_str!("../sdp/fixtures/sip_phone.sdp");
+    let asked = AddLeg { offer: Some(offer.into()), ..AddLeg::default() };
+    assert_eq!(Call::ports_wanted(&asked).unwrap(), (0, false));
+    let problem = Bench::new().add(asked.clone()).unwrap_err();
+    assert!(problem.kind.ends_with("no-ice-credentials"), "{problem:?}");
+    let asked = AddLeg { without_ice: true, ..asked };
+    assert_eq!(Call::ports_wanted(&asked).unwrap(), (1, false));
+}

@@ -35,6 +35,7 @@ pub(super) async fn add(
     Body(mut asked): Body<AddLeg>,
 ) -> Result<HttpResponse, Problem> {
     let pass = may.who.pass();
+    asked.without_ice = pass.is_none();
     if let Some(pass) = pass {
         asked.role = Some(pass.role.clone());
         asked.dscp = None;

@@ -425,6 +425,8 @@ async fn a_join_token_joins_its_call_in_its_role_and_drives_its_own_legs_alone()
     assert_eq!(*double.dscp.lock().unwrap(), [None, None], "a guest has no say in it");
     assert_eq!(admin.post(&legs, CALL, json!({"dscp": 46})).await.status, 201);
     assert_eq!(double.dscp.lock().unwrap()[2], Some(46));
+    let asked = double.without_ice.lock().unwrap().clone();
+    assert_eq!(asked, [false, false, true], "a guest names no address to send to");
 
     let sdp = json!({"sdp": "v=0"});
     let offer = format!("{leg}/offer");

@@ -31,6 +31,8 @@ pub(in crate::rest) struct Double {
     pub(in crate::rest) remarks: Mutex<Vec<(String, Remark)>>,
     /// The code points that added legs have asked for.
     pub(in crate::rest) dscp: Mutex<Vec<Option<u8>>>,
+    /// Whether added legs may do without ICE.
+    pub(in crate::rest) without_ice: Mutex<Vec<bool>>,
     /// Takes no more calls.
     pub(in crate::rest) full: AtomicBool,
     /// The candidates that came.
@@ -51,6 +53,7 @@ impl Double {
             restarted: Mutex::default(),
             remarks: Mutex::default(),
             dscp: Mutex::default(),
+            without_ice: Mutex::default(),
         })
     }
 
@@ -157,6 +160,7 @@ impl Calls for Double {
 
     fn add_leg(&self, call: String, asked: AddLeg) -> Answer<LegAdded> {
         self.dscp.lock().unwrap().push(asked.dscp);
+        self.without_ice.lock().unwrap().push(asked.without_ice);
         if asked.offer.as_deref() == Some("bad") {
             let problem = Problem::unprocessable("no-common-codec", "nothing in common");
             return self.reply(Err(problem.at("line 1")));
