@@ -259,7 +259,9 @@ impl CallActor {
         loop {
             match self.call.poll_output() {
                 Output::Reply(request, result) => self.reply(request, result),
-                Output::Own(leg) => self.to.link.do_send(Own { leg, call: ctx.address() }),
+                Output::Own(leg) => {
+                    self.to.link.do_send(Own { leg, call: ctx.address().recipient() });
+                }
                 Output::Engine(tag, command) => commands.push((tag, command)),
                 Output::Freed(socket) => self.free(Instant::now(), [socket]),
                 Output::Dtls(transport, input) => self.shake(transport, input, ctx),
@@ -284,7 +286,7 @@ impl CallActor {
             return;
         }
         let removes = commands.iter().any(|(_, command)| command.is_removal());
-        let tell = Tell { call: ctx.address(), commands };
+        let tell = Tell { call: ctx.address().recipient(), commands };
         if removes {
             self.to.link.do_send(tell);
         } else if let Err(SendError::Full(tell) | SendError::Closed(tell)) =
@@ -299,7 +301,7 @@ impl CallActor {
 
     fn shake(&self, transport: TransportId, input: DtlsInput, ctx: &mut Context<Self>) {
         let droppable = matches!(input, DtlsInput::Datagram(_));
-        let message = Shake { transport, call: ctx.address(), input };
+        let message = Shake { transport, call: ctx.address().recipient(), input };
         if droppable {
             let _ = self.to.dtls.try_send(message);
         } else {

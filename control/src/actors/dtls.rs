@@ -7,7 +7,7 @@ use std::time::Instant;
 use actix::prelude::*;
 use causeway_engine::command::TransportId;
 
-use crate::actors::call::{CallActor, DtlsOutput, FromDtls};
+use crate::actors::call::{DtlsOutput, FromDtls};
 use crate::call::DtlsInput;
 use crate::dtls::{Handshake, Identity, Output, Versions};
 
@@ -20,14 +20,14 @@ pub struct Shake {
     /// The transport.
     pub transport: TransportId,
     /// Whom to answer.
-    pub call: Addr<CallActor>,
+    pub call: Recipient<DtlsOutput>,
     /// What.
     pub input: DtlsInput,
 }
 
 struct Entry {
     handshake: Handshake,
-    call: Addr<CallActor>,
+    call: Recipient<DtlsOutput>,
     timer: Option<(Instant, SpawnHandle)>,
 }
 
@@ -44,7 +44,7 @@ impl DtlsActor {
         Self { identity, versions, entries: HashMap::new() }
     }
 
-    fn handle_input(&mut self, id: TransportId, call: Addr<CallActor>, input: DtlsInput) {
+    fn handle_input(&mut self, id: TransportId, call: Recipient<DtlsOutput>, input: DtlsInput) {
         let now = Instant::now();
         if let DtlsInput::Start { role, expected } = input {
             let handshake = Handshake::new(&self.identity, self.versions, role, expected, now);

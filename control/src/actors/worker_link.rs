@@ -12,7 +12,7 @@ use causeway_engine::stats::{WorkerCounters, WorkerReading};
 use hdrhistogram::Histogram;
 use tokio::io::unix::AsyncFd;
 
-use crate::actors::call::{CallActor, FromEngine};
+use crate::actors::call::FromEngine;
 
 /// Messages that can wait for a worker's link.
 const MAILBOX: usize = 4096;
@@ -94,7 +94,7 @@ impl WorkerDesk {
 #[rtype(result = "()")]
 pub struct Tell {
     /// Whom to answer.
-    pub call: Addr<CallActor>,
+    pub call: Recipient<FromEngine>,
     /// The commands in order, each with the call's own number for the answer.
     pub commands: Vec<(u64, Command)>,
 }
@@ -106,7 +106,7 @@ pub struct Own {
     /// The leg.
     pub leg: LegId,
     /// Its call.
-    pub call: Addr<CallActor>,
+    pub call: Recipient<FromEngine>,
 }
 
 /// The actor.
@@ -114,11 +114,11 @@ pub struct WorkerLink {
     /// `None` while it is lent.
     link: Option<Link>,
     /// What calls wanted of the worker meanwhile.
-    waiting: VecDeque<(Addr<CallActor>, u64, Command)>,
+    waiting: VecDeque<(Recipient<FromEngine>, u64, Command)>,
     watch: Option<SpawnHandle>,
     desk: Arc<WorkerDesk>,
-    owners: HashMap<u16, (LegId, Addr<CallActor>)>,
-    pending: HashMap<Ticket, (u64, Addr<CallActor>)>,
+    owners: HashMap<u16, (LegId, Recipient<FromEngine>)>,
+    pending: HashMap<Ticket, (u64, Recipient<FromEngine>)>,
     removals: HashMap<Ticket, LegId>,
     spare: Option<Box<WorkerReading>>,
 }
@@ -204,7 +204,7 @@ impl WorkerLink {
         }
     }
 
-    fn send(&mut self, call: &Addr<CallActor>, tag: u64, command: Command) {
+    fn send(&mut self, call: &Recipient<FromEngine>, tag: u64, command: Command) {
         let removal = match &command {
             Command::RemoveLeg { leg } => Some(*leg),
             _ => None,
@@ -238,7 +238,7 @@ impl WorkerLink {
     }
 }
 
-fn refuse(call: &Addr<CallActor>, tag: u64) {
+fn refuse(call: &Recipient<FromEngine>, tag: u64) {
     let (outcome, returned) = (Err(Refusal::Full), Returned::Nothing);
     call.do_send(FromEngine::Applied { tag, outcome, returned });
 }

@@ -23,7 +23,8 @@ use super::transport::{TRANSPORTS_MAX, component};
 use super::{Call, NodeFacts, Pending, Reply, RequestId, refused};
 use crate::api::{EndReason, Problem};
 use crate::ice::{
-    Agent, AgentConfig, Credentials, IceError, LocalAddress, Output, Remote, Sight, host_priority,
+    Agent, AgentConfig, BadAddress, Credentials, IceError, LocalAddress, Output, Remote, Sight,
+    host_priority,
 };
 use crate::sdp::{Candidate, IceCredentials, Negotiated};
 
@@ -68,15 +69,15 @@ impl Generation {
     ) -> Result<Self, Problem> {
         let (faces, component) = (facts.faces_of(transport), component(transport));
         let addresses = faces.map(|f| LocalAddress { announced: f.announced, bound: f.bound });
-        let config = AgentConfig {
-            local: addresses.collect(),
-            lite: true,
-            controlling: false,
-            component,
-            credentials,
-        };
-        let agent = Agent::new(config).map_err(|error| Problem::internal(error.to_string()))?;
-        Ok(Self { number, agent, timeout: None, component })
+        let local = addresses.collect();
+        let config = AgentConfig { local, lite: true, controlling: false, component, credentials };
+        Self::of(number, config).map_err(|error| Problem::internal(error.to_string()))
+    }
+
+    /// A generation with an agent of this kind.
+    pub(crate) fn of(number: u32, config: AgentConfig) -> Result<Self, BadAddress> {
+        let component = config.component;
+        Ok(Self { number, agent: Agent::new(config)?, timeout: None, component })
     }
 
     /// What the worker needs to know of it.
@@ -170,7 +171,12 @@ pub(crate) struct Ice {
 
 impl Ice {
     /// Begins another generation.
-    fn begin(&mut self, now: Instant, mut next: Generation, remote: &Remote) -> Box<Consent> {
+    pub(crate) fn begin(
+        &mut self,
+        now: Instant,
+        mut next: Generation,
+        remote: &Remote,
+    ) -> Box<Consent> {
         let Credentials { ufrag, password } = remote.credentials.clone();
         next.agent.set_remote(now, remote.clone());
         let far = EngineCredentials { ufrag, password };

@@ -11,13 +11,14 @@
 
 mod company;
 mod floor;
-mod generation;
+pub(crate) mod generation;
 mod journal;
 mod leg;
-mod media;
+pub(crate) mod media;
 mod note;
 mod noting;
 mod seats;
+pub(crate) mod shake;
 mod transport;
 mod why;
 mod wire;

@@ -17,17 +17,16 @@ use causeway_engine::command::{
     SocketId, TransportId, TransportSpec,
 };
 use causeway_engine::config::{PAIRS_PER_TRANSPORT, TRANSPORTS_PER_LEG};
-use causeway_engine::srtp::{MasterKey, Srtp, Suite};
+use causeway_engine::srtp::{MasterKey, Srtp};
 
 use super::generation::{Generation, Ice};
 use super::note::Note;
+use super::shake::{self, Shake};
 use super::{Call, DtlsInput, NodeFacts, Output, Pending};
 use crate::api::{EndReason, Problem};
-use crate::dtls::{self, DtlsError, Fingerprint, Role, SrtpKeys, Version};
+use crate::dtls::{DtlsError, Fingerprint, SrtpKeys, Version};
 use crate::ice::{Credentials, Output as FromIce, RTCP};
-use crate::sdp::{
-    self, Crypto, DtlsRole, Negotiated, RemoteDtls, RemotePath, RemoteSecurity, Sdes,
-};
+use crate::sdp::{self, Crypto, Negotiated, RemotePath, RemoteSecurity, Sdes};
 
 /// Transports of a leg, most: of four m-lines without ICE, RTP and RTCP each.
 pub(crate) const TRANSPORTS_MAX: usize = TRANSPORTS_PER_LEG;
@@ -64,11 +63,7 @@ pub(crate) struct CallTransport {
     pub(crate) keyed: bool,
     /// The socket that it is offered at first.
     socket: SocketId,
-    dtls_started: bool,
-    dtls_path: Option<(SocketId, SocketAddr)>,
-    /// Whether the far side has begun the handshake.
-    dtls_heard: bool,
-    expected_told: bool,
+    shake: Shake,
     /// The pairs that have passed a check, the latest last: the worker names the nominated one by
     /// its far address.
     paths: ArrayVec<(SocketId, SocketAddr), PAIRS_PER_TRANSPORT>,
@@ -142,10 +137,7 @@ impl CallTransport {
             estimates: false,
             keyed: false,
             socket,
-            dtls_started: false,
-            dtls_path: None,
-            dtls_heard: false,
-            expected_told: false,
+            shake: Shake::default(),
             paths: ArrayVec::new(),
             remote: None,
             is_secure: false,
@@ -216,7 +208,7 @@ impl CallTransport {
 
     /// Whether its handshake has begun, and has to be told to close.
     pub(crate) fn is_shaking(&self) -> bool {
-        self.dtls_started
+        self.shake.is_started()
     }
 
     /// Whether keys, if it needs any, and an address are there. Nobody waits for the address of RTCP
@@ -226,41 +218,9 @@ impl CallTransport {
         (self.keyed || !self.is_secure) && placed
     }
 
-    /// What the handshake is to be told now: to begin, as soon as the far side's first datagram or
-    /// a nominated pair makes it possible, and the fingerprints once the description has them. A
-    /// pair that is nominated before the answer is here does not say who begins.
-    fn dtls_inputs(&mut self, described: Option<&RemoteDtls>) -> Option<DtlsInput> {
-        let expected = |dtls: &RemoteDtls| -> Vec<Fingerprint> {
-            dtls.fingerprints.iter().filter_map(dtls_fingerprint).collect()
-        };
-        let known = described.is_some() || self.dtls_heard;
-        if !self.dtls_started && self.dtls_path.is_some() && known {
-            let role = match described.map(|dtls| dtls.role) {
-                Some(DtlsRole::Active) => Role::Active,
-                _ => Role::Passive,
-            };
-            self.dtls_started = true;
-            self.expected_told = described.is_some();
-            let expected = described.map(expected).unwrap_or_default();
-            return Some(DtlsInput::Start { role, expected });
-        }
-        if self.dtls_started && !self.expected_told {
-            self.expected_told = described.is_some();
-            return described.map(expected).map(DtlsInput::Expect);
-        }
-        None
-    }
-
     /// Takes the keys of a finished handshake and makes the worker's contexts of them.
     fn secure(&mut self, keys: &SrtpKeys, version: Version) -> Option<Box<Srtp>> {
-        let suite = engine_suite(keys.suite);
-        let master = |direction: &dtls::DirectionKeys| {
-            MasterKey::new(suite, &direction.key, &direction.salt)
-        };
-        let spec = KeysSpec {
-            inbound: master(&keys.inbound).ok()?,
-            outbound: master(&keys.outbound).ok()?,
-        };
+        let (spec, suite) = shake::agreed(keys)?;
         let version = match version {
             Version::Dtls12 => "DTLS 1.2",
             Version::Dtls13 => "DTLS 1.3",
@@ -285,7 +245,7 @@ impl CallTransport {
             return false;
         }
         let path = self.paths.iter().rev().find(|(_, held)| *held == remote);
-        self.dtls_path = path.copied().or(self.dtls_path);
+        self.shake.path = path.copied().or(self.shake.path);
         self.remote.replace(remote) != Some(remote)
     }
 }
@@ -323,8 +283,8 @@ impl Call {
 
     fn take_handshake(&mut self, punt: &Punt) {
         let Some(transport) = self.transport(punt.transport) else { return };
-        transport.dtls_heard = true;
-        transport.dtls_path = Some((punt.socket, punt.remote));
+        transport.shake.heard = true;
+        transport.shake.path = Some((punt.socket, punt.remote));
         self.note_at(punt.transport, Note::DtlsHeard);
         self.start_dtls(punt.transport);
         let input = DtlsInput::Datagram(punt.bytes.as_slice().into());
@@ -335,7 +295,7 @@ impl Call {
     pub fn dtls_datagram(&mut self, transport: TransportId, bytes: Box<[u8]>) {
         let leg = self.legs.iter().find(|held| held.slot == transport.leg);
         let held = leg.and_then(|leg| leg.transports.get(usize::from(transport.index)));
-        if let Some((socket, remote)) = held.and_then(|held| held.dtls_path) {
+        if let Some((socket, remote)) = held.and_then(|held| held.shake.path) {
             self.tell(Command::Transmit { socket, remote, bytes });
         }
     }
@@ -413,7 +373,7 @@ impl Call {
         let leg = &mut self.legs[place];
         let described = leg.negotiated.as_ref().and_then(Negotiated::dtls);
         let held = leg.transports.get_mut(usize::from(transport.index));
-        if let Some(input) = held.and_then(|held| held.dtls_inputs(described)) {
+        if let Some(input) = held.and_then(|held| held.shake.input(described)) {
             self.note_shaking(transport, &input);
             self.outputs.push_back(Output::Dtls(transport, input));
         }
@@ -509,21 +469,4 @@ fn keys_spec(keys: &Sdes) -> Option<KeysSpec> {
         Some(if is_clear { key.with_clear_srtcp() } else { key })
     };
     Some(KeysSpec { inbound: master(&keys.far)?, outbound: master(&keys.own)? })
-}
-
-fn engine_suite(suite: dtls::Suite) -> Suite {
-    match suite {
-        dtls::Suite::AesCm128HmacSha1_80 => Suite::AesCm128HmacSha1_80,
-        dtls::Suite::AeadAes128Gcm => Suite::AeadAes128Gcm,
-        dtls::Suite::AeadAes256Gcm => Suite::AeadAes256Gcm,
-    }
-}
-
-fn dtls_fingerprint(fingerprint: &sdp::Fingerprint) -> Option<Fingerprint> {
-    let hash = match fingerprint.hash {
-        sdp::HashFunction::Sha256 => dtls::Hash::Sha256,
-        sdp::HashFunction::Sha384 => dtls::Hash::Sha384,
-        sdp::HashFunction::Sha512 => dtls::Hash::Sha512,
-    };
-    Fingerprint::new(hash, fingerprint.digest.clone()).ok()
 }

@@ -14,7 +14,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Makes fresh ones from the system's random source: 48 bits of ufrag and 144 of password
+    /// Makes fresh ones from the system's random source: 48 bits of ufrag and 156 of password
     /// where RFC 8445 §5.3 asks for 24 and 128.
     ///
     /// Two sides can meet with the same ufrag by chance; who keeps the node's table of ufrags draws again then.
@@ -40,7 +40,7 @@ fn random_text<const LEN: usize>() -> String {
 }
 
 const UFRAG_LEN: usize = 8;
-const PASSWORD_LEN: usize = 24;
+const PASSWORD_LEN: usize = 26;
 const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 #[cfg(test)]
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn random_credentials_are_long_enough_and_differ() {
         let (one, other) = (Credentials::random(), Credentials::random());
-        assert_eq!((one.ufrag.len(), one.password.len()), (8, 24));
+        assert_eq!((one.ufrag.len(), one.password.len()), (8, 26));
         assert_ne!(one, other);
         assert!(one.password.bytes().all(|c| ICE_CHARS.contains(&c)));
     }
