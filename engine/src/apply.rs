@@ -9,6 +9,7 @@ use crate::command::{PuntKind, SocketId};
 use crate::config::{COMMANDS_PER_TURN, HEAD_ROOM, PAYLOAD_MAX};
 use crate::hop::HopKind;
 use crate::packet::Nanos;
+use crate::pipe::{Pipe, Pipes};
 use crate::stats::{LegReading, WorkerReading};
 use crate::stun;
 use crate::sys::Backend;
@@ -181,6 +182,7 @@ impl Worker {
                     stream.sinks.retain(|held| *held != sink);
                 }))
             }
+            Command::SetPipes { stream, pipes } => self.set_pipes(stream, pipes),
             Command::SetSource { sink, source, map } => {
                 let target = self.tables.leg_mut(sink.leg);
                 let target = target.and_then(|leg| leg.sinks.get_mut(usize::from(sink.index)));
@@ -377,6 +379,22 @@ impl Worker {
         Ok(())
     }
 
+    fn set_pipes(&mut self, id: StreamId, pipes: Box<Pipes>) -> Outcome {
+        let worker = self.id;
+        let is_here =
+            |pipe: &Pipe| [pipe.media, pipe.reports].iter().all(|t| t.leg.worker == worker);
+        if !pipes.iter().all(is_here) {
+            return (Err(Refusal::Misuse), Returned::Pipes(pipes));
+        }
+        match self.stream(id) {
+            Some(stream) => {
+                let old = stream.pipes.replace(pipes);
+                (Ok(()), old.map_or(Returned::Nothing, Returned::Pipes))
+            }
+            None => (Err(Refusal::Gone), Returned::Pipes(pipes)),
+        }
+    }
+
     fn select_layer(&mut self, id: SinkId, layer: LayerChoice) -> Result<(), Refusal> {
         let now = self.now;
         let leg = self.tables.leg_mut(id.leg).ok_or(Refusal::Gone)?;
@@ -476,7 +494,7 @@ impl Worker {
         into.layers.clear();
         into.sinks.clear();
         for (index, transport) in (0u8..).zip(&leg.transports) {
-            into.transports.push((TransportId { leg: id, index }, transport.reading()));
+            into.transports.push((TransportId { leg: id, index }, transport.reading(now)));
         }
         for (index, stream) in (0u8..).zip(&leg.streams) {
             let stream_id = StreamId { leg: id, index };
@@ -497,8 +515,7 @@ impl Worker {
         &mut self,
         id: TransportId,
     ) -> Option<&mut crate::transport::Transport> {
-        let leg = self.tables.leg_mut(id.leg)?;
-        leg.transports.get_mut(usize::from(id.index)).map(Box::as_mut)
+        self.tables.transport_mut(id)
     }
 
     pub(crate) fn stream(&mut self, id: StreamId) -> Option<&mut crate::stream::Stream> {

@@ -15,6 +15,7 @@ use crate::consent::Consent;
 use crate::export::Exported;
 use crate::hop::{HopReceiver, HopSender};
 use crate::leg::Leg;
+use crate::pipe::Pipes;
 use crate::plain::{Plain, Reader, Shape, Unreadable, Writer, plain};
 use crate::route::RouteMap;
 use crate::srtp::{MasterKey, Srtp};
@@ -209,6 +210,15 @@ pub enum Command {
         /// Where it no longer goes.
         sink: SinkId,
     },
+    /// Let a stream pass as it comes, in place of feeding sinks; replaces all pipes that it had, and none
+    /// let it feed its sinks again. Pipes lead to transports of the stream's own worker; one whose leg is
+    /// gone is a counted drop per packet. All RTCP of a leg with pipes passes as it comes.
+    SetPipes {
+        /// The stream.
+        stream: StreamId,
+        /// Where it goes.
+        pipes: Box<Pipes>,
+    },
     /// Say where a sink's packets come from and how they are rewritten. Sent to the sink's worker,
     /// before [`Command::AddSink`] to the stream's, which asks a video source for a key frame.
     SetSource {
@@ -290,7 +300,9 @@ impl Command {
             | Self::SetRemoteCredentials { transport, .. }
             | Self::AnswerTransportCc { transport, .. }
             | Self::EstimateBandwidth { transport, .. } => Some(transport.leg),
-            Self::SetStream { stream, .. } | Self::AddSink { stream, .. } => Some(stream.leg),
+            Self::SetStream { stream, .. }
+            | Self::AddSink { stream, .. }
+            | Self::SetPipes { stream, .. } => Some(stream.leg),
             Self::SetSink { sink, .. }
             | Self::SetSource { sink, .. }
             | Self::SelectLayer { sink, .. } => Some(sink.leg),
@@ -353,6 +365,8 @@ pub enum Returned {
     Stream(Box<Stream>),
     /// The replaced or refused sink.
     Sink(Box<Sink>),
+    /// The replaced or refused pipes.
+    Pipes(Box<Pipes>),
     /// What no longer answers.
     Answerer(Box<Answerer>),
     /// What no longer estimates.
@@ -559,16 +573,35 @@ pub enum LayerChoice {
     Off,
 }
 
-/// A codec as far as the engine must know it: to find key frames and picture numbers.
+/// A codec as far as the engine must know it: to find key frames and picture numbers, to write silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Codec {
     /// VP8 (RFC 7741).
     Vp8,
     /// H.264 (RFC 6184).
     H264,
+    /// G.711 µ-law (RFC 3551 §4.5.14).
+    Pcmu,
+    /// G.711 A-law (RFC 3551 §4.5.14).
+    Pcma,
+    /// G.722 (RFC 3551 §4.5.2).
+    G722,
     /// Any other; each of its packets is held to be a place to begin.
     #[default]
     Other,
+}
+
+impl Codec {
+    /// The byte that silence repeats; none where a payload of silence must be made anew.
+    #[must_use]
+    pub const fn silence(self) -> Option<u8> {
+        match self {
+            Self::Pcmu => Some(0xff),
+            Self::Pcma => Some(0xd5),
+            Self::G722 => Some(0xfa),
+            Self::Vp8 | Self::H264 | Self::Other => None,
+        }
+    }
 }
 
 /// One payload type of a stream.
@@ -611,6 +644,13 @@ pub struct StreamSpec {
     pub repaired_rid_extension: Option<u8>,
     /// Extension id of the audio level (RFC 6464), for [`Event::Speaking`].
     pub audio_level_extension: Option<u8>,
+    /// Whether every packet of its transport is its own that no other stream there claims, whatever
+    /// its SSRC and payload type. What `payload_types` does not name is then audio of 8000 Hz, or video
+    /// of a clock that nobody knows.
+    pub open: bool,
+    /// Which payload types are telephone events (RFC 4733), at most
+    /// [`crate::config::EVENTS_PER_STREAM`]; unless it is open, they stand in `payload_types` too.
+    pub events: Vec<u8>,
     /// Whether it starts on hold.
     pub paused: bool,
 }
@@ -677,11 +717,12 @@ plain! {
     tuple WorkerId;
     tuple SocketId;
     struct LegId { worker, slot, generation }
+    struct TransportId { leg, index }
     struct StreamId { leg, index }
     struct SinkId { leg, index }
     struct PayloadType { number, clock_rate, retransmits, codec }
     struct Source { stream, own_ssrc, cname, reduced_size }
     enum MediaKind { Audio {} = 0, Video {} = 1 }
     enum Security { Plain {} = 0, Srtp {} = 1 }
-    enum Codec { Vp8 {} = 0, H264 {} = 1, Other {} = 2 }
+    enum Codec { Vp8 {} = 0, H264 {} = 1, Other {} = 2, Pcmu {} = 3, Pcma {} = 4, G722 {} = 5 }
 }

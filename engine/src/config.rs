@@ -78,6 +78,8 @@ pub const STREAMS_PER_LEG: usize = 8;
 pub const SINKS_PER_LEG: usize = 64;
 /// Sinks that one stream feeds.
 pub const SINKS_PER_STREAM: usize = 64;
+/// Pipes that one stream has: the other party, subscribers and a recorder.
+pub const PIPES_PER_STREAM: usize = 8;
 /// Remote pairs of one transport.
 pub const PAIRS_PER_TRANSPORT: usize = 8;
 /// The highest differentiated services code point (RFC 2474 §3).
@@ -101,6 +103,8 @@ pub const LOCAL_UFRAG_MAX: usize = 32;
 pub const CHECKS_ASKED: usize = 1024;
 /// Payload types of one stream.
 pub const PAYLOAD_TYPES_PER_STREAM: usize = 32;
+/// Payload types of telephone events of one stream (RFC 4733): one per clock rate.
+pub const EVENTS_PER_STREAM: usize = 8;
 /// SSRCs of one stream, retransmissions included.
 pub const SSRCS_PER_STREAM: usize = 16;
 /// Bytes of a ufrag, longest that is accepted (RFC 8839 §5.4 allows 256; agents send 4 to 32).
@@ -147,6 +151,7 @@ const _: () = assert!(SOCKETS_PER_WORKER <= u16::MAX as usize);
 const _: () = assert!(SINKS_PER_LEG <= u8::MAX as usize);
 const _: () = assert!(STREAMS_PER_LEG <= u8::MAX as usize);
 const _: () = assert!(RX_BATCH <= FRAMES_FLOOR);
+const _: () = assert!(PIPES_PER_STREAM * STREAMS_PER_LEG <= FRAMES_FLOOR);
 const _: () = assert!(RTCP_MAX + 20 <= SAFE_PAYLOAD, "with SRTCP's index and longest tag");
 const _: () = assert!(RTCP_MAX <= PAYLOAD_MAX && RTCP_MAX.is_multiple_of(4));
 const _: () = assert!(CHECKS_ASKED.is_power_of_two());

@@ -121,6 +121,12 @@ drop_reasons! {
     StreamPaused = "stream_paused",
     /// The stream feeds no sink yet.
     NoSink = "no_sink",
+    /// Media was to be kept from where it goes.
+    MediaBlocked = "media_blocked",
+    /// A telephone event was to be kept from where it goes.
+    DtmfBlocked = "dtmf_blocked",
+    /// The media was to be silenced, and its codec is none whose silence is known.
+    SilenceUnknown = "silence_unknown",
     /// The sink's leg is gone.
     SinkGone = "sink_gone",
     /// The sink's leg has no pair, address or keys yet.

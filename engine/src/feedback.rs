@@ -20,7 +20,7 @@ use crate::route::reports::{self, FeedbackTarget};
 use crate::rtcp::{self, Compound, ReportBlock, Rtcp};
 use crate::rtp::RtpHeader;
 use crate::sys::frames::Frame;
-use crate::worker::{Fate, Media, Outgoing, Worker, plain_len};
+use crate::worker::{Fate, Media, Worker, plain_len};
 
 /// Feedback packets about transport-wide numbers in one go.
 const TRANSPORT_FEEDBACK_MAX: usize = 4;
@@ -45,6 +45,9 @@ impl Worker {
         packet.len = plain_len(transport.unprotect_rtcp(packet.payload_mut(&mut self.frames))?);
         if transport.hear(packet.remote, now) {
             self.mark_news(id.leg);
+        }
+        if self.tables.leg_mut(id.leg).is_some_and(|leg| leg.is_piped()) {
+            return self.pour_reports(id, packet, now);
         }
         let bytes: Bytes = packet.payload(&self.frames).iter().copied().collect();
         let compound = Compound::parse(&bytes)?;
@@ -217,14 +220,7 @@ impl Worker {
         };
         let bytes = self.frames.bytes_mut(&frame);
         bytes[HEAD_ROOM..HEAD_ROOM + len].copy_from_slice(&self.scratch[..len]);
-        let leg = self.tables.leg_mut(id.leg);
-        let transport = leg.and_then(|leg| leg.transports.get_mut(usize::from(id.index)));
-        let protected = transport.ok_or(DropReason::SinkGone).and_then(|transport| {
-            let (remote, len) = transport.protect_rtcp(&mut bytes[HEAD_ROOM..], len)?;
-            let (socket, traffic_class) = (transport.socket, transport.traffic_class);
-            Ok(Outgoing { socket, remote, start: HEAD_ROOM, len, traffic_class })
-        });
-        match protected {
+        match self.seal_reports(id, &frame, HEAD_ROOM, len) {
             Ok(outgoing) => {
                 self.send(outgoing.packet(frame, received), outgoing);
             }

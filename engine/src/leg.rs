@@ -67,7 +67,7 @@ impl Leg {
     }
 
     /// The stream of an authenticated packet and what it is there: by SSRC, else by MID, else by
-    /// payload type (RFC 8843 §9.2).
+    /// payload type (RFC 8843 §9.2), else the one that is open to anything.
     pub(crate) fn stream_of(
         &mut self,
         transport: u8,
@@ -78,9 +78,15 @@ impl Leg {
         let index = known
             .or_else(|| self.find_stream(transport, |s| s.claims(packet, header, true)))
             .or_else(|| self.find_stream(transport, |s| s.claims(packet, header, false)))
+            .or_else(|| self.find_stream(transport, |s| s.claims_any(header)))
             .ok_or(DropReason::StreamUnknown)?;
         let part = self.streams[usize::from(index)].owns(header.ssrc);
         Ok((index, part.ok_or(DropReason::StreamUnknown)?))
+    }
+
+    /// Whether what it sends passes as it comes.
+    pub(crate) fn is_piped(&self) -> bool {
+        self.streams.iter().any(|stream| stream.is_piped())
     }
 
     /// The SSRC that the node reports under to this leg: that of its first sink.

@@ -12,6 +12,9 @@
 //! sender has nobody else to ask is kept for a moment (`repeats`), so that what a sink misses comes
 //! from here.
 //!
+//! A stream with [`pipe`]s goes past the sinks: its packets keep every number, and so does the RTCP of
+//! its leg (`verbatim`).
+//!
 //! # A command's way
 //! Control sends [`command::Command`]s through a [`Link`]; the worker applies them between batches
 //! and answers each with [`command::Event::Applied`]. STUN and DTLS that need a machine go up as
@@ -37,6 +40,7 @@ pub mod leg;
 pub mod link;
 pub mod packet;
 mod pictures;
+pub mod pipe;
 mod plain;
 mod repeats;
 mod restart;
@@ -54,6 +58,7 @@ pub mod sys;
 mod tables;
 pub mod transport;
 pub mod twcc;
+mod verbatim;
 mod voice;
 pub mod worker;
 

@@ -334,6 +334,14 @@ impl<'p> Iterator for Compound<'p> {
     }
 }
 
+/// Whether `datagram` begins with a whole RTCP packet, whatever its type and what follows.
+///
+/// # Errors
+/// [`DropReason::RtcpMalformed`] if not.
+pub fn check_first(datagram: &[u8]) -> Result<(), DropReason> {
+    frame(datagram)?.map(drop).ok_or(DropReason::RtcpMalformed)
+}
+
 /// One packet by its header; the body still has the padding.
 struct Framed<'p> {
     packet_type: u8,

@@ -180,6 +180,8 @@ pub struct MediaCounters {
     pub plis: u64,
     /// The layer that goes out, by its place in [`crate::command::StreamSpec::rids`] (sinks only).
     pub layer: Option<u8>,
+    /// Payload type of the latest packet, retransmissions aside (streams only).
+    pub payload_type: Option<u8>,
     /// Packets of layers that were not selected, or of a sink that is off (sinks only). They are no
     /// drops: nobody misses them.
     pub skipped: u64,
@@ -217,6 +219,8 @@ pub struct TransportCounters {
     pub checks: u64,
     /// Whether keys are installed.
     pub keyed: bool,
+    /// Milliseconds since the latest packet that was accepted; none before the first.
+    pub heard_ago_ms: Option<u64>,
     /// What its path is held to carry, in bits per second; none where nothing estimates it.
     pub bandwidth: Option<u32>,
 }
@@ -284,9 +288,10 @@ impl Plain for Drops {
 plain! {
     tuple LatencyBuckets;
     struct MediaCounters {
-        ssrc, packets, bytes, rtx_packets, lost, jitter, clock_rate, nacks, plis, layer, skipped,
+        ssrc, packets, bytes, rtx_packets, lost, jitter, clock_rate, nacks, plis, layer,
+        payload_type, skipped,
     }
     struct TransportCounters {
-        packets_in, bytes_in, packets_out, bytes_out, remote, checks, keyed, bandwidth,
+        packets_in, bytes_in, packets_out, bytes_out, remote, checks, keyed, heard_ago_ms, bandwidth,
     }
 }

@@ -3,14 +3,16 @@
 use arrayvec::ArrayVec;
 
 use crate::command::{
-    LayerChoice, MediaKind, Mid, PayloadType, Rid, SinkId, SinkSpec, Source, StreamSpec,
+    Codec, LayerChoice, MediaKind, Mid, PayloadType, Rid, SinkId, SinkSpec, Source, StreamSpec,
 };
 use crate::config::{
-    LAYERS_PER_STREAM, PAYLOAD_TYPES_PER_STREAM, REPEATS_BURST, SINKS_PER_STREAM, SSRCS_PER_STREAM,
+    EVENTS_PER_STREAM, LAYERS_PER_STREAM, PAYLOAD_TYPES_PER_STREAM, REPEATS_BURST,
+    SINKS_PER_STREAM, SSRCS_PER_STREAM,
 };
 use crate::layers::{Layer, LayerTag, Rate};
 use crate::packet::Nanos;
 use crate::pictures;
+use crate::pipe::{Content, Pipe, Pipes};
 use crate::plain::plain;
 use crate::route::{Passing, Route};
 use crate::rtcp::{Compound, ReportBlock, Rtcp};
@@ -26,6 +28,10 @@ const KEY_FRAME_INTERVAL: Nanos = Nanos::from_millis(200);
 /// Time between two reports to one sender, a little less than that between two visits to a leg: the
 /// sender takes round trips and loss from them, and browsers report as often.
 const REPORT_INTERVAL: Nanos = Nanos::from_millis(900);
+
+/// Ticks per second of audio of which nobody has said anything: that of most static payload types
+/// (RFC 3551 §6).
+const ASSUMED_AUDIO_CLOCK: u32 = 8000;
 
 /// An SSRC that a leg uses for a stream, which layer it is, and whether it carries retransmissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +56,8 @@ pub struct Stream {
     pub(crate) rtcp_transport: u8,
     pub(crate) paused: bool,
     pub(crate) sinks: ArrayVec<SinkId, SINKS_PER_STREAM>,
+    /// Where it goes as it comes; then its sinks get nothing.
+    pub(crate) pipes: Option<Box<Pipes>>,
     pub(crate) counters: MediaCounters,
     mid: Option<Mid>,
     mid_extension: Option<u8>,
@@ -63,6 +71,8 @@ pub struct Stream {
     layers: ArrayVec<Layer, LAYERS_PER_STREAM>,
     reported_at: Nanos,
     voice: Option<Voice>,
+    open: bool,
+    events: ArrayVec<u8, EVENTS_PER_STREAM>,
 }
 
 impl Stream {
@@ -78,6 +88,7 @@ impl Stream {
             rtcp_transport: spec.rtcp_transport,
             paused: spec.paused,
             sinks: ArrayVec::new(),
+            pipes: None,
             counters: MediaCounters::default(),
             mid: spec.mid.clone(),
             mid_extension: spec.mid_extension,
@@ -94,12 +105,15 @@ impl Stream {
             layers: std::iter::repeat_n(Layer::default(), layers).collect(),
             reported_at: Nanos(0),
             voice: spec.audio_level_extension.map(Voice::new),
+            open: spec.open,
+            events: spec.events.iter().copied().take(EVENTS_PER_STREAM).collect(),
         }
     }
 
     /// Takes over what a renegotiated description does not change.
     pub(crate) fn inherit(&mut self, old: &mut Self) {
         self.sinks = std::mem::take(&mut old.sinks);
+        self.pipes = old.pipes.take();
         self.counters = old.counters;
         self.reported_at = old.reported_at;
         if let (Some(voice), Some(old)) = (&mut self.voice, &old.voice) {
@@ -143,13 +157,13 @@ impl Stream {
     /// Whether the node itself reports to its sender: where several receivers, or a choice of
     /// layers, leave no one who could.
     pub(crate) fn is_reported_here(&self) -> bool {
-        self.is_layered() || self.sinks.len() > 1
+        !self.is_piped() && (self.is_layered() || self.sinks.len() > 1)
     }
 
     /// Whether the node itself repeats its packets to the sinks that miss them: there are several, or the
     /// sender has `forgotten` what the node has told it to have come.
     pub(crate) fn is_repeated_here(&self, forgotten: bool) -> bool {
-        self.kind == MediaKind::Video && (forgotten || self.is_reported_here())
+        self.kind == MediaKind::Video && !self.is_piped() && (forgotten || self.is_reported_here())
     }
 
     /// The payload type and SSRC of what a retransmission repeats; none of another packet, and none
@@ -173,12 +187,42 @@ impl Stream {
         }
         let retransmits = payload_type.retransmits.is_some();
         let Some(layer) = self.layer_of(packet, header, retransmits) else { return false };
-        let sender = Sender { ssrc: header.ssrc, retransmits, layer };
+        self.learn(Sender { ssrc: header.ssrc, retransmits, layer });
+        true
+    }
+
+    /// Whether it takes a packet that no stream claims. Learns the SSRC if so.
+    pub(crate) fn claims_any(&mut self, header: &RtpHeader) -> bool {
+        if self.open {
+            self.learn(Sender { ssrc: header.ssrc, retransmits: false, layer: 0 });
+        }
+        self.open
+    }
+
+    fn learn(&mut self, sender: Sender) {
         if self.senders.is_full() {
             self.senders.remove(0);
         }
         self.senders.push(sender);
-        true
+    }
+
+    /// Where it goes as it comes.
+    pub(crate) fn pipes(&self) -> &[Pipe] {
+        self.pipes.as_deref().map_or(&[], |pipes| pipes.as_slice())
+    }
+
+    /// Whether it goes anywhere as it comes.
+    pub(crate) fn is_piped(&self) -> bool {
+        !self.pipes().is_empty()
+    }
+
+    /// What its packets of this payload type carry.
+    pub(crate) fn content_of(&self, payload_type: u8) -> Content {
+        if self.events.contains(&payload_type) {
+            return Content::Event;
+        }
+        let codec = self.payload_type(payload_type).map(|known| known.codec);
+        Content::Media { silence: codec.and_then(Codec::silence) }
     }
 
     /// The layer that a packet names.
@@ -194,6 +238,13 @@ impl Stream {
         self.payload_types.iter().copied().find(|p| p.number == number)
     }
 
+    /// What an open stream holds a payload type to be that its description does not name.
+    fn assumed(&self, number: u8) -> Option<PayloadType> {
+        let clock_rate = if self.kind == MediaKind::Audio { ASSUMED_AUDIO_CLOCK } else { 0 };
+        let assumed = PayloadType { number, clock_rate, retransmits: None, codec: Codec::Other };
+        self.open.then_some(assumed)
+    }
+
     /// Counts an accepted packet, which lies plain in `packet`; what it is among the layers, if there
     /// are any.
     pub(crate) fn receive(
@@ -205,6 +256,7 @@ impl Stream {
     ) -> Option<LayerTag> {
         let layered = self.is_layered();
         let payload_type = self.payload_type(header.payload_type);
+        let payload_type = payload_type.or_else(|| self.assumed(header.payload_type));
         let layer = &mut self.layers[usize::from(part.layer)];
         let bitrate = layer.rate.bitrate();
         let mut tag = LayerTag { layer: part.layer, key_frame: false, bitrate };
@@ -228,6 +280,7 @@ impl Stream {
             self.counters.ssrc = header.ssrc;
         }
         self.counters.clock_rate = payload_type.clock_rate;
+        self.counters.payload_type = Some(payload_type.number);
         self.counters.packets += 1;
         self.counters.bytes += payload_len as u64;
         if !layered {
@@ -294,7 +347,7 @@ impl Stream {
     /// Notes that a key frame is wanted, of the smallest layer that comes if none is named; it is
     /// asked for at the next turn that may. A layer that has not come yet begins with one anyway.
     pub(crate) fn want_key_frame(&mut self, layer: Option<u8>, now: Nanos) {
-        if self.kind != MediaKind::Video {
+        if self.kind != MediaKind::Video || self.is_piped() {
             return;
         }
         let smallest = || {
@@ -398,10 +451,11 @@ impl Reception {
     }
 
     /// RFC 3550 §A.8, in units of 1/16 timestamp tick. Packets of one frame or one telephone event
-    /// share a timestamp and say nothing; another clock starts anew.
+    /// share a timestamp and say nothing; another clock starts anew, and one that is unknown (0) says
+    /// nothing.
     fn note_jitter(&mut self, timestamp: u32, clock_rate: u32, now: Nanos) {
         let same_clock = self.clock_rate == clock_rate;
-        if same_clock && self.timestamp == timestamp {
+        if clock_rate == 0 || same_clock && self.timestamp == timestamp {
             return;
         }
         let transit = transit(timestamp, clock_rate, now);
@@ -572,6 +626,7 @@ plain! {
     struct Stream {
         kind, transport, rtcp_transport, paused, sinks, counters, mid, mid_extension, senders,
         payload_types, rids, rid_extension, repaired_rid_extension, layers, reported_at, voice,
+        pipes, open, events,
     } if |it| {
         it.layers.len() == it.rids.len().max(1)
             && it.senders.iter().all(|sender| usize::from(sender.layer) < it.layers.len())

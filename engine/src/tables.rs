@@ -83,6 +83,11 @@ impl Tables {
         if current { slot.leg.as_deref_mut() } else { None }
     }
 
+    pub(crate) fn transport_mut(&mut self, id: TransportId) -> Option<&mut Transport> {
+        let leg = self.leg_mut(id.leg)?;
+        leg.transports.get_mut(usize::from(id.index)).map(Box::as_mut)
+    }
+
     fn leg(&self, id: LegId) -> Option<&Leg> {
         let slot = self.legs.get(usize::from(id.slot))?;
         let current = slot.generation == id.generation && id.worker == self.worker;

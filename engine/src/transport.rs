@@ -57,6 +57,8 @@ pub struct Transport {
     pub(crate) bandwidth: Option<Box<Bandwidth>>,
     pub(crate) learn_remote: bool,
     pub(crate) started: bool,
+    /// When the latest packet was accepted.
+    pub(crate) heard: Nanos,
     pub(crate) news: News,
     pub(crate) counters: TransportCounters,
 }
@@ -81,6 +83,7 @@ impl Transport {
             // What authenticates nothing must not move what does.
             learn_remote: spec.learn_remote && spec.security == Security::Plain,
             started: false,
+            heard: Nanos(0),
             news: News::default(),
             counters: TransportCounters::default(),
         }
@@ -200,6 +203,7 @@ impl Transport {
         if let Some(consent) = &mut self.consent {
             consent.heard(remote, now);
         }
+        self.heard = now;
         let first = !self.started;
         self.started = true;
         // Whoever was signalled and sends needs nobody to find it.
@@ -211,8 +215,10 @@ impl Transport {
     }
 
     /// Its counters as control reads them.
-    pub(crate) fn reading(&self) -> TransportCounters {
+    pub(crate) fn reading(&self, now: Nanos) -> TransportCounters {
+        let heard = (self.heard != Nanos(0)).then_some(self.heard);
         TransportCounters {
+            heard_ago_ms: heard.map(|heard| now.since(heard) / 1_000_000),
             remote: self.remote,
             keyed: self.srtp.is_some(),
             bandwidth: self.bandwidth.as_ref().and_then(|bandwidth| bandwidth.estimate()),
@@ -225,6 +231,6 @@ plain! {
     struct News { nominated, consent_lost, role_conflict, media_started }
     struct Transport {
         socket, consent, next, retired, stale_from, remote, paths, security, traffic_class, srtp,
-        answerer, bandwidth, learn_remote, started, news, counters,
+        answerer, bandwidth, learn_remote, started, heard, news, counters,
     }
 }

@@ -104,6 +104,7 @@ struct Heard {
     kept: bool,
     layer: Option<LayerTag>,
     paused: bool,
+    piped: bool,
     sinks: usize,
     wants_key_frame: bool,
 }
@@ -281,6 +282,9 @@ impl Worker {
         if heard.paused {
             return Err(DropReason::StreamPaused);
         }
+        if heard.piped {
+            return self.pour(stream, packet, &header);
+        }
         if heard.wants_key_frame {
             self.ask_key_frame(stream, now);
         }
@@ -356,7 +360,7 @@ impl Worker {
         header: &RtpHeader,
         now: Nanos,
     ) -> Result<(), DropReason> {
-        let copy = self.copy(packet, media)?;
+        let copy = self.copy(packet, media.start, media.len)?;
         let placed = Media { start: usize::from(copy.start), ..media };
         match self.forward(sink, &copy.frame, placed, header, now) {
             Ok(outgoing) => {
@@ -548,15 +552,20 @@ impl Worker {
         Some(id)
     }
 
-    fn copy(&mut self, packet: &Packet, media: Media) -> Result<Packet, DropReason> {
+    /// A copy, in a frame of its own, of what lies at `start` in the packet's frame.
+    pub(crate) fn copy(
+        &mut self,
+        packet: &Packet,
+        start: usize,
+        len: usize,
+    ) -> Result<Packet, DropReason> {
         let frame = self.frames.take().ok_or(DropReason::FramesExhausted)?;
         let (from, to) = self.frames.two(&packet.frame, &frame);
-        to[HEAD_ROOM..HEAD_ROOM + media.len]
-            .copy_from_slice(&from[media.start..media.start + media.len]);
+        to[HEAD_ROOM..HEAD_ROOM + len].copy_from_slice(&from[start..start + len]);
         Ok(Packet {
             frame,
             start: plain_len(HEAD_ROOM),
-            len: plain_len(media.len),
+            len: plain_len(len),
             socket: packet.socket,
             remote: packet.remote,
             traffic_class: BEST_EFFORT,
@@ -717,6 +726,7 @@ fn hear(
         kept,
         layer,
         paused: stream.paused,
+        piped: stream.is_piped(),
         sinks: stream.sinks.len(),
         wants_key_frame: stream.wants_key_frame(),
     };

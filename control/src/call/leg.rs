@@ -478,6 +478,8 @@ fn stream_spec(media: &NegotiatedMedia, (transport, rtcp_transport): (u8, u8)) -
         rid_extension: media.extension_id(sdp::extension::RID),
         repaired_rid_extension: media.extension_id(sdp::extension::REPAIRED_RID),
         audio_level_extension: media.extension_id(sdp::extension::AUDIO_LEVEL),
+        open: false,
+        events: Vec::new(),
         paused: !media.direction.receives(),
     }
 }

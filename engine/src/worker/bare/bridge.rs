@@ -118,6 +118,8 @@ pub fn spec(far: &Far, side: usize) -> LegSpec {
         rid_extension: None,
         repaired_rid_extension: None,
         audio_level_extension: None,
+        open: false,
+        events: Vec::new(),
         paused: false,
     };
     let sink = |kind, place: usize, retransmits: bool| SinkSpec {

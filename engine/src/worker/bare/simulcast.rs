@@ -110,6 +110,8 @@ fn sender_spec(far: &Far) -> LegSpec {
         rid_extension: Some(RID),
         repaired_rid_extension: None,
         audio_level_extension: None,
+        open: false,
+        events: Vec::new(),
         paused: false,
     };
     let audio = StreamSpec {

@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::command::Codec;
 use crate::leg::Leg;
+use crate::pipe::{Filter, MediaFilter, Pipe, Pipes};
 use crate::route::{PayloadMap, RouteMap};
+use crate::stream::Stream;
 use crate::twcc::Answerer;
 
 /// Input that is dropped for a reason.
@@ -100,6 +102,15 @@ const REACHED: &[(DropReason, Drive)] = &[
         let (stream, sink) = (stream(0, AUDIO), sink(1, AUDIO));
         call.apply(Command::RemoveSink { stream, sink }).unwrap();
         call.send(0, audio(0, 0));
+    }),
+    (DropReason::MediaBlocked, |call| pipe(call, MediaFilter::Block)),
+    (DropReason::SilenceUnknown, |call| pipe(call, MediaFilter::Silence)),
+    (DropReason::DtmfBlocked, |call| {
+        let mut spec = bridge::spec(&call.fars[0], 0).streams.remove(usize::from(AUDIO));
+        spec.events = vec![SIDES[0].payload_types[0]];
+        let state = Box::new(Stream::new(&spec));
+        call.apply(Command::SetStream { stream: stream(0, AUDIO), state }).unwrap();
+        pipe(call, MediaFilter::Pass);
     }),
     (DropReason::SinkGone, |call| {
         call.apply(Command::RemoveLeg { leg: leg(1) }).unwrap();
@@ -216,6 +227,15 @@ fn raw(call: &mut Call, packet: &[u8]) {
 
 fn from_nowhere(call: &mut Call, packet: &[u8]) {
     call.receive_from(SocketId(0), SocketAddr::from(([127, 0, 0, 1], 9999)), packet);
+}
+
+/// The left side's audio comes with a pipe that lets no event pass.
+fn pipe(call: &mut Call, media: MediaFilter) {
+    let filter = Filter { media, blocks_dtmf: true };
+    let pipe = Pipe { media: transport(1), reports: transport(1), filter };
+    let pipes = Box::new(Pipes::from_iter([pipe]));
+    call.apply(Command::SetPipes { stream: stream(0, AUDIO), pipes }).unwrap();
+    call.send(0, audio(0, 0));
 }
 
 fn check(call: &Call) -> Vec<u8> {

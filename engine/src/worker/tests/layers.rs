@@ -396,6 +396,8 @@ fn stream_spec(rids: &[&[u8]]) -> StreamSpec {
         rid_extension: Some(RID),
         repaired_rid_extension: Some(REPAIRED_RID),
         audio_level_extension: None,
+        open: false,
+        events: Vec::new(),
         paused: false,
     }
 }

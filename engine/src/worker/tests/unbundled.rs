@@ -191,6 +191,8 @@ fn line(
         rid_extension: None,
         repaired_rid_extension: None,
         audio_level_extension: None,
+        open: false,
+        events: Vec::new(),
         paused: false,
     };
     let sink = SinkSpec {
