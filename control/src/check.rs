@@ -24,13 +24,9 @@ pub fn report(loaded: &Loaded) -> Result<String, Refusal> {
     }
     let rules = rules(config);
     let _ = write!(text, "\n# Firewall: let in\n\n{}", plain(&rules));
-    if let Some(admin) = admin(config) {
-        let _ = writeln!(
-            text,
-            "tcp {:<13} {} admin API: from your own hosts only",
-            admin.port(),
-            admin.ip()
-        );
+    for (protocol, door, purpose) in private(config) {
+        let (port, to) = (door.port(), door.ip());
+        let _ = writeln!(text, "{protocol} {port:<13} {to} {purpose}: from your own hosts only");
     }
     let _ = write!(text, "\n# The same as an nftables ruleset\n\n{}", nftables(&rules));
     let _ = write!(
@@ -84,8 +80,16 @@ fn rules(config: &Config) -> Vec<Rule> {
     rules
 }
 
-fn admin(config: &Config) -> Option<SocketAddr> {
-    Some(config.http.listen).filter(|listen| !listen.ip().is_loopback())
+/// What the world must not reach: whoever does rules the node, or may try its tokens.
+fn private(config: &Config) -> impl Iterator<Item = (&'static str, SocketAddr, &'static str)> {
+    [
+        ("tcp", Some(config.http.listen), "admin API"),
+        ("udp", config.ng.udp, "ng protocol"),
+        ("tcp", config.ng.tcp, "ng protocol"),
+    ]
+    .into_iter()
+    .filter_map(|(protocol, door, purpose)| Some((protocol, door?, purpose)))
+    .filter(|(_, door, _)| !door.ip().is_loopback())
 }
 
 fn plain(rules: &[Rule]) -> String {

@@ -106,6 +106,9 @@ struct Flags {
     /// Where the public listener listens.
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     public: Option<String>,
+    /// Where SIP proxies ask over the ng protocol, by UDP.
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    ng: Option<String>,
     /// The first interface's address on this host.
     #[arg(long, global = true, value_name = "ADDRESS")]
     bind: Option<String>,
@@ -146,6 +149,7 @@ impl Flags {
         [
             ("--http", ["http", "listen"], self.http),
             ("--public", ["public", "listen"], self.public),
+            ("--ng", ["ng", "udp"], self.ng),
             ("--bind", ["interface", "bind"], self.bind),
             ("--announce", ["interface", "announce"], self.announce),
             ("--ports", ["interface", "ports"], self.ports),
@@ -218,6 +222,17 @@ mod tests {
         assert_eq!(config.node.workers, [2, 3]);
         assert_eq!(config.interface[0].ports, Some(Ports { low: 20_000, high: 20_009 }));
         assert_eq!(config.node.backend, crate::config::Backend::Mmsg);
+    }
+
+    #[test]
+    fn ng_is_off_until_a_flag_or_a_variable_names_its_door() {
+        let door = |port| Some(([127, 0, 0, 1], port).into());
+        assert_eq!(run(&[], &[]).ng.udp, None);
+        let environment =
+            [("CAUSEWAY_NG_UDP", "127.0.0.1:2223"), ("CAUSEWAY_NG_PEERS", "[\"::1\"]")];
+        let config = run(&[], &environment);
+        assert_eq!((config.ng.udp, config.ng.peers.len()), (door(2223), 1));
+        assert_eq!(run(&["--ng", "127.0.0.1:2224"], &environment).ng.udp, door(2224));
     }
 
     #[test]

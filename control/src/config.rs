@@ -2,6 +2,7 @@
 //! and by flags. Its types are here; [`load`](mod@load) reads it and finds every fault.
 
 pub mod load;
+mod peer;
 mod verify;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use crate::auth::ApiToken;
 use crate::dtls::Versions;
 
 pub use load::{Fault, Host, Loaded, Sources, load};
+pub use peer::Peer;
 
 /// HTTP workers of one listener, most: they wait for actors and browsers, they do not compute.
 pub const HTTP_WORKERS_MAX: usize = 2;
@@ -41,6 +43,8 @@ pub struct Config {
     pub http: Http,
     /// The public listener.
     pub public: Public,
+    /// The ng protocol.
+    pub ng: Ng,
     /// WHIP and WHEP.
     pub whip: Whip,
     /// How media leaves.
@@ -281,6 +285,27 @@ impl Default for Public {
         }
     }
 }
+
+/// `[ng]`: where SIP proxies ask. Over HTTP they ask on the admin listener, whatever stands here.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ng {
+    /// Where datagrams come in; nowhere if absent. Best one address, since replies leave with the one
+    /// that the kernel picks where it is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub udp: Option<SocketAddr>,
+    /// Where connections come in; nowhere if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<SocketAddr>,
+    /// Who may ask, by whatever door: addresses and blocks of them. Everybody who reaches the door if none
+    /// is named; the protocol itself knows no password.
+    pub peers: Vec<Peer>,
+}
+
+/// Connections of `ng.tcp`, most: proxies keep one for each of their processes.
+pub const NG_CONNECTIONS_MAX: usize = 256;
+/// Entries of `ng.peers`, most.
+pub const PEERS_MAX: usize = 64;
 
 /// `[whip]`: what clients of WHIP and WHEP are told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -577,7 +602,7 @@ macro_rules! serde_as_text {
         }
     )+};
 }
-serde_as_text!(Announce, Ports);
+serde_as_text!(Announce, Peer, Ports);
 
 #[cfg(test)]
 mod tests;

@@ -79,3 +79,13 @@ fn the_admin_api_is_never_opened_to_the_world() {
     assert!(report.contains("tcp 8080          10.0.0.1 admin API: from your own hosts only"));
     assert!(!report.contains("dport 8080") && !report.contains("\"FromPort\": 8080"));
 }
+
+#[test]
+fn the_doors_of_ng_are_for_your_own_hosts() {
+    let text = "[ng]\nudp = \"10.0.0.1:2223\"\ntcp = \"10.0.0.1:2224\"\npeers = [\"10.0.0.0/8\"]";
+    let report = report(&loaded(text)).unwrap();
+    assert!(report.contains("udp 2223          10.0.0.1 ng protocol: from your own hosts only"));
+    assert!(report.contains("tcp 2224          10.0.0.1 ng protocol: from your own hosts only"));
+    assert!(report.contains("peers = [\"10.0.0.0/8\"]") && !report.contains("warning"));
+    assert!(!report.contains("dport 2223"));
+}

@@ -12,11 +12,12 @@ use toml::{Spanned, Table, Value};
 
 use super::{Config, Interface, REDACTED, parse_cores, verify};
 
-const SECTIONS: [&str; 11] = [
+const SECTIONS: [&str; 12] = [
     "node",
     "interface",
     "http",
     "public",
+    "ng",
     "whip",
     "media",
     "dtls",

@@ -60,6 +60,10 @@ fn everything_that_can_be_set_is_read() {
         tls_cert = "c.pem"
         tls_key = "k.pem"
         desk = true
+        [ng]
+        udp = "10.0.0.1:2223"
+        tcp = "10.0.0.1:2223"
+        peers = ["10.0.0.0/8", "2001:db8::1"]
         [media]
         dscp = 46
         [dtls]
@@ -84,10 +88,24 @@ fn everything_that_can_be_set_is_read() {
     assert_eq!(config.interface[1].announce, Announce::Provider(Provider::Aws));
     assert_eq!(config.dtls.versions(), Versions::Only13);
     assert_eq!(config.media.dscp, 46);
+    assert_eq!(config.ng.udp, config.ng.tcp);
+    assert!(config.ng.peers[1].holds("2001:db8::1".parse().unwrap()));
     assert!(!config.interface[0].dont_fragment && config.interface[1].dont_fragment);
     assert_eq!(config.timeouts.drain, Duration::from_secs(60));
     assert_eq!(config.auth.token[0].name, "t");
     assert!(config.desk());
+}
+
+#[test]
+fn an_ng_door_that_the_network_reaches_is_warned_about_unless_somebody_is_named() {
+    let warnings = |text: &str| from_file(text).unwrap().warnings;
+    let open = warnings("[ng]\nudp = \"10.0.0.1:2223\"");
+    assert!(
+        open[0].contains("ng.udp is 10.0.0.1:2223") && open[0].contains("ng.peers"),
+        "{open:?}"
+    );
+    assert!(warnings("[ng]\nudp = \"10.0.0.1:2223\"\npeers = [\"10.0.0.2\"]").is_empty());
+    assert!(warnings("[ng]\nudp = \"127.0.0.1:2223\"\ntcp = \"[::1]:2223\"").is_empty());
 }
 
 /// Each: what is written, and what the fault must say.
@@ -95,7 +113,10 @@ const WRONG: &[(&str, &[&str])] = &[
     ("[node\n", &["c.toml:1:"]),
     ("\n[node]\nnmae = 1", &["c.toml:3: node.nmae: unknown field `nmae`", "`workers`"]),
     ("[edge]\nlisten = \"x\"", &["c.toml:1: edge: no such section", "interface"]),
-    ("[[ng]]\nudp = 1", &["ng: no such section"]),
+    ("[[ng]]\nudp = 1", &["c.toml:1: ng:"]),
+    ("[ng]\nudp = 2223", &["c.toml:2: ng.udp: 2223"]),
+    ("[ng]\ntcp = \"127.0.0.1:8080\"", &["c.toml:2: ng.tcp: 127.0.0.1:8080 is http.listen too"]),
+    ("[ng]\npeers = [\"10.0.0.0/33\"]", &["c.toml:2: ng.peers", "10.0.0.0/33", "such as"]),
     ("node = 5", &["c.toml:1: node:"]),
     ("[node]\nname = \"a b\"", &["c.toml:2: node.name: \"a b\": allowed"]),
     ("[node]\nworkers = []", &["node.workers: []: at least one"]),

@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use super::load::Draft;
 use super::{
     Announce, Config, EVERY_ORIGIN, HTTP_WORKERS_MAX, Host, ICE_SERVERS_MAX, INTERFACES_MAX,
-    IceServer, Interface, MUX_PORTS_MAX, ORIGINS_MAX, Ports,
+    IceServer, Interface, MUX_PORTS_MAX, NG_CONNECTIONS_MAX, ORIGINS_MAX, PEERS_MAX, Ports,
 };
 use crate::api::LEGS_PER_CALL_CEILING;
 use crate::auth::{API_TOKENS_MAX, JOIN_SECRET_MIN};
@@ -30,6 +30,7 @@ pub(super) fn verify(config: &Config, host: &Host, draft: &mut Draft) {
     node(config, host, draft);
     interfaces(config, draft);
     listeners(config, draft);
+    ng(config, draft);
     whip(config, draft);
     auth(config, draft);
     limits(config, draft);
@@ -182,6 +183,28 @@ fn listeners(config: &Config, draft: &mut Draft) {
     }
 }
 
+fn ng(config: &Config, draft: &mut Draft) {
+    let ng = &config.ng;
+    if ng.peers.len() > PEERS_MAX {
+        draft.fault("ng.peers", &[], format!("{}: at most {PEERS_MAX}", ng.peers.len()));
+    }
+    let taken = [("http.listen", config.http.listen), ("public.listen", config.public.listen)];
+    for (key, other) in taken {
+        if ng.tcp == Some(other) && other.port() != 0 {
+            draft.fault("ng.tcp", &[key], format!("{other} is {key} too"));
+        }
+    }
+    for (key, door) in [("ng.udp", ng.udp), ("ng.tcp", ng.tcp)] {
+        let Some(door) = door.filter(|door| !door.ip().is_loopback()) else { continue };
+        if ng.peers.is_empty() {
+            draft.warnings.push(format!(
+                "{key} is {door} and ng.peers names nobody: everybody who reaches it may do \
+                 everything with every call; name the proxies in ng.peers"
+            ));
+        }
+    }
+}
+
 fn whip(config: &Config, draft: &mut Draft) {
     let (origins, servers) = (&config.whip.origins, &config.whip.ice_server);
     if origins.len() > ORIGINS_MAX {
@@ -307,7 +330,8 @@ fn descriptors(config: &Config, host: &Host, draft: &mut Draft) {
     let ports: u64 = config.interface.iter().filter_map(|one| one.ports).map(Ports::count).sum();
     let media = ports.min(legs * SOCKETS_PER_LEG) + workers * config.interface.len() as u64;
     let http = 2 * config.limits.connections as u64;
-    let needed = media + http + workers * DESCRIPTORS_PER_WORKER + SPARE_DESCRIPTORS;
+    let ng = config.ng.tcp.map_or(0, |_| NG_CONNECTIONS_MAX as u64 + 1);
+    let needed = media + http + ng + workers * DESCRIPTORS_PER_WORKER + SPARE_DESCRIPTORS;
     if needed > host.descriptors {
         draft.fault(
             if ports > 0 { "interface[0].ports" } else { "limits.connections" },

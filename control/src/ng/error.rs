@@ -66,6 +66,9 @@ pub enum NgError {
     /// The node takes no further call. Proxies try the next node.
     #[error("{0}")]
     Limited(LoadLimit),
+    /// Nothing came of it in time.
+    #[error("The node is too busy to answer in time")]
+    Late,
     /// The `limit` of `list` is negative.
     #[error("invalid limit, must be >= 0")]
     BadLimit,

@@ -36,6 +36,7 @@
 pub mod bencode;
 mod command;
 pub mod cookies;
+pub mod cut;
 mod error;
 mod flag;
 mod flags;
@@ -53,6 +54,7 @@ mod value;
 pub use bencode::BencodeError;
 pub use command::Command;
 pub use cookies::{Asked, Cookies};
+pub use cut::{Cut, CutError, FRAME_MAX};
 pub use error::{LoadLimit, NgError};
 pub use flag::{Flag, FlagSet};
 pub use flags::{

@@ -84,6 +84,11 @@ impl Reply {
         self
     }
 
+    /// Whether it says that nothing was done.
+    pub fn is_failure(&self) -> bool {
+        self.result.is_none()
+    }
+
     /// The document in a format.
     pub fn write(mut self, format: Format) -> Vec<u8> {
         if let Some(result) = self.result {

@@ -1,6 +1,7 @@
 //! What the protocol promises, as behaviours.
 
 mod cookies;
+mod cuts;
 mod documents;
 mod flags;
 mod frames;
