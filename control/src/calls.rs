@@ -12,6 +12,7 @@ use crate::api::{
 pub use crate::call::Restarted;
 use crate::call::{Eyes, Remark};
 use crate::ice::Credentials;
+use crate::ng;
 
 /// What comes of a request, later.
 pub type Answer<T> = BoxFuture<'static, Result<T, Problem>>;
@@ -71,4 +72,20 @@ pub trait Calls: Send + Sync + 'static {
     fn subscribe(&self, call: Option<String>) -> broadcast::Receiver<Arc<LifeEvent>>;
     /// Whether new calls can be taken; the problem says why not.
     fn ready(&self) -> Answer<()>;
+}
+
+/// A request of the ng protocol as a door took it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NgAsked {
+    /// The request.
+    pub message: ng::Message,
+    /// Whether the reply must fit a datagram.
+    pub brief: bool,
+}
+
+/// What requests of the ng protocol are asked of.
+pub trait NgCalls: Send + Sync + 'static {
+    /// Does what a request asks for. Every request is answered; one that takes too long goes on when
+    /// nobody waits for it any more.
+    fn ng(&self, asked: NgAsked) -> BoxFuture<'static, ng::Reply>;
 }

@@ -2,7 +2,7 @@
 //!
 //! Protocols are sans-IO machines: bytes and `now` go in, outputs come out through one
 //! `poll_output()`; they name no socket, clock, actix or tokio. [`actors`] are thin mailboxes and
-//! timers around them, [`rest`] is the door.
+//! timers around them, [`rest`] and [`ng_server`] are the doors.
 //!
 //! # A command's way
 //! `POST /v1/calls/{call}/legs` → [`rest`] parses it into a type of [`api`] → [`actors::call`]
@@ -24,6 +24,7 @@ pub mod config;
 pub mod dtls;
 pub mod ice;
 pub mod ng;
+pub mod ng_server;
 pub mod ports;
 pub mod rest;
 pub mod sdp;

@@ -11,6 +11,7 @@ use causeway_control::calls::Calls;
 use causeway_control::cli::{self, Command, Refusal};
 use causeway_control::cloud::CloudError;
 use causeway_control::config::{Announce, Config, Host, Interface, Loaded, LogFormat};
+use causeway_control::ng_server::NgDoors;
 use causeway_control::{address, rest};
 use causeway_engine::config::EngineConfig;
 use tracing_subscriber::EnvFilter;
@@ -64,8 +65,8 @@ async fn serve(
     if let Some(reason) = &probed.uring_refused {
         tracing::warn!(reason, "io_uring is not used");
     }
-    let servers = match rest::serve(&config, node.calls()) {
-        Ok(servers) => servers,
+    let (ng, servers) = match open_doors(&config, &node) {
+        Ok(doors) => doors,
         Err(error) => {
             node.stop().await;
             return Err(error.into());
@@ -75,8 +76,20 @@ async fn serve(
     wait_for_signal(&*node.calls(), &asked).await?;
     tracing::info!("stopping");
     servers.stop().await;
+    ng.close();
     node.stop().await;
     Ok(())
+}
+
+fn open_doors(config: &Config, node: &Node) -> io::Result<(NgDoors, rest::Servers)> {
+    let ng = NgDoors::open(config, node.calls())?;
+    for (door, address) in [("udp", ng.udp), ("tcp", ng.tcp)] {
+        if let Some(address) = address {
+            tracing::info!(door, %address, "ng");
+        }
+    }
+    let servers = rest::serve(config, node.calls(), ng.desk())?;
+    Ok((ng, servers))
 }
 
 /// Tells a person at a terminal what to open.

@@ -11,6 +11,7 @@ use causeway_control::api::{LEGS_PER_CALL, LifeEvent, What};
 use causeway_control::calls::Calls;
 use causeway_control::config::{Config, Ports};
 use causeway_control::dtls::Versions;
+use causeway_control::ng_server::NgDoors;
 use causeway_control::rest;
 use causeway_engine::config::EngineConfig;
 use serde_json::{Value, json};
@@ -82,11 +83,14 @@ impl LocalNode {
         let thread = std::thread::spawn(move || {
             actix_rt::System::new().block_on(async move {
                 let node = Node::start(&node_config(&setup)).expect("the node starts");
-                let servers = rest::serve(&rest_config(&setup), node.calls()).expect("doors");
+                let config = rest_config(&setup);
+                let ng = NgDoors::open(&config, node.calls()).expect("doors of ng");
+                let servers = rest::serve(&config, node.calls(), ng.desk()).expect("doors");
                 report.send((servers.http, servers.public, node.calls())).expect("the test waits");
                 // The test's end is as good a reason to stop as its word.
                 let _ = stopped.await;
                 servers.stop().await;
+                ng.close();
                 node.stop().await;
             });
         });

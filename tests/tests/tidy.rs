@@ -54,6 +54,7 @@ const CONTROL_LAYERS: &[&[&str]] = &[
     &["call"],
     &["auth", "calls"],
     &["actors"],
+    &["ng_server"],
     &["rest", "web", "check", "cli"],
     &["lib", "main"],
 ];
@@ -71,6 +72,7 @@ const CLOCK_SHELLS: &[&str] = &[
     "engine/src/worker.rs",
     "engine/src/worker/",
     "control/src/actors",
+    "control/src/ng_server",
     "control/src/rest",
     "control/src/auth.rs",
     "control/src/cloud/fetch.rs",

@@ -34,11 +34,12 @@ use crate::api::{
     Why, WorkerStats,
 };
 use crate::call::{Eyes, Face, NodeFacts, Remark, Reply};
-use crate::calls::{Answer, Calls, Restarted};
+use crate::calls::{Answer, Calls, NgAsked, NgCalls, Restarted};
 use crate::cloud::{self, CloudError};
 use crate::config::{Announce, Ports};
 use crate::dtls::{Identity, Versions};
 use crate::ice::Credentials;
+use crate::ng;
 use crate::ports::{PortDesk, PortInterface};
 use crate::sdp;
 
@@ -561,6 +562,16 @@ impl Calls for NodeCalls {
             Err(Problem::unavailable("every media worker is at its limit of legs"))
         };
         Box::pin(std::future::ready(ready))
+    }
+}
+
+impl NgCalls for NodeCalls {
+    fn ng(&self, asked: NgAsked) -> BoxFuture<'static, ng::Reply> {
+        let reply = match asked.message.request {
+            ng::Request::Ping => ng::Reply::pong(),
+            other => ng::Reply::error(ng::NgError::Unserved(other.command())),
+        };
+        Box::pin(std::future::ready(reply))
     }
 }
 

@@ -118,7 +118,7 @@ impl<N: Need> FromRequest for May<N> {
     }
 }
 
-fn admit<N: Need>(request: &HttpRequest) -> Result<Who, Problem> {
+pub(super) fn admit<N: Need>(request: &HttpRequest) -> Result<Who, Problem> {
     let (door, state) = surroundings(request)?;
     if door == Door::Public && !N::DESK {
         return joining::<N>(request, state);

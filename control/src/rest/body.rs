@@ -120,7 +120,11 @@ impl<K: Kind> FromRequest for Text<K> {
     }
 }
 
-async fn read(mut payload: Payload, announced: usize, max: usize) -> Result<Vec<u8>, Problem> {
+pub(super) async fn read(
+    mut payload: Payload,
+    announced: usize,
+    max: usize,
+) -> Result<Vec<u8>, Problem> {
     let long = || Problem::too_large(format!("the body is longer than {max} bytes"));
     if announced > max {
         return Err(long());
@@ -152,13 +156,13 @@ fn broken(error: PayloadError) -> Problem {
     Problem::malformed(format!("the body cannot be read: {error}"))
 }
 
-fn is_of(request: &HttpRequest, media_type: &str) -> bool {
+pub(super) fn is_of(request: &HttpRequest, media_type: &str) -> bool {
     let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
     kind.is_some_and(|kind| kind.eq_ignore_ascii_case(media_type))
 }
 
-fn announced(request: &HttpRequest) -> usize {
+pub(super) fn announced(request: &HttpRequest) -> usize {
     let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     length.and_then(|length| length.parse().ok()).unwrap_or(0)
 }

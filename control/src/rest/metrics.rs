@@ -1,14 +1,16 @@
 //! `/metrics`: the node's counters in the Prometheus text format, version 0.0.4.
 
-use std::fmt::{Display, Write as _};
-
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
 use causeway_engine::error::DropReason;
 
 use super::State;
 use super::access::{May, SeeNode};
+use super::rtpengine_metrics::Figures;
+use super::text::Text;
 use crate::api::{NodeStats, Problem, WorkerStats};
+use crate::ng::Command;
+use crate::ng_server::{Closed, Counts, Door, Silence};
 
 /// Show the counters for Prometheus.
 #[utoipa::path(
@@ -19,7 +21,9 @@ use crate::api::{NodeStats, Problem, WorkerStats};
 #[get("/metrics")]
 pub(super) async fn show(_: May<SeeNode>, state: Data<State>) -> Result<HttpResponse, Problem> {
     let stats = state.ask(state.calls.node()).await?;
-    let text = encode(&stats, state.subscribers.count());
+    let counts = state.ng.counts();
+    let text = encode(&stats, state.subscribers.count(), &counts);
+    let text = text + &Figures::of(&stats, &counts).encode();
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
 }
 
@@ -41,8 +45,8 @@ const WORKER: [Column; 11] = [
     }),
 ];
 
-fn encode(stats: &NodeStats, subscribers: usize) -> String {
-    let mut text = Text::default();
+fn encode(stats: &NodeStats, subscribers: usize, counts: &Counts) -> String {
+    let mut text = Text::new("causeway_");
     text.family("build_info", "gauge", "The version that runs.");
     text.sample("build_info", &[("version", &stats.version), ("node", &stats.name)], 1);
     for (name, kind, help, value) in [
@@ -57,7 +61,8 @@ fn encode(stats: &NodeStats, subscribers: usize) -> String {
     }
     text.family("worker_info", "gauge", "The I/O backend of the worker.");
     for worker in &stats.workers {
-        let labels = [("worker", &worker.worker.to_string()), ("backend", &worker.backend)];
+        let number = worker.worker.to_string();
+        let labels = [("worker", number.as_str()), ("backend", worker.backend.as_str())];
         text.sample("worker_info", &labels, 1);
     }
     for (name, kind, help, column) in WORKER {
@@ -68,7 +73,8 @@ fn encode(stats: &NodeStats, subscribers: usize) -> String {
     }
     drops(&mut text, stats);
     latency(&mut text, stats);
-    text.0
+    ng(&mut text, counts);
+    text.finish()
 }
 
 /// Every reason of every worker, so that a series is there before it first counts.
@@ -79,7 +85,7 @@ fn drops(text: &mut Text, stats: &NodeStats) {
         for reason in DropReason::ALL {
             let count = worker.drops.get(reason.label()).copied().unwrap_or(0);
             let number = worker.worker.to_string();
-            text.sample(name, &[("worker", &number), ("reason", &reason.label().into())], count);
+            text.sample(name, &[("worker", &number), ("reason", reason.label())], count);
         }
     }
 }
@@ -93,33 +99,61 @@ fn latency(text: &mut Text, stats: &NodeStats) {
         for (quantile, us) in
             [("0.5", us.p50), ("0.9", us.p90), ("0.99", us.p99), ("0.999", us.p999)]
         {
-            let labels = [("worker", &number), ("quantile", &quantile.to_owned())];
+            let labels = [("worker", number.as_str()), ("quantile", quantile)];
             text.sample(name, &labels, us as f64 / 1e6);
         }
     }
 }
 
-/// The format: a family's HELP and TYPE, then its samples.
-#[derive(Default)]
-struct Text(String);
-
-impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.0, "# HELP causeway_{name} {help}\n# TYPE causeway_{name} {kind}");
+/// What the doors of the ng protocol counted.
+fn ng(text: &mut Text, counts: &Counts) {
+    let commands = || Command::ALL.iter().copied().map(Some).chain([None]);
+    let name = |command: Option<Command>| command.map_or("unknown", Command::name);
+    text.family("ng_requests_total", "counter", "Requests of the ng protocol that ran.");
+    for command in commands() {
+        for (door, count) in Door::ALL.iter().zip(counts.of(command).requests) {
+            let labels = [("command", name(command)), ("door", door.label())];
+            text.sample("ng_requests_total", &labels, count);
+        }
     }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &String)], value: impl Display) {
-        let labels: Vec<_> =
-            labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escaped(value))).collect();
-        let labels = labels.join(",");
-        let braced = if labels.is_empty() { labels } else { format!("{{{labels}}}") };
-        let _ = writeln!(self.0, "causeway_{name}{braced} {value}");
+    text.family("ng_request_seconds_total", "counter", "Seconds that they took.");
+    for command in commands() {
+        let seconds = counts.of(command).time.as_secs_f64();
+        text.sample("ng_request_seconds_total", &[("command", name(command))], seconds);
     }
+    text.family("ng_errors_total", "counter", "Of them, those that ended in an error.");
+    for command in commands() {
+        text.sample("ng_errors_total", &[("command", name(command))], counts.of(command).errors);
+    }
+    ng_doors(text, counts);
 }
 
-fn escaped(label: &str) -> String {
-    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+fn ng_doors(text: &mut Text, counts: &Counts) {
+    let help = "Requests whose cookie had come before: they did not run again.";
+    text.family("ng_repeats_total", "counter", help);
+    for door in Door::ALL {
+        text.sample("ng_repeats_total", &[("door", door.label())], counts.repeats(*door));
+    }
+    let help = "Requests and connections of those who are not among ng.peers.";
+    text.family("ng_refused_total", "counter", help);
+    for door in Door::ALL {
+        text.sample("ng_refused_total", &[("door", door.label())], counts.refused(*door));
+    }
+    text.family("ng_unanswered_total", "counter", "Requests that got no reply.");
+    for why in Silence::ALL {
+        text.sample("ng_unanswered_total", &[("reason", why.label())], counts.silences(*why));
+    }
+    text.family("ng_closed_total", "counter", "Connections that the node closed.");
+    for why in Closed::ALL {
+        text.sample("ng_closed_total", &[("reason", why.label())], counts.closed(*why));
+    }
+    for (name, kind, help, value) in [
+        ("ng_late_total", "counter", "Requests that were not done in time.", counts.timeouts()),
+        ("ng_connections", "gauge", "Connections of ng.tcp now.", counts.connections()),
+    ] {
+        text.family(name, kind, help);
+        text.sample(name, &[], value);
+    }
 }
 
 #[cfg(test)]
@@ -159,7 +193,7 @@ mod tests {
 
     #[test]
     fn every_drop_reason_of_every_worker_is_a_series() {
-        let text = encode(&stats(), 0);
+        let text = encode(&stats(), 0, &Counts::default());
         for reason in DropReason::ALL {
             for worker in [0, 1] {
                 let count = if *reason == DropReason::SrtpAuth { 7 } else { 0 };
@@ -174,7 +208,7 @@ mod tests {
 
     #[test]
     fn each_sample_follows_its_own_help_and_type_and_is_there_once() {
-        let text = encode(&stats(), 3);
+        let text = encode(&stats(), 3, &Counts::default());
         let (mut family, mut families, mut series) = ("", BTreeSet::new(), BTreeSet::new());
         let mut lines = text.lines();
         while let Some(line) = lines.next() {

@@ -19,14 +19,18 @@ mod interfaces;
 mod legs;
 mod local;
 mod metrics;
+mod ng;
+mod ng_socket;
 mod node;
 mod openapi;
 mod owners;
 mod pace;
 mod pages;
 mod problem;
+mod rtpengine_metrics;
 mod sessions;
 mod sse;
+mod text;
 pub mod tls;
 mod tokens;
 mod whep;
@@ -50,6 +54,7 @@ use crate::api::Problem;
 use crate::auth::{ApiTokens, JoinTokens};
 use crate::calls::Calls;
 use crate::config::Config;
+use crate::ng_server::NgDesk;
 use crate::rest::cors::Origins;
 use crate::rest::desk::Desk;
 use crate::rest::ice_servers::IceServers;
@@ -85,8 +90,8 @@ macro_rules! server {
 ///
 /// # Panics
 /// Outside of an actix system.
-pub fn serve(config: &Config, calls: Arc<dyn Calls>) -> io::Result<Servers> {
-    let state = Data::new(State::new(config, calls));
+pub fn serve(config: &Config, calls: Arc<dyn Calls>, ng: NgDesk) -> io::Result<Servers> {
+    let state = Data::new(State::new(config, calls, ng));
     let tls = tls::server_config(config)?;
     let http = server!(config, state, Door::Admin, config.http.workers)
         .bind(config.http.listen)
@@ -144,6 +149,7 @@ enum Door {
 /// What all handlers share.
 struct State {
     calls: Arc<dyn Calls>,
+    ng: NgDesk,
     tokens: ApiTokens,
     joins: JoinTokens,
     owners: Owners,
@@ -157,11 +163,12 @@ struct State {
 }
 
 impl State {
-    fn new(config: &Config, calls: Arc<dyn Calls>) -> Self {
+    fn new(config: &Config, calls: Arc<dyn Calls>, ng: NgDesk) -> Self {
         let limits = &config.limits;
         let secret = config.auth.join_secret.as_ref();
         Self {
             calls,
+            ng,
             tokens: ApiTokens::new(config.auth.token.clone()),
             joins: JoinTokens::new(secret.map(|secret| secret.reveal())),
             owners: Owners::new(limits.calls.saturating_mul(limits.legs_per_call)),
@@ -212,7 +219,10 @@ fn app(
                 pages::register(services);
             }
         })
-        .default_service(actix_web::web::to(openapi::elsewhere))
+        .default_service(match door {
+            Door::Admin => actix_web::web::to(ng_socket::open),
+            Door::Public => actix_web::web::to(openapi::elsewhere),
+        })
         .wrap(from_fn(cors::share))
         .wrap(from_fn(local::doorman))
 }
@@ -229,7 +239,10 @@ fn admin(services: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
         .service(interfaces::set)
         .service(health::alive)
         .service(health::ready)
-        .service(metrics::show);
+        .service(metrics::show)
+        .service(ng::ask)
+        .service(ng::ask_plain)
+        .service(ng::ping);
     shared(services);
 }
 

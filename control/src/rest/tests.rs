@@ -2,6 +2,8 @@
 
 pub(super) mod double;
 mod names;
+mod ng;
+mod ng_socket;
 mod servers;
 mod streams;
 mod whip;
@@ -25,6 +27,7 @@ use serde_json::{Value, json};
 use self::double::Double;
 use super::*;
 use crate::auth::{ApiToken, Scope, TokenHash};
+use crate::ng_server::{self, tests::Fake};
 
 const READ: &str = "token-read";
 const CALL: &str = "token-call";
@@ -41,7 +44,12 @@ fn state(tokens: &[(&str, Scope)]) -> (Arc<Double>, Data<State>) {
         })
         .collect();
     let double = Double::new();
-    (double.clone(), Data::new(State::new(&config, double)))
+    (double.clone(), Data::new(State::new(&config, double, ng(&config))))
+}
+
+/// What answers the ng protocol.
+fn ng(config: &Config) -> NgDesk {
+    ng_server::tests::desk(config, Fake::new())
 }
 
 fn open() -> (Arc<Double>, Data<State>) {
@@ -360,7 +368,7 @@ async fn a_node_that_is_full_or_too_busy_says_503_and_when_to_try_again() {
     double.stuck.store(true, Ordering::Relaxed);
     let mut config = Config::default();
     config.timeouts.request = Duration::from_millis(1);
-    let admin = listen(&Data::new(State::new(&config, double)), Door::Admin).await;
+    let admin = listen(&Data::new(State::new(&config, double, ng(&config))), Door::Admin).await;
     assert!(admin.get("/v1/node", "").await.problem(503).contains("busy"));
     assert_eq!(admin.get("/healthz", "").await.status, 200);
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use causeway_control::actors::node::{BoundInterface, Node, NodeConfig};
 use causeway_control::config::Config;
 use causeway_control::dtls::Versions;
+use causeway_control::ng_server::NgDoors;
 use causeway_control::rest;
 use causeway_engine::Engine;
 use causeway_engine::config::{BackendChoice, EngineConfig};
@@ -69,7 +70,8 @@ fn run(path: &str, bind: &str, announce: &str) -> Result<(), Box<dyn Error>> {
     let listener = Arc::new(UnixListener::bind(path)?);
     actix_rt::System::new().block_on(async {
         let mut node = Node::start(&node)?;
-        let servers = rest::serve(&config, node.calls())?;
+        let ng = NgDoors::open(&config, node.calls())?;
+        let servers = rest::serve(&config, node.calls(), ng.desk())?;
         println!("API http://{}/", servers.http);
         loop {
             let listener = listener.clone();

@@ -117,7 +117,7 @@ async fn a_slow_reader_is_told_so_and_cut() {
 async fn beyond_the_limit_a_stream_is_503_until_a_seat_is_free() {
     let mut config = Config::default();
     config.limits.sse_subscribers = 1;
-    let state = Data::new(State::new(&config, Double::new()));
+    let state = Data::new(State::new(&config, Double::new(), ng(&config)));
     let admin = listen(&state, Door::Admin).await;
     let (stream, _) = follow!(admin, "/v1/events", "");
     assert!(admin.get("/v1/events", "").await.problem(503).contains("limit"));
@@ -135,7 +135,7 @@ async fn streams_end_when_the_node_stops() {
 
 #[actix_web::test]
 async fn a_silent_stream_is_kept_alive() {
-    let mut state = State::new(&Config::default(), Double::new());
+    let mut state = State::new(&Config::default(), Double::new(), ng(&Config::default()));
     state.subscribers.alive = Duration::from_millis(1);
     let admin = listen(&Data::new(state), Door::Admin).await;
     let (mut stream, _) = follow!(admin, "/v1/events", "");
@@ -201,7 +201,8 @@ async fn agents_need_the_scope_call_once_there_are_tokens_and_this_host_before()
 async fn without_a_desk_there_is_nothing() {
     let mut config = Config::default();
     config.public.desk = Some(false);
-    let public = listen(&Data::new(State::new(&config, Double::new())), Door::Public).await;
+    let public =
+        listen(&Data::new(State::new(&config, Double::new(), ng(&config))), Door::Public).await;
     public.post("/v1/desk/calls", "", json!({})).await.problem(404);
     public.get("/v1/desk/events", "").await.problem(404);
 }

@@ -106,7 +106,7 @@ async fn the_configured_ice_servers_are_told_to_whoever_is_answered() {
     let urls = ["stun:s.example", "stun:t.example:3478"];
     let server = |url: &str| IceServer { url: url.into(), username: None, credential: None };
     config.whip.ice_server = urls.map(server).to_vec();
-    let state = Data::new(State::new(&config, Double::new()));
+    let state = Data::new(State::new(&config, Double::new(), ng(&config)));
     let (public, (_, token)) =
         (listen(&state, Door::Public).await, call_and_token(&state, "a").await);
     let reply = public.send(sends("POST", "/whip", &token, SDP, &offer("/whip"))).await;
@@ -195,7 +195,7 @@ async fn a_node_with_as_many_sessions_as_it_may_have_says_when_to_try_again() {
     let mut config = Config::default();
     config.limits.calls = 1;
     let double = Double::new();
-    let state = Data::new(State::new(&config, double.clone()));
+    let state = Data::new(State::new(&config, double.clone(), ng(&config)));
     let public = listen(&state, Door::Public).await;
     let (call, token) = call_and_token(&state, "a").await;
     let post = || public.send(sends("POST", "/whep", &token, SDP, &offer("/whep")));
@@ -472,7 +472,7 @@ async fn pages_of_every_origin_may_publish_by_default_and_read_what_they_need() 
 async fn origins_can_be_named() {
     let mut config = Config::default();
     config.whip.origins = vec!["https://studio.example".into()];
-    let state = Data::new(State::new(&config, Double::new()));
+    let state = Data::new(State::new(&config, Double::new(), ng(&config)));
     let public = listen(&state, Door::Public).await;
     for (origin, admitted) in
         [("https://studio.example", "https://studio.example"), ("https://evil.example", "")]

@@ -1,0 +1,71 @@
+//! What every door asks.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix::Addr;
+use actix::prelude::SendError;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::work::Work;
+use super::{Ask, Closed, Counts, Door, NgServer, Silence};
+
+/// The server, to be asked from any thread.
+#[derive(Clone)]
+pub struct NgDesk {
+    server: Addr<NgServer>,
+    pub(super) work: Arc<Work>,
+}
+
+/// Who asks, and which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asker {
+    /// Which way.
+    pub door: Door,
+    /// From where.
+    pub peer: IpAddr,
+}
+
+impl NgDesk {
+    pub(super) fn new(server: Addr<NgServer>, work: Arc<Work>) -> Self {
+        Self { server, work }
+    }
+
+    /// Whether this one may ask at all. Who may not is counted.
+    pub fn admits(&self, asker: &Asker) -> bool {
+        self.work.admits(asker)
+    }
+
+    /// The reply to a request with its cookie, and `None` if there is none, which is counted.
+    pub async fn ask(&self, asker: Asker, frame: Bytes) -> Option<Bytes> {
+        let (reply, mut answer) = mpsc::channel(1);
+        match self.server.try_send(Ask { asker, frame, reply }) {
+            Ok(()) => answer.recv().await,
+            Err(SendError::Full(_) | SendError::Closed(_)) => {
+                self.work.count(|counts| counts.silence(Silence::Overrun));
+                None
+            }
+        }
+    }
+
+    /// The reply to a request without a cookie; it runs as often as it is asked.
+    pub async fn ask_plain(&self, asker: Asker, document: &[u8]) -> Bytes {
+        self.work.run_plain(&asker, document).await.into()
+    }
+
+    /// Counts a connection that was closed.
+    pub fn closed(&self, why: Closed) {
+        self.work.count(|counts| counts.close(why));
+    }
+
+    /// Counts a request that got no reply.
+    pub(super) fn silent(&self, why: Silence) {
+        self.work.count(|counts| counts.silence(why));
+    }
+
+    /// What was counted so far.
+    pub fn counts(&self) -> Counts {
+        self.work.counts()
+    }
+}
