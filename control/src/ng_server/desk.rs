@@ -27,6 +27,13 @@ pub struct Asker {
     pub peer: IpAddr,
 }
 
+impl Asker {
+    /// IPv4 within IPv6 is IPv4: a socket of both families shows it so.
+    pub fn new(door: Door, peer: IpAddr) -> Self {
+        Self { door, peer: peer.to_canonical() }
+    }
+}
+
 impl NgDesk {
     pub(super) fn new(server: Addr<NgServer>, work: Arc<Work>) -> Self {
         Self { server, work }

@@ -68,7 +68,7 @@ fn take(
     desk: &NgDesk,
     patience: Patience,
 ) {
-    let asker = Asker { door: Door::Tcp, peer: from.ip() };
+    let asker = Asker::new(Door::Tcp, from.ip());
     if !desk.admits(&asker) {
         return;
     }

@@ -4,7 +4,6 @@ mod tcp;
 mod udp;
 
 use std::future::pending;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -82,7 +81,7 @@ fn open() -> (Arc<Fake>, NgDesk) {
 }
 
 fn asker(door: Door) -> Asker {
-    Asker { door, peer: IpAddr::from([127, 0, 0, 1]) }
+    Asker::new(door, [127, 0, 0, 1].into())
 }
 
 async fn ask(desk: &NgDesk, door: Door, frame: &str) -> Option<String> {
@@ -246,7 +245,7 @@ async fn only_named_peers_are_admitted_and_others_are_counted() {
     let mut config = Config::default();
     config.ng.peers = vec!["10.0.0.0/8".parse().unwrap()];
     let desk = desk(&config, Fake::new());
-    let from = |address: &str| Asker { door: Door::Udp, peer: address.parse().unwrap() };
+    let from = |address: &str| Asker::new(Door::Udp, address.parse().unwrap());
     assert!(desk.admits(&from("10.1.2.3")) && desk.admits(&from("::ffff:10.1.2.3")));
     assert!(!desk.admits(&from("127.0.0.1")) && !desk.admits(&from("::1")));
     assert_eq!(desk.counts().refused(Door::Udp), 2);

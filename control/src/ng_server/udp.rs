@@ -38,7 +38,7 @@ pub(super) async fn serve(socket: std::net::UdpSocket, desk: NgDesk) {
 }
 
 fn take(socket: &Rc<UdpSocket>, desk: &NgDesk, from: SocketAddr, datagram: &[u8]) {
-    let asker = Asker { door: Door::Udp, peer: from.ip() };
+    let asker = Asker::new(Door::Udp, from.ip());
     if !desk.admits(&asker) {
         return;
     }

@@ -94,7 +94,7 @@ pub(super) async fn ping() -> &'static str {
 /// 403 if `ng.peers` names others.
 pub(super) fn asker(request: &HttpRequest, state: &State, door: Door) -> Result<Asker, Problem> {
     let peer = request.peer_addr().ok_or_else(|| Problem::internal("the peer has no address"))?;
-    let asker = Asker { door, peer: peer.ip() };
+    let asker = Asker::new(door, peer.ip());
     if state.ng.admits(&asker) {
         return Ok(asker);
     }
