@@ -59,6 +59,12 @@ pub fn advise_announce(bind: IpAddr, announce: Option<IpAddr>) -> Option<String>
     }
 }
 
+/// Whether an address can be sent to from anywhere, as far as it can be told by itself (RFC 6890).
+pub fn is_global(ip: IpAddr) -> bool {
+    let is_here = ip.is_loopback() || ip.is_unspecified() || ip.is_multicast();
+    !is_here && !is_private(ip) && !is_link_local(ip)
+}
+
 /// Addresses that the kernel lists as local hosts: an address line, then a line `/32 host LOCAL`.
 fn parse_fib_trie(text: &str) -> Vec<Ipv4Addr> {
     let mut addresses = Vec::new();

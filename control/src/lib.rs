@@ -26,6 +26,7 @@ pub mod ice;
 pub mod ng;
 pub mod ng_server;
 pub mod ports;
+pub mod proxied;
 pub mod rest;
 pub mod sdp;
 pub mod web;

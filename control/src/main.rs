@@ -12,6 +12,7 @@ use causeway_control::cli::{self, Command, Refusal};
 use causeway_control::cloud::CloudError;
 use causeway_control::config::{Announce, Config, Host, Interface, Loaded, LogFormat};
 use causeway_control::ng_server::NgDoors;
+use causeway_control::proxied::Timeouts as ProxiedTimeouts;
 use causeway_control::{address, rest};
 use causeway_engine::config::EngineConfig;
 use tracing_subscriber::EnvFilter;
@@ -157,6 +158,13 @@ fn node_config(config: &Config) -> NodeConfig {
         dtls: config.dtls.versions(),
         calls: config.limits.calls,
         join: config.timeouts.join,
+        proxied: ProxiedTimeouts {
+            media: config.timeouts.media,
+            silent: config.timeouts.silent,
+            offer: config.timeouts.offer,
+            r#final: config.timeouts.r#final,
+            delete_delay: config.timeouts.delete_delay,
+        },
         legs_per_call: config.limits.legs_per_call,
     }
 }

@@ -46,6 +46,8 @@ pub struct Port {
     pub socket: SocketId,
     /// The bound socket.
     pub udp: UdpSocket,
+    /// What it is bound to.
+    pub bound: SocketAddr,
     /// What the world sends to.
     pub announced: SocketAddr,
 }
@@ -53,6 +55,8 @@ pub struct Port {
 /// Ports of one m-line.
 #[derive(Debug)]
 pub struct PortPair {
+    /// The interface's place in the configuration.
+    pub interface: usize,
     /// Even.
     pub rtp: Port,
     /// One above.
@@ -153,6 +157,27 @@ impl PortDesk {
         Err(error)
     }
 
+    /// Binds a pair on the interface of this name; on the first of the family, or of any, where
+    /// there is none, as SIP proxies expect it.
+    ///
+    /// # Errors
+    /// [`PortError`]; nothing is taken then.
+    pub fn lease_on(
+        &mut self,
+        now: Instant,
+        worker: WorkerId,
+        name: Option<&str>,
+        ipv6: bool,
+    ) -> Result<PortPair, PortError> {
+        let fits = |range: &Range| range.interface.bind.is_ipv6() == ipv6;
+        let named = |range: &Range| Some(range.interface.name.as_str()) == name && fits(range);
+        match self.ranges.iter().position(named) {
+            Some(place) => self.lease_of(place, now, worker),
+            None if self.ranges.iter().any(fits) => self.lease(now, worker, ipv6),
+            None => self.lease(now, worker, !ipv6),
+        }
+    }
+
     fn lease_of(
         &mut self,
         place: usize,
@@ -164,17 +189,21 @@ impl PortDesk {
             return Err(PortError::Sockets);
         }
         let range = &mut self.ranges[place];
-        let (port, [rtp, rtcp]) = range.bind(now)?;
+        let (number, [rtp, rtcp]) = range.bind(now)?;
         let sockets = slots.split_off(slots.len() - 2);
-        range.out.insert(port, 2);
+        range.out.insert(number, 2);
         for socket in &sockets {
-            self.leases.insert((worker, *socket), (place, port));
+            self.leases.insert((worker, *socket), (place, number));
         }
-        let announced = |number| SocketAddr::new(range.interface.announce, number);
-        Ok(PortPair {
-            rtp: Port { socket: sockets[0], udp: rtp, announced: announced(port) },
-            rtcp: Port { socket: sockets[1], udp: rtcp, announced: announced(port + 1) },
-        })
+        let PortInterface { place: interface, bind, announce, .. } = range.interface;
+        let port = |socket, udp, number| Port {
+            socket,
+            udp,
+            bound: SocketAddr::new(bind, number),
+            announced: SocketAddr::new(announce, number),
+        };
+        let (rtp, rtcp) = (port(sockets[0], rtp, number), port(sockets[1], rtcp, number + 1));
+        Ok(PortPair { interface, rtp, rtcp })
     }
 
     /// Takes a socket's slot back, once the worker has let go of it; the port rests when both of its

@@ -12,6 +12,7 @@ use causeway_control::calls::Calls;
 use causeway_control::config::{Config, Ports};
 use causeway_control::dtls::Versions;
 use causeway_control::ng_server::NgDoors;
+use causeway_control::proxied::Timeouts;
 use causeway_control::rest;
 use causeway_engine::config::EngineConfig;
 use serde_json::{Value, json};
@@ -229,6 +230,7 @@ fn node_config(setup: &Setup) -> NodeConfig {
         dtls: Versions::Both,
         calls: setup.calls,
         join: setup.join,
+        proxied: Timeouts::default(),
         legs_per_call: LEGS_PER_CALL,
     }
 }

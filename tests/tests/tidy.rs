@@ -52,6 +52,7 @@ const CONTROL_LAYERS: &[&[&str]] = &[
     &["stun"],
     &["sdp", "ice", "dtls", "turn", "ng", "cloud", "address", "ports"],
     &["call"],
+    &["proxied"],
     &["auth", "calls"],
     &["actors"],
     &["ng_server"],
@@ -62,7 +63,7 @@ const CONTROL_LAYERS: &[&[&str]] = &[
 const CONTROL_WORDS: &[&str] = &["api", "config", "error"];
 
 /// Control's protocol machines: bytes and time go in, outputs come out.
-const MACHINES: &[&str] = &["sdp", "ice", "dtls", "stun", "turn", "ng", "call"];
+const MACHINES: &[&str] = &["sdp", "ice", "dtls", "stun", "turn", "ng", "call", "proxied"];
 
 /// Shells that may ask what time it is.
 const CLOCK_SHELLS: &[&str] = &[

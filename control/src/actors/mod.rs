@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | [`registry::Registry`] | calls | who is there: call id → call actor; admission |
 //! | [`call::CallActor`] | calls | one [`crate::call::Call`] |
+//! | [`switchboard::Switchboard`] | calls | proxied calls by their proxies' ids; admission |
+//! | [`proxied::ProxiedActor`] | calls | one [`crate::proxied::ProxiedCall`] |
 //! | [`worker_link::WorkerLink`] | calls | one worker's link; routes what comes up |
 //! | [`dtls::DtlsActor`] | dtls | the handshakes of many legs, so that none delays an answer |
 //!
@@ -15,5 +17,7 @@ pub mod dtls;
 pub mod events;
 pub mod node;
 mod past;
+pub mod proxied;
 pub mod registry;
+pub mod switchboard;
 pub mod worker_link;

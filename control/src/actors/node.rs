@@ -22,10 +22,12 @@ use tokio::sync::{broadcast, oneshot};
 use crate::actors::call::{Ask, CallActor, Request, Show, ShowLeg};
 use crate::actors::dtls::DtlsActor;
 use crate::actors::events::Events;
+use crate::actors::proxied::NgAsk;
 use crate::actors::registry::{
     ANSWER_TIMEOUT, All, Announced, CallCounts, Create, EndAll, Find, Registry, Seen, WhyPast,
     WorkerSeat,
 };
+use crate::actors::switchboard::{HangUp, ProxiedCounts, Switchboard};
 use crate::actors::worker_link::{GiveBack, Lend, WorkerDesk, WorkerLink, lock};
 use crate::address;
 use crate::api::{
@@ -33,7 +35,7 @@ use crate::api::{
     Latency, LegAdded, LegView, LifeEvent, NodeState, NodeStats, Problem, Receive, Trickle, What,
     Why, WorkerStats,
 };
-use crate::call::{Eyes, Face, NodeFacts, Remark, Reply};
+use crate::call::{Eyes, Face, NodeFacts, Remark, Reply, random_id};
 use crate::calls::{Answer, Calls, NgAsked, NgCalls, Restarted};
 use crate::cloud::{self, CloudError};
 use crate::config::{Announce, Ports};
@@ -41,10 +43,13 @@ use crate::dtls::{Identity, Versions};
 use crate::ice::Credentials;
 use crate::ng;
 use crate::ports::{PortDesk, PortInterface};
+use crate::proxied::{Facts, Timeouts};
 use crate::sdp;
 
 /// How long calls may take to end when the node stops.
 const GOODBYES: Duration = Duration::from_secs(2);
+/// Characters of what the node knows its own descriptions by.
+const INSTANCE_LEN: usize = 12;
 
 /// An interface with its addresses resolved.
 #[derive(Debug, Clone)]
@@ -94,6 +99,8 @@ pub struct NodeConfig {
     pub calls: usize,
     /// For a leg to connect, and for a call to get its first.
     pub join: Duration,
+    /// How long calls behind SIP proxies live.
+    pub proxied: Timeouts,
     /// Legs of a call, most.
     pub legs_per_call: usize,
 }
@@ -182,9 +189,24 @@ impl Node {
         let registry = {
             let ports = ports.clone();
             let (seats, events, counts) = (seats.clone(), events.clone(), counts.clone());
+            let handshakes = dtls.clone();
             let calls_max = config.calls;
             Registry::start_in_arbiter(&calls_arbiter.handle(), move |_| {
-                Registry::new(seats, dtls, ports, calls_max, events, counts)
+                Registry::new(seats, handshakes, ports, calls_max, events, counts)
+            })
+        };
+        let proxied = Arc::new(Mutex::new(ProxiedCounts::default()));
+        let switchboard = {
+            let (seats, dtls, ports) = (seats.clone(), dtls.clone(), ports.clone());
+            let (counts, calls_max) = (proxied.clone(), config.calls);
+            let facts = Facts {
+                fingerprints: vec![fingerprint],
+                instance: random_id().chars().take(INSTANCE_LEN).collect(),
+                dscp: config.dscp,
+                timeouts: config.proxied,
+            };
+            Switchboard::start_in_arbiter(&calls_arbiter.handle(), move |_| {
+                Switchboard::new(seats, dtls, ports, facts, calls_max, counts)
             })
         };
         let links = seats.iter().map(|seat| seat.link.clone()).collect();
@@ -194,6 +216,8 @@ impl Node {
             backend,
             started: Instant::now(),
             registry,
+            switchboard,
+            proxied,
             interfaces: Arc::new(Mutex::new(config.interfaces.clone())),
             ports,
             desks: seats.iter().map(|seat| seat.desk.clone()).collect(),
@@ -255,7 +279,9 @@ impl Node {
         let (emptied, empty) = oneshot::channel();
         self.calls.registry.do_send(EndAll { emptied });
         // Goodbyes take a moment; a call that does not end by then ends with its worker.
-        let _ = tokio::time::timeout(GOODBYES, empty).await;
+        let (hung_up, silent) = oneshot::channel();
+        self.calls.switchboard.do_send(HangUp { emptied: hung_up });
+        let _ = tokio::time::timeout(GOODBYES, futures_util::future::join(empty, silent)).await;
         for link in &self.links {
             let _ = link.send(crate::actors::worker_link::StopWorker).await;
         }
@@ -338,6 +364,8 @@ pub struct NodeCalls {
     backend: &'static str,
     started: Instant,
     registry: Addr<Registry>,
+    switchboard: Addr<Switchboard>,
+    proxied: Arc<Mutex<ProxiedCounts>>,
     interfaces: Arc<Mutex<Vec<BoundInterface>>>,
     ports: Arc<Mutex<PortDesk>>,
     desks: Vec<Arc<WorkerDesk>>,
@@ -567,11 +595,18 @@ impl Calls for NodeCalls {
 
 impl NgCalls for NodeCalls {
     fn ng(&self, asked: NgAsked) -> BoxFuture<'static, ng::Reply> {
-        let reply = match asked.message.request {
-            ng::Request::Ping => ng::Reply::pong(),
-            other => ng::Reply::error(ng::NgError::Unserved(other.command())),
-        };
-        Box::pin(std::future::ready(reply))
+        let NgAsked { message, brief } = asked;
+        if message.request == ng::Request::Ping {
+            return Box::pin(std::future::ready(ng::Reply::pong()));
+        }
+        let busy = ng::NgError::Limited(ng::LoadLimit::Load);
+        let busy = ng::Reply::refusal(busy, message.supports_load_limit);
+        let (reply, answer) = oneshot::channel();
+        if self.switchboard.try_send(NgAsk { message, brief, reply }).is_err() {
+            return Box::pin(std::future::ready(busy));
+        }
+        // A call that ends drops the reply of what it did not come to.
+        Box::pin(async move { answer.await.unwrap_or(busy) })
     }
 }
 

@@ -306,11 +306,17 @@ fn limits(config: &Config, draft: &mut Draft) {
 }
 
 fn timeouts(config: &Config, draft: &mut Draft) {
+    const DAY: u64 = 24 * 3600;
     let timeouts = &config.timeouts;
     let table = [
         ("timeouts.join", timeouts.join, 1, 3600),
         ("timeouts.request", timeouts.request, 1, 120),
         ("timeouts.drain", timeouts.drain, 0, 3600),
+        ("timeouts.media", timeouts.media, 5, DAY),
+        ("timeouts.silent", timeouts.silent, 5, DAY),
+        ("timeouts.offer", timeouts.offer, 5, DAY),
+        ("timeouts.final", timeouts.r#final, 0, 365 * DAY),
+        ("timeouts.delete_delay", timeouts.delete_delay, 0, 3600),
     ];
     for (key, value, low, high) in table {
         if value < Duration::from_secs(low) || value > Duration::from_secs(high) {

@@ -46,7 +46,7 @@ pub use error::{SdpError, SdpErrorKind};
 pub use fixed::ports_wanted;
 pub use fragment::{Fragment, Section};
 pub use local::{Local, LocalPorts, LocalSsrcs, SECRET_LEN};
-pub use model::{Attribute, MediaLine, MediaSection, Sdp};
+pub use model::{Attribute, MediaLine, MediaSection, Origin, Sdp};
 pub use negotiated::{
     Extension, ExtensionMap, Negotiated, NegotiatedMedia, Profile, RemoteAddresses, RemoteDtls,
     RemoteIce, RemotePath, RemoteSecurity, RemoteTransport, Sdes, map_extensions,

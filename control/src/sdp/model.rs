@@ -38,6 +38,15 @@ pub struct MediaLine {
     pub formats: Vec<String>,
 }
 
+/// Whose description it is (RFC 8866 §5.2), as far as it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// The writer's name, spaces included that should not be there.
+    pub username: &'a str,
+    /// The description's version, a number mostly.
+    pub version: &'a str,
+}
+
 /// An attribute's value and where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attribute<'a> {
@@ -129,6 +138,19 @@ impl Sdp {
     /// Whether the writer is an ICE lite agent (RFC 8839 §5.3).
     pub fn ice_lite(&self) -> bool {
         self.attribute("ice-lite").is_some()
+    }
+
+    /// What its first `o=` line says; `None` if that has not the parts that it needs.
+    pub fn origin(&self) -> Option<Origin<'_>> {
+        let value = self.session_lines().find_map(|(line, _)| line.strip_prefix("o="))?;
+        let mut parts = value.trim_end().rsplitn(6, ' ').skip(3);
+        let (version, _id, username) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Origin { username, version })
+    }
+
+    /// What its first `s=` line says.
+    pub fn session_name(&self) -> Option<&str> {
+        self.session_lines().find_map(|(line, _)| line.strip_prefix("s="))
     }
 
     /// What stands above the first m-line, each line with its ending.

@@ -172,6 +172,12 @@ impl Fingerprint {
         Self { hash: HashFunction::Sha256, digest: digest.to_vec() }
     }
 
+    /// Reads the value of `a=fingerprint`; `None` also for a hash that can be forged.
+    pub fn named(value: &str) -> Option<Self> {
+        let (name, digest) = value.trim_end().split_once(' ')?;
+        Self::parse(HashFunction::parse(name)?, digest.trim())
+    }
+
     /// Reads the bytes behind the hash function's name.
     pub fn parse(hash: HashFunction, digest: &str) -> Option<Self> {
         let digest: Option<Vec<u8>> =

@@ -18,6 +18,7 @@ use causeway_control::actors::node::{BoundInterface, Node, NodeConfig};
 use causeway_control::config::Config;
 use causeway_control::dtls::Versions;
 use causeway_control::ng_server::NgDoors;
+use causeway_control::proxied::Timeouts;
 use causeway_control::rest;
 use causeway_engine::Engine;
 use causeway_engine::config::{BackendChoice, EngineConfig};
@@ -66,6 +67,7 @@ fn run(path: &str, bind: &str, announce: &str) -> Result<(), Box<dyn Error>> {
         calls: 16,
         legs_per_call: config.limits.legs_per_call,
         join: JOIN,
+        proxied: Timeouts::default(),
     };
     let listener = Arc::new(UnixListener::bind(path)?);
     actix_rt::System::new().block_on(async {

@@ -1,0 +1,253 @@
+//! One proxied call's mailbox and timer around [`ProxiedCall`].
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use actix::prelude::*;
+use causeway_engine::command::{
+    Command, LegId, Refusal, Returned, SocketId, TransportId, WorkerId,
+};
+use tokio::sync::oneshot;
+
+use crate::actors::call::{DtlsOutput, FromDtls, FromEngine};
+use crate::actors::dtls::{DtlsActor, Shake};
+use crate::actors::switchboard::{Ended, Switchboard};
+use crate::actors::worker_link::{Own, Tell, WorkerDesk, WorkerLink, lock};
+use crate::call::DtlsInput;
+use crate::ng::{Message as NgMessage, Reply};
+use crate::ports::{PortDesk, PortError, PortPair};
+use crate::proxied::{Clock, EndedBy, Lender, Output, ProxiedCall, RequestId};
+
+/// Messages that can wait for a call; requests beyond it are refused, datagrams lost.
+const MAILBOX: usize = 64;
+
+/// A request of the protocol and where its reply goes.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct NgAsk {
+    /// What.
+    pub message: NgMessage,
+    /// Whether the reply has to fit a datagram.
+    pub brief: bool,
+    /// Where the reply goes.
+    pub reply: oneshot::Sender<Reply>,
+}
+
+/// Ends the call whatever its state.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Finish;
+
+/// Whom a proxied call talks to.
+#[derive(Clone)]
+pub struct ProxiedNeighbours {
+    /// Its worker's link.
+    pub link: Addr<WorkerLink>,
+    /// Its worker's slots.
+    pub desk: Arc<WorkerDesk>,
+    /// Dedicated ports, of all workers.
+    pub ports: Arc<Mutex<PortDesk>>,
+    /// Its handshakes.
+    pub dtls: Addr<DtlsActor>,
+    /// Who keeps it.
+    pub switchboard: Addr<Switchboard>,
+}
+
+/// The actor.
+pub struct ProxiedActor {
+    call: ProxiedCall,
+    to: ProxiedNeighbours,
+    replies: HashMap<RequestId, oneshot::Sender<Reply>>,
+    next_request: RequestId,
+    timer: Option<(Instant, SpawnHandle)>,
+}
+
+impl ProxiedActor {
+    /// Wraps a call.
+    pub fn new(call: ProxiedCall, to: ProxiedNeighbours) -> Self {
+        Self { call, to, replies: HashMap::new(), next_request: 0, timer: None }
+    }
+
+    /// Does what the machine wants until it waits.
+    fn drain(&mut self, ctx: &mut Context<Self>) {
+        let mut commands = Vec::new();
+        loop {
+            match self.call.poll_output() {
+                Output::Reply(request, reply) => {
+                    if let Some(waiting) = self.replies.remove(&request) {
+                        // Whoever asked may have gone away.
+                        let _ = waiting.send(reply);
+                    }
+                }
+                Output::Own(leg) => {
+                    self.to.link.do_send(Own { leg, call: ctx.address().recipient() });
+                }
+                Output::Engine(tag, command) => commands.push((tag, command)),
+                Output::Freed(socket) => self.desk().free_socket(socket),
+                Output::Dtls(transport, input) => self.shake(transport, input, ctx),
+                Output::Ended(record) => {
+                    self.to.switchboard.do_send(Ended { record, call: ctx.address() });
+                }
+                Output::Over => ctx.stop(),
+                Output::Timeout(next) => {
+                    self.tell(commands, ctx);
+                    self.set_timer(next, ctx);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// New work is refused by a full mailbox; removals must pass and are bounded by the legs.
+    fn tell(&self, commands: Vec<(u64, Command)>, ctx: &mut Context<Self>) {
+        if commands.is_empty() {
+            return;
+        }
+        let removes = commands.iter().any(|(_, command)| command.is_removal());
+        let tell = Tell { call: ctx.address().recipient(), commands };
+        if removes {
+            self.to.link.do_send(tell);
+        } else if let Err(SendError::Full(tell) | SendError::Closed(tell)) =
+            self.to.link.try_send(tell)
+        {
+            for (tag, _) in tell.commands {
+                let (outcome, returned) = (Err(Refusal::Full), Returned::Nothing);
+                ctx.notify(FromEngine::Applied { tag, outcome, returned });
+            }
+        }
+    }
+
+    fn shake(&self, transport: TransportId, input: DtlsInput, ctx: &mut Context<Self>) {
+        let droppable = matches!(input, DtlsInput::Datagram(_));
+        let message = Shake { transport, call: ctx.address().recipient(), input };
+        if droppable {
+            let _ = self.to.dtls.try_send(message);
+        } else {
+            self.to.dtls.do_send(message);
+        }
+    }
+
+    fn set_timer(&mut self, next: Option<Instant>, ctx: &mut Context<Self>) {
+        let Some(next) = next else { return };
+        if self.timer.is_some_and(|(at, _)| at <= next) {
+            return;
+        }
+        if let Some((_, old)) = self.timer.take() {
+            ctx.cancel_future(old);
+        }
+        let wait = next.saturating_duration_since(Instant::now());
+        let handle = ctx.run_later(wait, |actor, ctx| {
+            actor.timer = None;
+            actor.call.handle_timeout(clock());
+            actor.drain(ctx);
+        });
+        self.timer = Some((next, handle));
+    }
+
+    fn desk(&self) -> Desk {
+        Desk { ports: self.to.ports.clone(), slots: self.to.desk.clone() }
+    }
+}
+
+/// Where a call's ports and leg ids come from.
+struct Desk {
+    ports: Arc<Mutex<PortDesk>>,
+    slots: Arc<WorkerDesk>,
+}
+
+impl Desk {
+    fn worker(&self) -> WorkerId {
+        self.slots.worker
+    }
+
+    fn free_socket(&self, socket: SocketId) {
+        lock(&self.ports).free(Instant::now(), self.worker(), socket);
+    }
+}
+
+impl Lender for Desk {
+    fn lease(&mut self, interface: Option<&str>, ipv6: bool) -> Result<PortPair, PortError> {
+        lock(&self.ports).lease_on(Instant::now(), self.worker(), interface, ipv6)
+    }
+
+    fn free(&mut self, ports: PortPair) {
+        let sockets = [ports.rtp.socket, ports.rtcp.socket];
+        drop(ports);
+        sockets.into_iter().for_each(|socket| self.free_socket(socket));
+    }
+
+    fn leg(&mut self) -> Option<LegId> {
+        lock(&self.slots.slots).take()
+    }
+
+    fn give(&mut self, leg: LegId) {
+        lock(&self.slots.slots).give(leg);
+    }
+}
+
+/// The time in both forms.
+pub(crate) fn clock() -> Clock {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Clock { now: Instant::now(), unix }
+}
+
+impl Actor for ProxiedActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        self.drain(ctx);
+    }
+}
+
+impl Handler<NgAsk> for ProxiedActor {
+    type Result = ();
+
+    fn handle(&mut self, NgAsk { message, brief, reply }: NgAsk, ctx: &mut Self::Context) {
+        let request = self.next_request;
+        self.next_request += 1;
+        self.replies.insert(request, reply);
+        let mut desk = self.desk();
+        self.call.ask(clock(), request, message, brief, &mut desk);
+        self.drain(ctx);
+    }
+}
+
+impl Handler<Finish> for ProxiedActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Finish, ctx: &mut Self::Context) {
+        self.call.end(EndedBy::Stopped);
+        self.drain(ctx);
+    }
+}
+
+impl Handler<FromEngine> for ProxiedActor {
+    type Result = ();
+
+    fn handle(&mut self, message: FromEngine, ctx: &mut Self::Context) {
+        match message {
+            FromEngine::Applied { tag, outcome, returned } => {
+                self.call.applied(clock(), tag, outcome, returned);
+            }
+            FromEngine::Event(event) => self.call.event(clock(), &event),
+            FromEngine::Punt(punt) => self.call.punt(clock(), &punt),
+        }
+        self.drain(ctx);
+    }
+}
+
+impl Handler<DtlsOutput> for ProxiedActor {
+    type Result = ();
+
+    fn handle(&mut self, DtlsOutput { transport, output }: DtlsOutput, ctx: &mut Self::Context) {
+        match output {
+            FromDtls::Datagram(bytes) => self.call.dtls_datagram(clock(), transport, bytes),
+            FromDtls::Connected { keys, .. } => self.call.dtls_connected(clock(), transport, &keys),
+            FromDtls::Failed { error, .. } => self.call.dtls_failed(clock(), transport, &error),
+            FromDtls::Closed | FromDtls::Gone => {}
+        }
+        self.drain(ctx);
+    }
+}

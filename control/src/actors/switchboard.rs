@@ -1,0 +1,232 @@
+//! Every proxied call by the id that its proxy gave it, and whether another one can be taken.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use crate::actors::dtls::DtlsActor;
+use crate::actors::proxied::{Finish, NgAsk, ProxiedActor, ProxiedNeighbours, clock};
+use crate::actors::registry::WorkerSeat;
+use crate::actors::worker_link::lock;
+use crate::ng::{LoadLimit, NgError, Reply, Request};
+use crate::ports::PortDesk;
+use crate::proxied::{CallRecord, EndedBy, Facts, ProxiedCall};
+
+/// Messages that can wait; beyond it a request is refused.
+const MAILBOX: usize = 4096;
+
+/// Numbers of proxied calls since the start.
+#[derive(Debug, Default, Clone)]
+pub struct ProxiedCounts {
+    /// Calls that are not over.
+    pub live: u64,
+    /// Calls that there were.
+    pub created: u64,
+    /// Calls that are over, by why.
+    pub ended: BTreeMap<&'static str, u64>,
+    /// What their parties sent.
+    pub packets: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Packets that came from somewhere else and were not taken.
+    pub strangers: u64,
+    /// Seconds that they lasted.
+    pub seconds: f64,
+    /// Scores of their media, added up, and how many.
+    pub mos: (f64, u64),
+    /// Calls in which one side alone was heard.
+    pub one_way: u64,
+    /// m-lines that carried nothing.
+    pub silent: u64,
+}
+
+/// The actor.
+pub struct Switchboard {
+    seats: Vec<WorkerSeat>,
+    dtls: Vec<Addr<DtlsActor>>,
+    ports: Arc<Mutex<PortDesk>>,
+    facts: Facts,
+    calls: HashMap<String, Addr<ProxiedActor>>,
+    calls_max: usize,
+    counts: Arc<Mutex<ProxiedCounts>>,
+    emptied: Option<oneshot::Sender<()>>,
+}
+
+impl Switchboard {
+    /// A switchboard of no calls.
+    pub fn new(
+        seats: Vec<WorkerSeat>,
+        dtls: Vec<Addr<DtlsActor>>,
+        ports: Arc<Mutex<PortDesk>>,
+        facts: Facts,
+        calls_max: usize,
+        counts: Arc<Mutex<ProxiedCounts>>,
+    ) -> Self {
+        let calls = HashMap::new();
+        Self { seats, dtls, ports, facts, calls, calls_max, counts, emptied: None }
+    }
+
+    /// Makes a call on the worker that has most room.
+    fn create(&mut self, id: &str, ctx: &mut Context<Self>) -> Result<Addr<ProxiedActor>, NgError> {
+        let full = NgError::Limited(LoadLimit::Sessions);
+        if self.calls.len() >= self.calls_max {
+            return Err(full);
+        }
+        let free = |seat: &&WorkerSeat| lock(&seat.desk.slots).free();
+        let seat = self.seats.iter().max_by_key(free).filter(|seat| free(seat) > 1).ok_or(full)?;
+        let mut counts = lock(&self.counts);
+        let turn = usize::try_from(counts.created).unwrap_or_default();
+        let to = ProxiedNeighbours {
+            link: seat.link.clone(),
+            desk: seat.desk.clone(),
+            ports: self.ports.clone(),
+            dtls: self.dtls[turn % self.dtls.len().max(1)].clone(),
+            switchboard: ctx.address(),
+        };
+        let worker = seat.desk.worker;
+        let call = ProxiedCall::new(id.to_owned(), worker, self.facts.clone(), clock());
+        let actor = ProxiedActor::new(call, to).start();
+        self.calls.insert(id.to_owned(), actor.clone());
+        counts.created += 1;
+        counts.live = self.calls.len() as u64;
+        Ok(actor)
+    }
+
+    fn say_emptied(&mut self) {
+        if self.calls.is_empty()
+            && let Some(emptied) = self.emptied.take()
+        {
+            // Whoever waited may have given up.
+            let _ = emptied.send(());
+        }
+    }
+
+    /// Answers what no call is needed for, or hands on to the call.
+    fn route(&mut self, ask: NgAsk, ctx: &mut Context<Self>) -> Result<(), (NgError, NgAsk)> {
+        let supports = ask.message.supports_load_limit;
+        match &ask.message.request {
+            Request::List { limit } => {
+                let ids = self.calls.keys().take(*limit).map(String::as_str);
+                let _ = ask.reply.send(Reply::ok().with_calls(ids));
+                return Ok(());
+            }
+            Request::Unserved(command) => return Err((NgError::Unserved(*command), ask)),
+            _ => {}
+        }
+        let Some(id) = ask.message.request.call_id().map(str::to_owned) else {
+            return Err((NgError::NoCallId, ask));
+        };
+        let is_offer = matches!(ask.message.request, Request::Offer(_));
+        let call = match self.calls.get(&id) {
+            Some(call) => call.clone(),
+            None if is_offer => match self.create(&id, ctx) {
+                Ok(call) => call,
+                Err(error) => return Err((error, ask)),
+            },
+            None => {
+                if let Request::Delete(delete) = &ask.message.request
+                    && !delete.fatal
+                {
+                    let warning = NgError::NothingDeleted.to_string();
+                    let _ = ask.reply.send(Reply::ok().with_warning(&warning));
+                    return Ok(());
+                }
+                return Err((ask.message.request.command().unknown_call(), ask));
+            }
+        };
+        if let Err(SendError::Full(ask) | SendError::Closed(ask)) = call.try_send(ask) {
+            let busy = NgError::Limited(LoadLimit::Load);
+            let _ = ask.reply.send(Reply::refusal(busy, supports));
+        }
+        Ok(())
+    }
+}
+
+impl Actor for Switchboard {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+impl Handler<NgAsk> for Switchboard {
+    type Result = ();
+
+    fn handle(&mut self, ask: NgAsk, ctx: &mut Self::Context) {
+        let supports = ask.message.supports_load_limit;
+        if let Err((error, ask)) = self.route(ask, ctx) {
+            let _ = ask.reply.send(Reply::refusal(error, supports));
+        }
+    }
+}
+
+/// A call takes no further request.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Ended {
+    /// What is told of it.
+    pub record: Box<CallRecord>,
+    /// Which it was: its id may be another one's by now.
+    pub call: Addr<ProxiedActor>,
+}
+
+impl Handler<Ended> for Switchboard {
+    type Result = ();
+
+    fn handle(&mut self, Ended { record, call }: Ended, _: &mut Self::Context) {
+        if self.calls.get(&record.call) == Some(&call) {
+            self.calls.remove(&record.call);
+        }
+        let mut counts = lock(&self.counts);
+        counts.live = self.calls.len() as u64;
+        counts.note(&record);
+        drop(counts);
+        self.say_emptied();
+    }
+}
+
+impl ProxiedCounts {
+    #[allow(clippy::cast_precision_loss)] // seconds and scores
+    fn note(&mut self, record: &CallRecord) {
+        *self.ended.entry(record.by.label()).or_default() += 1;
+        if record.by == EndedBy::Refused {
+            return;
+        }
+        let spoke = record.media.iter().filter(|media| media.packets > 0).count();
+        self.one_way += u64::from(spoke == 1 && record.media.len() > 1);
+        self.silent += record.media.len().saturating_sub(spoke) as u64;
+        self.seconds += record.ended.saturating_sub(record.began).as_secs_f64();
+        for media in &record.media {
+            self.packets += media.packets;
+            self.bytes += media.bytes;
+            self.strangers += media.strangers;
+            if let Some(mos) = media.mos {
+                self.mos = (self.mos.0 + mos, self.mos.1 + 1);
+            }
+        }
+    }
+}
+
+/// Ends every call and takes no more; says when all have ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct HangUp {
+    /// Dropped or told when there is no call left.
+    pub emptied: oneshot::Sender<()>,
+}
+
+impl Handler<HangUp> for Switchboard {
+    type Result = ();
+
+    fn handle(&mut self, HangUp { emptied }: HangUp, _: &mut Self::Context) {
+        self.calls_max = 0;
+        for call in self.calls.values() {
+            call.do_send(Finish);
+        }
+        self.emptied = Some(emptied);
+        self.say_emptied();
+    }
+}

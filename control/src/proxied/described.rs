@@ -1,0 +1,199 @@
+//! What a party's description says of one of its m-lines.
+
+use std::net::{IpAddr, SocketAddr};
+
+use causeway_engine::command::{Codec, PayloadType};
+
+use crate::ice::Credentials;
+use crate::ng::{Flag, Flags, NgError};
+use crate::sdp::{Crypto, Fingerprint, MediaSection, Profile, RtpMap, Sdp, Setup};
+
+/// An m-line as its writer describes it, with `c=` and attributes above the m-lines taken into account.
+#[derive(Debug, Clone)]
+pub(super) struct Described {
+    /// Its place, from 1.
+    pub(super) index: usize,
+    /// `audio`, `video`, `image`…
+    pub(super) kind: String,
+    /// What its media is spoken in.
+    pub(super) protocol: Protocol,
+    /// Whether it is rejected or over: port 0.
+    pub(super) is_rejected: bool,
+    /// Where its RTP, or whatever it carries, wants to go.
+    pub(super) rtp: SocketAddr,
+    /// Where its RTCP wants to go, where that is not the port above.
+    pub(super) rtcp: Option<SocketAddr>,
+    /// Whether RTCP may come to the port of RTP.
+    pub(super) rtcp_mux: bool,
+    /// Whether the writer sends.
+    pub(super) sends: bool,
+    /// Whether the writer receives.
+    pub(super) receives: bool,
+    /// Who opens DTLS.
+    pub(super) setup: Option<Setup>,
+    /// The writer's certificate.
+    pub(super) fingerprint: Option<Fingerprint>,
+    /// Its SDES keys that can be used, its favourite first.
+    pub(super) cryptos: Vec<Crypto>,
+    /// Its ICE.
+    pub(super) ice: Option<DescribedIce>,
+    /// Its MID.
+    pub(super) mid: Option<String>,
+    /// Milliseconds per packet.
+    pub(super) ptime: Option<u32>,
+    /// What its payload types stand for.
+    pub(super) payload_types: Vec<PayloadType>,
+    /// Its payload types of telephone events (RFC 4733).
+    pub(super) events: Vec<u8>,
+}
+
+/// The writer's side of ICE.
+#[derive(Debug, Clone)]
+pub(super) struct DescribedIce {
+    pub(super) credentials: Credentials,
+    /// Each as `candidate:…`.
+    pub(super) candidates: Vec<String>,
+    pub(super) has_all: bool,
+    pub(super) lite: bool,
+    pub(super) trickles: bool,
+}
+
+/// What the media of an m-line is spoken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// RTP in one of its profiles.
+    Rtp(Profile),
+    /// Something else, which passes unread: UDPTL for fax, and what nobody knows.
+    Other(String),
+}
+
+impl Protocol {
+    pub(super) fn profile(&self) -> Option<Profile> {
+        match self {
+            Self::Rtp(profile) => Some(*profile),
+            Self::Other(_) => None,
+        }
+    }
+
+    /// Whether its media is encrypted.
+    pub(super) fn is_secure(&self) -> bool {
+        self.profile().is_some_and(|profile| !matches!(profile, Profile::Avp | Profile::Avpf))
+    }
+
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Rtp(profile) => profile.name(),
+            Self::Other(name) => name,
+        }
+    }
+}
+
+impl Described {
+    /// Reads every m-line of a description.
+    ///
+    /// # Errors
+    /// [`NgError::IncompleteSdp`] if one of them has no address, or formats that are no payload types.
+    pub(super) fn all(sdp: &Sdp, flags: &Flags) -> Result<Vec<Self>, NgError> {
+        sdp.media().map(|section| Self::read(section, sdp, flags)).collect()
+    }
+
+    fn read(section: MediaSection<'_>, sdp: &Sdp, flags: &Flags) -> Result<Self, NgError> {
+        let line = section.line();
+        let ice = DescribedIce::of(section, sdp);
+        let source = source(flags).filter(|_| ice.is_none());
+        let at =
+            |address: SocketAddr| SocketAddr::new(source.unwrap_or(address.ip()), address.port());
+        let rtp = section.rtp_address().map(at).ok_or(NgError::IncompleteSdp)?;
+        let protocol = match section.profile() {
+            Some(profile) => Protocol::Rtp(profile),
+            None => Protocol::Other(line.profile.clone()),
+        };
+        let is_rtp = matches!(protocol, Protocol::Rtp(_));
+        if is_rtp && !line.formats.iter().all(|format| is_payload_type(format)) {
+            return Err(NgError::IncompleteSdp);
+        }
+        let rtcp_mux = is_rtp && section.offers_rtcp_mux();
+        let explicit = section.attribute("rtcp").and(section.rtcp_address()).map(at);
+        let direction = section.direction();
+        let (payload_types, events) = if is_rtp { payloads(section) } else { Default::default() };
+        Ok(Self {
+            index: section.index() + 1,
+            kind: line.kind.clone(),
+            protocol,
+            is_rejected: line.port == 0,
+            rtp,
+            rtcp: explicit.filter(|_| !rtcp_mux),
+            rtcp_mux,
+            sends: direction.sends(),
+            receives: direction.receives(),
+            setup: section.setup().ok().flatten(),
+            fingerprint: section.inherited("fingerprint").and_then(|f| Fingerprint::named(f.value)),
+            cryptos: section.cryptos().filter_map(Result::ok).collect(),
+            ice,
+            mid: section.mid().ok().flatten().map(Into::into),
+            ptime: section.ptime(),
+            payload_types,
+            events,
+        })
+    }
+
+    /// Whether it says that it is nowhere (RFC 3264 §8.4), and not that its candidates are to come.
+    pub(super) fn is_nowhere(&self) -> bool {
+        let trickles = self.ice.as_ref().is_some_and(|ice| ice.trickles);
+        self.rtp.ip().is_unspecified() && !trickles
+    }
+}
+
+impl DescribedIce {
+    fn of(section: MediaSection<'_>, sdp: &Sdp) -> Option<Self> {
+        let value = |name| section.inherited(name).map(|attribute| attribute.value.trim_end());
+        let (ufrag, password) = (value("ice-ufrag")?, value("ice-pwd")?);
+        let candidates = section.candidates().map(|candidate| candidate.to_string());
+        Some(Self {
+            credentials: Credentials {
+                ufrag: ufrag.to_owned(),
+                password: password.to_owned().into(),
+            },
+            candidates: candidates.collect(),
+            has_all: section.end_of_candidates(),
+            lite: sdp.ice_lite(),
+            trickles: section.ice_option("trickle"),
+        })
+    }
+}
+
+/// The address that the SIP message came from, where that is to count in the place of what the
+/// description says.
+fn source(flags: &Flags) -> Option<IpAddr> {
+    flags.received_from.filter(|_| flags.has(Flag::SipSourceAddress))
+}
+
+fn is_payload_type(format: &str) -> bool {
+    format.parse::<u8>().is_ok_and(|number| number < 128)
+}
+
+/// What the payload types are, and which of them carry telephone events.
+fn payloads(section: MediaSection<'_>) -> (Vec<PayloadType>, Vec<u8>) {
+    let maps: Vec<_> = section.rtpmaps().collect();
+    let mut events = Vec::new();
+    let types = section.payload_types().filter_map(|number| {
+        let fixed = RtpMap::of_static(number);
+        let map = maps.iter().rev().find(|map| map.payload_type == number).or(fixed.as_ref())?;
+        if map.name.eq_ignore_ascii_case("telephone-event") {
+            events.push(number);
+        }
+        let codec = codec_of(map.name);
+        Some(PayloadType { number, clock_rate: map.clock_rate, retransmits: None, codec })
+    });
+    (types.collect(), events)
+}
+
+fn codec_of(name: &str) -> Codec {
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
+    match () {
+        () if is("PCMU") => Codec::Pcmu,
+        () if is("PCMA") => Codec::Pcma,
+        () if is("G722") => Codec::G722,
+        () => Codec::Other,
+    }
+}

@@ -1,0 +1,157 @@
+//! An m-line as one party has it: what the party said of it last, and what the node says to the party.
+//!
+//! `sends`, `receives`, `is_active` and the like are the node's view towards the party.
+
+use std::net::SocketAddr;
+
+use causeway_engine::transport::Learning;
+
+use super::described::{Described, Protocol};
+use super::seat::Seat;
+use crate::sdp::{Crypto, Direction, DtlsRole, Fingerprint, HashFunction, RemoteDtls};
+
+/// An m-line of a party.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// Its place in the party's descriptions, from 1.
+    pub(super) index: usize,
+    pub(super) kind: String,
+    pub(super) protocol: Option<Protocol>,
+    /// Whether the party has described it.
+    pub(super) is_described: bool,
+    /// Whether it was rejected last, or is over.
+    pub(super) is_rejected: bool,
+    pub(super) mid: Option<String>,
+    pub(super) ptime: Option<u32>,
+    pub(super) sends: bool,
+    pub(super) receives: bool,
+    /// Whether the party's address is said to be nowhere, to hold the other side.
+    pub(super) is_nowhere: bool,
+    /// Whether RTP and RTCP share the node's port.
+    pub(super) mux: bool,
+    /// Whether the other side's word on that does not count.
+    pub(super) mux_is_own: bool,
+    /// Whether RTCP has no port to fall back to.
+    pub(super) mux_is_required: bool,
+    pub(super) keys: LineKeys,
+    pub(super) ice: LineIce,
+    /// How the party's address is learnt.
+    pub(super) learning: Learning,
+    /// The family that the node's address has towards the party.
+    pub(super) is_ipv6: Option<bool>,
+    /// What the party said of it last.
+    pub(super) far: Option<Described>,
+    /// The node's ports and engine leg.
+    pub(super) seat: Option<Seat>,
+}
+
+/// What protects an m-line.
+#[derive(Debug, Default)]
+pub(super) struct LineKeys {
+    /// Whether DTLS is offered to the party, or agreed on.
+    pub(super) dtls: bool,
+    /// Whether SDES is.
+    pub(super) sdes: bool,
+    /// Whether the node may open DTLS.
+    pub(super) may_open: bool,
+    /// Whether the party may.
+    pub(super) may_be_opened: bool,
+    /// The party's certificate.
+    pub(super) fingerprint: Option<Fingerprint>,
+    /// How the node names its own.
+    pub(super) hash: Option<HashFunction>,
+    /// The party's SDES keys.
+    pub(super) theirs: Vec<Crypto>,
+    /// The node's.
+    pub(super) own: Vec<Crypto>,
+    /// Whether what stands here is agreed on by both sides.
+    pub(super) settled: bool,
+}
+
+/// ICE of an m-line.
+#[derive(Debug, Default)]
+pub(super) struct LineIce {
+    pub(super) used: bool,
+    /// Whether the parties' candidates pass, and the node is but one more.
+    pub(super) passes: bool,
+    pub(super) is_lite: bool,
+    pub(super) controls: bool,
+    /// Whether the node says that it trickles.
+    pub(super) trickles: bool,
+}
+
+impl Line {
+    /// An m-line that nobody has described yet.
+    pub(super) fn new(index: usize, kind: &str) -> Self {
+        Self {
+            index,
+            kind: kind.into(),
+            protocol: None,
+            is_described: false,
+            is_rejected: false,
+            mid: None,
+            ptime: None,
+            sends: false,
+            receives: false,
+            is_nowhere: false,
+            mux: false,
+            mux_is_own: false,
+            mux_is_required: false,
+            keys: LineKeys::default(),
+            ice: LineIce::default(),
+            learning: Learning::Off,
+            is_ipv6: None,
+            far: None,
+            seat: None,
+        }
+    }
+
+    pub(super) fn is_rtp(&self) -> bool {
+        self.protocol.as_ref().is_some_and(|protocol| protocol.profile().is_some())
+    }
+
+    /// Whether its media is encrypted.
+    pub(super) fn is_secure(&self) -> bool {
+        self.protocol.as_ref().is_some_and(Protocol::is_secure) && !self.ice.passes
+    }
+
+    /// Which way media flows, as the party is told.
+    pub(super) fn direction(&self) -> Direction {
+        match (self.sends, self.receives) {
+            (true, true) => Direction::SendRecv,
+            (true, false) => Direction::SendOnly,
+            (false, true) => Direction::RecvOnly,
+            (false, false) => Direction::Inactive,
+        }
+    }
+
+    /// Where its RTP, or with `rtcp` its RTCP, goes without ICE, if that can be sent to.
+    pub(super) fn remote(&self, rtcp: bool) -> Option<SocketAddr> {
+        let far = self.far.as_ref().filter(|_| !self.is_rejected)?;
+        let address = match (rtcp, far.rtcp) {
+            (true, _) if self.mux => return None,
+            (true, Some(address)) => address,
+            (true, None) => SocketAddr::new(far.rtp.ip(), far.rtp.port().checked_add(1)?),
+            (false, _) => far.rtp,
+        };
+        let ip = address.ip();
+        (address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast()).then_some(address)
+    }
+
+    /// The party's side of DTLS, once both sides have spoken.
+    pub(super) fn dtls(&self) -> Option<RemoteDtls> {
+        let keys = &self.keys;
+        let fingerprint = keys.fingerprint.clone().filter(|_| keys.dtls && keys.settled)?;
+        let role = if keys.may_open { DtlsRole::Active } else { DtlsRole::Passive };
+        Some(RemoteDtls { fingerprints: vec![fingerprint], role })
+    }
+
+    /// The SDES keys of both sides, once they are agreed on: theirs and the node's.
+    pub(super) fn sdes(&self) -> Option<(&Crypto, &Crypto)> {
+        let keys = &self.keys;
+        if !keys.settled || !keys.sdes || keys.dtls {
+            return None;
+        }
+        keys.theirs.first().zip(keys.own.first())
+    }
+}

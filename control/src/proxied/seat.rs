@@ -1,0 +1,440 @@
+//! Where an m-line of a party meets the node: a pair of ports, and the engine's leg on them.
+//!
+//! The ports stay for as long as the m-line does. The leg is of one kind for life: with ICE or
+//! without, encrypted or not. What is of another kind after an offer or its answer gets another leg
+//! on the same ports.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Instant;
+
+use causeway_engine::command::{
+    Command, Credentials as EngineCredentials, KeysSpec, LegId, LegSpec, MediaKind, Refusal,
+    Security, SocketId, StreamId, StreamSpec, TransportId, TransportSpec,
+};
+use causeway_engine::leg::Leg;
+use causeway_engine::pipe::Pipes;
+use causeway_engine::srtp::{MasterKey, Srtp, Suite};
+use causeway_engine::stream::Stream;
+use causeway_engine::transport::Learning;
+
+use super::line::Line;
+use crate::call::generation::{Generation, Ice};
+use crate::call::media::random;
+use crate::call::shake::Shake;
+use crate::ice::{AgentConfig, Credentials, LocalAddress, Remote};
+use crate::ports::{Port, PortPair};
+use crate::sdp::Crypto;
+
+/// The place of the transport of media, and of RTCP with it where they share a port.
+pub(super) const MEDIA: u8 = 0;
+/// The place of the transport of RTCP alone.
+pub(super) const REPORTS: u8 = 1;
+
+/// An m-line's ports and leg.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) leg: LegId,
+    /// The interface's place in the configuration.
+    pub(super) interface: usize,
+    /// RTP and RTCP.
+    pub(super) parts: [Part; 2],
+    /// The kind of leg that the worker has; `None` while it has none.
+    kind: Option<Kind>,
+    /// The node's ICE credentials.
+    credentials: Option<Credentials>,
+    /// ICE generations after the first.
+    restarts: u32,
+    told: Told,
+}
+
+/// One of the two ports.
+pub(super) struct Part {
+    pub(super) socket: SocketId,
+    pub(super) bound: SocketAddr,
+    pub(super) announced: SocketAddr,
+    pub(super) ice: Option<Ice>,
+    pub(super) shake: Shake,
+    /// The suite of the keys that the worker has.
+    pub(super) suite: Option<Suite>,
+    /// Where the far side is, as far as is known.
+    pub(super) remote: Option<SocketAddr>,
+    /// The socket, until the worker has it.
+    udp: Option<UdpSocket>,
+}
+
+/// What a seat holds of the worker.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held {
+    pub(super) leg: LegId,
+    pub(super) is_installed: bool,
+    pub(super) sockets: [SocketId; 2],
+}
+
+/// What a leg is for life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Kind {
+    ice: bool,
+    secure: bool,
+    raw: bool,
+}
+
+/// What the worker was told of a leg.
+#[derive(Debug, Default)]
+struct Told {
+    remotes: [Option<SocketAddr>; 2],
+    learning: Option<Learning>,
+    keys: Option<(Crypto, Crypto)>,
+    stream: Option<StreamSpec>,
+    far_ice: Option<Credentials>,
+    pipes: Pipes,
+}
+
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Part").field("announced", &self.announced).finish_non_exhaustive()
+    }
+}
+
+impl Part {
+    fn new(port: Port) -> Self {
+        Self {
+            socket: port.socket,
+            bound: port.bound,
+            announced: port.announced,
+            ice: None,
+            shake: Shake::default(),
+            suite: None,
+            remote: None,
+            udp: Some(port.udp),
+        }
+    }
+}
+
+/// What is to be done about a seat.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Let what comes up for this leg find the call.
+    Own(LegId),
+    /// Take the leg away, with its handshakes.
+    Retire(LegId),
+    /// Tell the worker.
+    Tell(Command),
+}
+
+impl Seat {
+    /// A seat on these ports, with a leg that is yet to be installed.
+    pub(super) fn new(leg: LegId, ports: PortPair) -> Self {
+        let PortPair { interface, rtp, rtcp } = ports;
+        Self {
+            leg,
+            interface,
+            parts: [Part::new(rtp), Part::new(rtcp)],
+            kind: None,
+            credentials: None,
+            restarts: 0,
+            told: Told::default(),
+        }
+    }
+
+    /// Whether the worker has its leg.
+    pub(super) fn is_installed(&self) -> bool {
+        self.kind.is_some()
+    }
+
+    /// Whether it needs another leg than it has, or its first.
+    pub(super) fn wants_leg(&self, line: &Line) -> bool {
+        self.kind.is_some_and(|kind| kind != Kind::of(line))
+    }
+
+    /// A transport of its leg.
+    pub(super) fn transport(&self, index: u8) -> TransportId {
+        TransportId { leg: self.leg, index }
+    }
+
+    /// The node's credentials, for the description.
+    pub(super) fn credentials(&self) -> Option<&Credentials> {
+        self.credentials.as_ref()
+    }
+
+    /// What is to be taken from the worker when the seat is given up.
+    pub(super) fn held(&self) -> Held {
+        let [rtp, rtcp] = &self.parts;
+        let sockets = [rtp.socket, rtcp.socket];
+        Held { leg: self.leg, is_installed: self.is_installed(), sockets }
+    }
+
+    /// Makes the agents that the description is to speak of, before it is written.
+    pub(super) fn prepare(&mut self, line: &Line) {
+        let wants = line.ice.used && !line.ice.passes;
+        let lite = line.ice.is_lite;
+        if !wants {
+            self.credentials = None;
+            self.parts.iter_mut().for_each(|part| part.ice = None);
+            return;
+        }
+        if self.credentials.is_some() {
+            return;
+        }
+        let own = Credentials::random();
+        for index in [MEDIA, REPORTS] {
+            self.parts[usize::from(index)].ice = self
+                .generation(index, 0, &own, lite, line.ice.controls)
+                .map(|current| Ice { current, next: None });
+        }
+        self.credentials = Some(own);
+    }
+
+    /// An agent on a port.
+    fn generation(
+        &self,
+        index: u8,
+        number: u32,
+        credentials: &Credentials,
+        lite: bool,
+        controlling: bool,
+    ) -> Option<Generation> {
+        let Part { announced, bound, .. } = self.parts[usize::from(index)];
+        let config = AgentConfig {
+            local: vec![LocalAddress { announced, bound }],
+            lite,
+            controlling,
+            component: index + 1,
+            credentials: credentials.clone(),
+        };
+        // An address that is no candidate has been refused with the configuration.
+        Generation::of(number, config).ok()
+    }
+
+    /// Brings the worker to what the m-line has settled on. `renewed` is the id of another leg where
+    /// [`Self::wants_leg`].
+    ///
+    /// # Errors
+    /// [`Refusal`] if the engine cannot hold it.
+    pub(super) fn sync(
+        &mut self,
+        now: Instant,
+        line: &Line,
+        learning: Learning,
+        dscp: u8,
+        renewed: Option<LegId>,
+    ) -> Result<Vec<Step>, Refusal> {
+        let mut steps = Vec::new();
+        for part in &mut self.parts {
+            if let Some(udp) = part.udp.take() {
+                steps.push(Step::Tell(Command::AddSocket { socket: part.socket, udp }));
+            }
+        }
+        if let Some(renewed) = renewed {
+            steps.push(Step::Retire(self.leg));
+            self.leg = renewed;
+            self.kind = None;
+            self.told = Told::default();
+            for part in &mut self.parts {
+                (part.shake, part.suite) = (Shake::default(), None);
+            }
+        }
+        if self.kind.is_none() {
+            self.install(line, learning, dscp, &mut steps)?;
+        } else {
+            self.follow(line, learning, &mut steps);
+        }
+        self.follow_ice(now, line, &mut steps);
+        Ok(steps)
+    }
+
+    fn install(
+        &mut self,
+        line: &Line,
+        learning: Learning,
+        dscp: u8,
+        steps: &mut Vec<Step>,
+    ) -> Result<(), Refusal> {
+        let kind = Kind::of(line);
+        let keys = line.sdes().map(|(theirs, own)| (theirs.clone(), own.clone()));
+        let remotes = [false, true].map(|rtcp| line.remote(rtcp).filter(|_| !kind.ice));
+        let transports = self.parts.iter().zip(remotes).map(|(part, remote)| TransportSpec {
+            socket: part.socket,
+            ice: part.ice.as_ref().filter(|_| kind.ice).map(|ice| ice.current.spec(None)),
+            remote,
+            security: if kind.secure { Security::Srtp } else { Security::Plain },
+            keys: keys.as_ref().and_then(keys_spec),
+            learning,
+            raw: kind.raw,
+            dscp,
+        });
+        let stream = stream_spec(line);
+        let spec = LegSpec {
+            transports: transports.collect(),
+            streams: vec![stream.clone()],
+            sinks: Vec::new(),
+        };
+        let state = Leg::new(&spec, random)?;
+        for (part, remote) in self.parts.iter_mut().zip(remotes) {
+            part.suite = keys.as_ref().map(|(_, own)| own.suite);
+            part.remote = remote.or(part.remote);
+        }
+        self.kind = Some(kind);
+        self.told.remotes = remotes;
+        self.told.learning = Some(learning);
+        self.told.keys = keys;
+        self.told.stream = Some(stream);
+        steps.push(Step::Own(self.leg));
+        steps.push(Step::Tell(Command::AddLeg { leg: self.leg, state }));
+        Ok(())
+    }
+
+    /// Tells the worker what is different from what it was told.
+    fn follow(&mut self, line: &Line, learning: Learning, steps: &mut Vec<Step>) {
+        let kind = Kind::of(line);
+        for index in [MEDIA, REPORTS].into_iter().filter(|_| !kind.ice) {
+            let place = usize::from(index);
+            let remote = line.remote(index == REPORTS);
+            let changed =
+                remote != self.told.remotes[place] || Some(learning) != self.told.learning;
+            if let Some(remote) = remote.filter(|_| changed) {
+                self.told.remotes[place] = Some(remote);
+                self.parts[place].remote = Some(remote);
+                let transport = self.transport(index);
+                steps.push(Step::Tell(Command::SetRemote { transport, remote, learning }));
+            }
+        }
+        self.told.learning = Some(learning);
+        let keys = line.sdes().map(|(theirs, own)| (theirs.clone(), own.clone()));
+        if keys.is_some() && keys != self.told.keys {
+            for index in [MEDIA, REPORTS] {
+                let Some(spec) = keys.as_ref().and_then(keys_spec) else { continue };
+                let keys = Box::new(Srtp::new(&spec.inbound, &spec.outbound));
+                self.parts[usize::from(index)].suite = Some(spec.outbound.suite());
+                let transport = self.transport(index);
+                steps.push(Step::Tell(Command::SetKeys { transport, keys }));
+            }
+            self.told.keys = keys;
+        }
+        let stream = stream_spec(line);
+        if self.told.stream.as_ref() != Some(&stream) {
+            let state = Box::new(Stream::new(&stream));
+            steps.push(Step::Tell(Command::SetStream { stream: self.stream(), state }));
+            self.told.stream = Some(stream);
+        }
+    }
+
+    /// Hands the party's side of ICE to the agents and the worker; another ufrag than before restarts
+    /// (RFC 8445 §9).
+    fn follow_ice(&mut self, now: Instant, line: &Line, steps: &mut Vec<Step>) {
+        let far = line.far.as_ref().and_then(|far| far.ice.as_ref());
+        let Some(far) = far.filter(|_| self.credentials.is_some()) else { return };
+        let remote = Remote { credentials: far.credentials.clone(), lite: far.lite };
+        let restarts = self.told.far_ice.as_ref().is_some_and(|told| *told != far.credentials);
+        if line.mux && !restarts {
+            self.parts[usize::from(REPORTS)].ice = None;
+        }
+        if restarts {
+            self.restart(now, line, &remote, steps);
+        }
+        let is_new = self.told.far_ice.as_ref() != Some(&far.credentials);
+        for index in [MEDIA, REPORTS] {
+            let transport = self.transport(index);
+            let Some(ice) = &mut self.parts[usize::from(index)].ice else { continue };
+            let generation = ice.newest();
+            if is_new && !restarts {
+                generation.agent.set_remote(now, remote.clone());
+                let agent = &generation.agent;
+                let (send_checks, controlling) = (!agent.is_lite(), agent.is_controlling());
+                let credentials = Box::new(engine_credentials(&far.credentials));
+                steps.push(Step::Tell(Command::SetRemoteCredentials {
+                    transport,
+                    credentials,
+                    send_checks,
+                    controlling,
+                }));
+            }
+            generation.add_candidates(&far.candidates);
+            if far.has_all {
+                generation.agent.end_of_candidates();
+            }
+        }
+        self.told.far_ice = Some(far.credentials.clone());
+    }
+
+    fn restart(&mut self, now: Instant, line: &Line, remote: &Remote, steps: &mut Vec<Step>) {
+        let Some(own) = self.credentials.clone() else { return };
+        self.restarts += 1;
+        for index in [MEDIA, REPORTS] {
+            let (lite, controls) = (line.ice.is_lite, line.ice.controls);
+            let Some(next) = self.generation(index, self.restarts, &own, lite, controls) else {
+                continue;
+            };
+            let transport = self.transport(index);
+            let Some(ice) = &mut self.parts[usize::from(index)].ice else { continue };
+            let next = ice.begin(now, next, remote);
+            steps.push(Step::Tell(Command::RestartIce { transport, next }));
+        }
+    }
+
+    /// Draws other credentials for a restart that the party has begun, before the description is
+    /// written that tells them.
+    pub(super) fn renew_credentials(&mut self) {
+        if self.credentials.is_some() {
+            self.credentials = Some(Credentials::random());
+        }
+    }
+
+    /// The stream of what comes in.
+    pub(super) fn stream(&self) -> StreamId {
+        StreamId { leg: self.leg, index: 0 }
+    }
+
+    /// Where what comes in goes on to; the command if that is not what the worker was told.
+    pub(super) fn pipe(&mut self, pipes: Pipes) -> Option<Command> {
+        if self.kind.is_none() || self.told.pipes == pipes {
+            return None;
+        }
+        self.told.pipes.clone_from(&pipes);
+        Some(Command::SetPipes { stream: self.stream(), pipes: Box::new(pipes) })
+    }
+}
+
+impl Kind {
+    fn of(line: &Line) -> Self {
+        Self {
+            ice: line.ice.used && !line.ice.passes,
+            secure: line.is_secure(),
+            raw: !line.is_rtp() || line.ice.passes,
+        }
+    }
+}
+
+fn stream_spec(line: &Line) -> StreamSpec {
+    let said = line.far.as_ref();
+    StreamSpec {
+        kind: if line.kind == "video" { MediaKind::Video } else { MediaKind::Audio },
+        transport: MEDIA,
+        rtcp_transport: if line.mux { MEDIA } else { REPORTS },
+        mid: None,
+        mid_extension: None,
+        ssrcs: Vec::new(),
+        payload_types: said.map(|said| said.payload_types.clone()).unwrap_or_default(),
+        rids: Vec::new(),
+        rid_extension: None,
+        repaired_rid_extension: None,
+        audio_level_extension: None,
+        paused: false,
+        open: true,
+        events: said.map(|said| said.events.clone()).unwrap_or_default(),
+    }
+}
+
+/// The master keys of both directions.
+fn keys_spec((theirs, own): &(Crypto, Crypto)) -> Option<KeysSpec> {
+    let master = |crypto: &Crypto| {
+        let key = MasterKey::new(crypto.suite, &crypto.key, &crypto.salt).ok()?;
+        let is_clear = crypto.parameters.unencrypted_srtcp;
+        Some(if is_clear { key.with_clear_srtcp() } else { key })
+    };
+    Some(KeysSpec { inbound: master(theirs)?, outbound: master(own)? })
+}
+
+fn engine_credentials(credentials: &Credentials) -> EngineCredentials {
+    let Credentials { ufrag, password } = credentials.clone();
+    EngineCredentials { ufrag, password }
+}

@@ -1,0 +1,352 @@
+//! What an m-line's two sides settle on when one of them offers or answers: profile, port of RTCP,
+//! keys, ICE. The rules, and their order, are those of rtpengine 10.5.3, whose place the node takes.
+//!
+//! The *writer* has sent the description; the *reader* is to receive it rewritten. What is settled is
+//! what the node says to each of them.
+
+use causeway_engine::srtp::Suite;
+use zeroize::Zeroizing;
+
+use super::described::{Described, Protocol};
+use super::line::Line;
+use crate::call::media::random;
+use crate::ng::{Flag, Flags, Ice, IceLite, TransportProtocol};
+use crate::sdp::{Crypto, DtlsRole, HashFunction, Profile, SessionParameters, Setup};
+
+/// What a description is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Move {
+    /// An offer.
+    Offer,
+    /// The answer to one.
+    Answer,
+}
+
+/// Settles an m-line.
+pub(super) fn settle(
+    writer: &mut Line,
+    reader: &mut Line,
+    said: &Described,
+    flags: &Flags,
+    step: Move,
+) {
+    if flags.has(Flag::Reset) && step == Move::Offer {
+        (writer.is_described, reader.is_described) = (false, false);
+    }
+    let before = writer.far.replace(said.clone());
+    settle_protocol(writer, reader, said, flags, step);
+    settle_mid(writer, reader, said, flags, step);
+    settle_ptime(writer, reader, said);
+    (reader.sends, reader.receives) = (said.sends, said.receives);
+    (writer.receives, writer.sends) = (said.sends, said.receives);
+    writer.is_rejected = said.is_rejected;
+    reader.is_rejected = said.is_rejected;
+    if !said.is_rejected {
+        take_keys(writer, said, flags, step);
+        writer.mux = said.rtcp_mux;
+        settle_mux(writer, reader, flags, step);
+        offer_keys(reader, writer, flags, step);
+    }
+    settle_ice(writer, reader, said, before.as_ref(), flags, step);
+    writer.is_described = true;
+    writer.is_nowhere = said.is_nowhere();
+    if writer.is_nowhere {
+        reader.receives = false;
+        writer.sends = false;
+    }
+}
+
+/// A side that changes its profile changes the other side's with it, but for answers, which are passed
+/// on in the profile that was offered.
+fn settle_protocol(
+    writer: &mut Line,
+    reader: &mut Line,
+    said: &Described,
+    flags: &Flags,
+    step: Move,
+) {
+    if writer.kind != said.kind {
+        writer.kind.clone_from(&said.kind);
+        reader.kind.clone_from(&said.kind);
+    }
+    if writer.protocol.as_ref() != Some(&said.protocol) {
+        writer.protocol = Some(said.protocol.clone());
+        if step == Move::Offer || flags.transport == Some(TransportProtocol::Accept) {
+            reader.protocol = None;
+        }
+    }
+    if reader.protocol.is_none() {
+        reader.protocol.clone_from(&writer.protocol);
+    }
+    if let Some(profile) = flags.transport.and_then(profile_of).filter(|_| writer.is_rtp()) {
+        reader.protocol = Some(Protocol::Rtp(profile));
+    }
+}
+
+fn profile_of(transport: TransportProtocol) -> Option<Profile> {
+    Some(match transport {
+        TransportProtocol::Accept => return None,
+        TransportProtocol::RtpAvp => Profile::Avp,
+        TransportProtocol::RtpAvpf => Profile::Avpf,
+        TransportProtocol::RtpSavp => Profile::Savp,
+        TransportProtocol::RtpSavpf => Profile::Savpf,
+        TransportProtocol::UdpTlsRtpSavp => Profile::DtlsSavp,
+        TransportProtocol::UdpTlsRtpSavpf => Profile::DtlsSavpf,
+    })
+}
+
+/// A MID that a side has once is kept for it (RFC 5888 §9.1); the writer may change its own.
+fn settle_mid(writer: &mut Line, reader: &mut Line, said: &Described, flags: &Flags, step: Move) {
+    if step == Move::Answer {
+        return;
+    }
+    if said.mid.is_some() {
+        writer.mid.clone_from(&said.mid);
+    }
+    if reader.mid.is_none() {
+        let made = || flags.has(Flag::GenerateMid).then(|| writer.index.to_string());
+        reader.mid = writer.mid.clone().or_else(made);
+    }
+}
+
+fn settle_ptime(writer: &mut Line, reader: &mut Line, said: &Described) {
+    if let Some(ptime) = said.ptime.filter(|ptime| *ptime > 0) {
+        (writer.ptime, reader.ptime) = (Some(ptime), Some(ptime));
+    }
+}
+
+/// The answer follows the answerer unless the offer decided; the offer follows the offerer unless it is
+/// told otherwise, or the reader muxes already: its other port may be closed.
+fn settle_mux(writer: &mut Line, reader: &mut Line, flags: &Flags, step: Move) {
+    if step == Move::Answer {
+        if !writer.mux_is_own {
+            reader.mux = writer.mux;
+        }
+        return;
+    }
+    reader.mux_is_required = reader.mux || flags.has(Flag::RtcpMuxRequire);
+    reader.mux |= writer.mux;
+    if flags.has(Flag::RtcpMuxOffer) || flags.has(Flag::RtcpMuxRequire) {
+        reader.mux = true;
+    } else if flags.has(Flag::RtcpMuxDemux) {
+        reader.mux = false;
+    }
+    let (accepts, rejects) = (flags.has(Flag::RtcpMuxAccept), flags.has(Flag::RtcpMuxReject));
+    reader.mux_is_own = match (writer.mux, reader.mux) {
+        (true, true) => accepts || rejects,
+        (true, false) | (false, _) => true,
+    };
+    writer.mux &= !(rejects && (!reader.mux || !accepts));
+}
+
+/// What the writer's own keys are, and who may open DTLS with it.
+fn take_keys(writer: &mut Line, said: &Described, flags: &Flags, step: Move) {
+    let keys = &mut writer.keys;
+    if !said.cryptos.is_empty() {
+        keys.sdes = true;
+    }
+    keys.theirs.clone_from(&said.cryptos);
+    keys.theirs.retain(|crypto| is_wanted(crypto.suite, flags));
+    if let Some(first) = keys.theirs.first() {
+        let is_chosen = |own: &Crypto| own.suite == first.suite && own.tag == first.tag;
+        keys.own.retain(is_chosen);
+    }
+    let was_opened = keys.may_be_opened && !keys.may_open;
+    let setup = said.setup;
+    keys.may_open = matches!(setup, Some(Setup::ActPass | Setup::Passive));
+    keys.may_be_opened = matches!(setup, Some(Setup::ActPass | Setup::Active));
+    // Who was opened before stays so, since actpass is always offered (RFC 8842 §5.5).
+    if step == Move::Offer && keys.may_open && keys.may_be_opened && was_opened {
+        keys.may_open = false;
+    }
+    keys.fingerprint.clone_from(&said.fingerprint);
+    keys.dtls = (keys.may_open || keys.may_be_opened) && keys.fingerprint.is_some();
+    keys.settled = step == Move::Answer;
+}
+
+/// The keys that the reader is told: everything it may choose from in an offer, one in an answer.
+fn offer_keys(reader: &mut Line, writer: &mut Line, flags: &Flags, step: Move) {
+    let is_secure = reader.is_secure();
+    let keys = &mut reader.keys;
+    if !is_secure {
+        keys.own.clear();
+        (keys.dtls, keys.sdes, keys.may_open, keys.may_be_opened) = (false, false, false, false);
+        keys.settled = step == Move::Answer;
+        return;
+    }
+    match step {
+        Move::Offer => {
+            (keys.may_open, keys.may_be_opened) = (true, true);
+            keys.settled = false;
+            let is_new = !keys.dtls && !keys.sdes;
+            if is_new {
+                keys.dtls = !flags.dtls_off;
+                keys.sdes = !flags.has(Flag::SdesOff);
+            }
+            if keys.sdes {
+                keys.own = offered(&writer.keys.theirs, std::mem::take(&mut keys.own), flags);
+            }
+            if keys.dtls && keys.hash.is_none() {
+                keys.hash = flags.dtls_fingerprint.as_deref().and_then(HashFunction::parse);
+            }
+        }
+        Move::Answer => {
+            if flags.dtls_role == Some(DtlsRole::Passive) && keys.may_be_opened {
+                keys.may_open = false;
+            }
+            if keys.may_open {
+                keys.may_be_opened = false;
+            }
+            if keys.dtls && keys.sdes && flags.dtls_off {
+                (keys.dtls, keys.fingerprint) = (false, None);
+            }
+            if keys.dtls {
+                keys.sdes = false;
+            } else {
+                choose(&mut keys.theirs, &mut keys.own, &writer.keys.theirs, flags);
+            }
+            keys.settled = true;
+        }
+    }
+}
+
+/// SDES keys for an offer: the writer's own first, so that the two sides may agree on one; then what was
+/// offered before; then a fresh key of each suite that is left.
+fn offered(theirs: &[Crypto], before: Vec<Crypto>, flags: &Flags) -> Vec<Crypto> {
+    let recrypts = flags.has(Flag::Recrypt);
+    let mut offer: Vec<Crypto> = theirs
+        .iter()
+        .map(|crypto| if recrypts { fresh(crypto.tag, crypto.suite) } else { crypto.clone() })
+        .collect();
+    let mut next = offer.iter().map(|crypto| crypto.tag + 1).max().unwrap_or(1);
+    let has = |offer: &[Crypto], suite| offer.iter().any(|crypto: &Crypto| crypto.suite == suite);
+    for mut crypto in before {
+        if !has(&offer, crypto.suite) {
+            crypto.tag = crypto.tag.max(next);
+            next = crypto.tag + 1;
+            offer.push(crypto);
+        }
+    }
+    for suite in SUITES {
+        if !has(&offer, suite) && is_wanted(suite, flags) {
+            offer.push(fresh(next, suite));
+            next += 1;
+        }
+    }
+    offer
+}
+
+/// Chooses the key for an answer: of the suite that the other side chose if it was offered, so that what
+/// comes in one suite goes out in it, else the reader's favourite. A key of that suite stays.
+fn choose(theirs: &mut Vec<Crypto>, own: &mut Vec<Crypto>, chosen: &[Crypto], flags: &Flags) {
+    let same = chosen.first().and_then(|c| theirs.iter().find(|own| own.suite == c.suite));
+    let Some(offer) = same.or(theirs.first()).cloned() else { return };
+    if own.first().is_some_and(|own| own.suite == offer.suite) {
+        return;
+    }
+    let shared = chosen.first().filter(|c| c.suite == offer.suite && !flags.has(Flag::Recrypt));
+    let key = match shared {
+        Some(shared) => Crypto { tag: offer.tag, lifetime: None, ..shared.clone() },
+        None => Crypto { parameters: offer.parameters, ..fresh(offer.tag, offer.suite) },
+    };
+    *own = vec![key];
+    *theirs = vec![offer];
+}
+
+fn is_wanted(suite: Suite, flags: &Flags) -> bool {
+    let named = |list: &[String]| list.iter().any(|name| name == suite.name());
+    !named(&flags.sdes.no) && (flags.sdes.only.is_empty() || named(&flags.sdes.only))
+}
+
+/// A key of random bytes.
+fn fresh(tag: u32, suite: Suite) -> Crypto {
+    let bytes = |len: usize| {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(len + 8));
+        while bytes.len() < len {
+            bytes.extend_from_slice(&random().to_be_bytes());
+        }
+        bytes.truncate(len);
+        bytes
+    };
+    Crypto {
+        tag,
+        suite,
+        key: bytes(suite.key_len()),
+        salt: bytes(suite.salt_len()),
+        lifetime: None,
+        mki: None,
+        parameters: SessionParameters::default(),
+    }
+}
+
+/// Whether each side has ICE, and what the node is in it.
+fn settle_ice(
+    writer: &mut Line,
+    reader: &mut Line,
+    said: &Described,
+    before: Option<&Described>,
+    flags: &Flags,
+    step: Move,
+) {
+    if !said.is_rejected {
+        writer.ice.used = said.ice.is_some();
+        writer.ice.trickles = said.ice.as_ref().is_some_and(|ice| ice.trickles);
+    }
+    let is_new = !reader.is_described;
+    if is_new {
+        reader.ice.used = writer.ice.used;
+    }
+    match flags.ice {
+        Some(Ice::Remove) => reader.ice.used = false,
+        Some(Ice::Default) | None => {}
+        Some(Ice::Force | Ice::Optional | Ice::ForceRelay) => reader.ice.used = true,
+    }
+    if flags.has(Flag::RejectIce) {
+        writer.ice.used = false;
+    }
+    let is_forced = matches!(flags.ice, Some(Ice::Force | Ice::Default) | None);
+    if !is_forced && writer.ice.used && reader.ice.used {
+        (writer.ice.passes, reader.ice.passes) = (true, true);
+        return;
+    }
+    if step == Move::Offer {
+        if let Some(lite) = flags.ice_lite {
+            reader.ice.is_lite = matches!(lite, IceLite::Forward | IceLite::Both);
+            writer.ice.is_lite = matches!(lite, IceLite::Backward | IceLite::Both);
+        }
+        reader.ice.trickles |= flags.has(Flag::TrickleIce);
+    }
+    let restarts = restarts(said, before);
+    settle_role(reader, is_new || restarts, step == Move::Offer);
+    settle_role(writer, !writer.is_described || restarts, step == Move::Answer);
+}
+
+/// Who offers controls; a lite side never does, and a full one always does beside one (RFC 8445 §6.1.1).
+fn settle_role(line: &mut Line, is_open: bool, offers: bool) {
+    let far_is_lite =
+        line.far.as_ref().and_then(|far| far.ice.as_ref()).is_some_and(|ice| ice.lite);
+    if far_is_lite && !line.ice.is_lite {
+        line.ice.controls = true;
+    } else if is_open {
+        line.ice.controls = offers && !line.ice.is_lite;
+    }
+}
+
+/// Whether the writer restarts ICE: it has other credentials than before (RFC 8839 §4.4.1.1.1).
+pub(super) fn restarts(said: &Described, before: Option<&Described>) -> bool {
+    let before = before.and_then(|before| before.ice.as_ref());
+    let ice = said.ice.as_ref();
+    ice.zip(before).is_some_and(|(ice, before)| ice.credentials != before.credentials)
+}
+
+/// Suites in the order that they are offered in, the strongest first.
+const SUITES: [Suite; 8] = [
+    Suite::AeadAes256Gcm,
+    Suite::AeadAes128Gcm,
+    Suite::AesCm256HmacSha1_80,
+    Suite::AesCm256HmacSha1_32,
+    Suite::AesCm192HmacSha1_80,
+    Suite::AesCm192HmacSha1_32,
+    Suite::AesCm128HmacSha1_80,
+    Suite::AesCm128HmacSha1_32,
+];

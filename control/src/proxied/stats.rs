@@ -1,0 +1,251 @@
+//! What is known of a call: for `query` and `delete`, for its record, and for whoever watches that media
+//! still comes.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use causeway_engine::command::LegId;
+use causeway_engine::stats::{LegReading, MediaCounters, TransportCounters};
+
+use super::ProxiedCall;
+use super::end::{CallRecord, EndedBy, MediaRecord};
+use super::line::Line;
+use super::party::{Party, PartyId};
+use super::seat::{MEDIA, REPORTS, Seat};
+use crate::ng::{
+    CallStats, Counters, MediaStats, Mos, MosSample, SsrcStats, StreamStats, Subscription, TagStats,
+};
+
+type Readings = HashMap<LegId, Box<LegReading>>;
+
+impl ProxiedCall {
+    /// All that is known, of these parties or of all.
+    pub(super) fn stats(&self, readings: &Readings, chosen: Option<&[PartyId]>) -> CallStats {
+        let is_chosen = |party: &&Party| chosen.is_none_or(|chosen| chosen.contains(&party.id));
+        let parties: Vec<&Party> = self.parties.iter().filter(is_chosen).collect();
+        let lines = parties.iter().flat_map(|party| &party.lines);
+        let heard = lines.filter_map(|line| media_of(line, readings));
+        let ssrcs = heard.filter(|media| media.ssrc != 0);
+        CallStats {
+            created: self.created.unix,
+            last_signal: self.last_signal,
+            ssrcs: ssrcs.map(|media| (media.ssrc, self.quality(&media))).collect(),
+            tags: parties.iter().map(|party| self.tag(party, readings)).collect(),
+        }
+    }
+
+    fn tag(&self, party: &Party, readings: &Readings) -> TagStats {
+        let tag = |id| {
+            let party = self.parties.at(id);
+            party.and_then(|party| party.tag.clone()).unwrap_or_default()
+        };
+        let links = &self.parties.links;
+        let subscription = |other, offer_answer| Subscription { tag: tag(other), offer_answer };
+        let to = links.iter().filter(|link| link.to == party.id);
+        let from = links.iter().filter(|link| link.from == party.id);
+        TagStats {
+            tag: party.tag.clone().unwrap_or_default(),
+            via_branch: party.via_branch.clone(),
+            label: party.label.clone(),
+            created: party.created,
+            subscriptions: to.map(|link| subscription(link.from, link.is_dialogue)).collect(),
+            subscribers: from.map(|link| subscription(link.to, link.is_dialogue)).collect(),
+            medias: party.lines.iter().map(|line| self.media(line, readings)).collect(),
+        }
+    }
+
+    fn media(&self, line: &Line, readings: &Readings) -> MediaStats {
+        let mut flags = Vec::new();
+        let said = [
+            (line.is_described, "initialized"),
+            (line.mux, "rtcp-mux"),
+            (line.keys.dtls, "DTLS-SRTP"),
+            (line.keys.sdes, "SDES"),
+            (line.ice.passes, "passthrough"),
+            (line.ice.used, "ICE"),
+            (line.ice.trickles, "trickle ICE"),
+            (line.ice.controls, "ICE controlling"),
+            (line.ice.is_lite, "ICE-lite-self"),
+            (line.sends, "send"),
+            (line.receives, "recv"),
+        ];
+        flags.extend(said.into_iter().filter(|(is_so, _)| *is_so).map(|(_, name)| name));
+        let index = u32::try_from(line.index).unwrap_or(u32::MAX);
+        let streams = line.seat.iter().flat_map(|seat| self.streams(line, seat, readings));
+        MediaStats {
+            index,
+            kind: line.kind.clone(),
+            protocol: line.protocol.as_ref().map(|protocol| protocol.name().to_owned()),
+            codec: None,
+            streams: streams.collect(),
+            flags,
+        }
+    }
+
+    fn streams(&self, line: &Line, seat: &Seat, readings: &Readings) -> [StreamStats; 2] {
+        [MEDIA, REPORTS].map(|index| {
+            let part = &seat.parts[usize::from(index)];
+            let transport = transport_of(seat, index, readings);
+            let media = media_of(line, readings).filter(|_| index == MEDIA);
+            let is_rtp = index == MEDIA;
+            let counters = transport.unwrap_or_default();
+            let mut flags = Vec::new();
+            let filled = line.far.is_some();
+            let confirmed = counters.packets_in > 0;
+            let verified = line.keys.dtls && part.suite.is_some();
+            let said = [
+                (filled, "filled"),
+                (confirmed, "confirmed"),
+                (verified, "DTLS fingerprint verified"),
+                (line.ice.used, "ICE"),
+            ];
+            flags.extend(said.into_iter().filter(|(is_so, _)| *is_so).map(|(_, name)| name));
+            StreamStats {
+                is_rtp,
+                local: Some(part.announced),
+                endpoint: counters.remote.or(part.remote),
+                advertised: line.remote(!is_rtp),
+                crypto_suite: part.suite.map(|suite| suite.name()),
+                last_packet: self.heard_at(&counters),
+                flags,
+                ssrc: media.map(|media| media.ssrc).filter(|ssrc| *ssrc != 0),
+                sent: Counters {
+                    packets: counters.packets_in,
+                    bytes: counters.bytes_in,
+                    errors: 0,
+                },
+            }
+        })
+    }
+
+    fn heard_at(&self, counters: &TransportCounters) -> Duration {
+        let ago = counters.heard_ago_ms.map(Duration::from_millis);
+        ago.map_or(self.last_signal, |ago| self.clock.unix.saturating_sub(ago))
+    }
+
+    /// The quality of a source by what the node itself has seen of it.
+    fn quality(&self, media: &MediaCounters) -> SsrcStats {
+        let mos = Mos {
+            mos: mos_tenths(media),
+            round_trip: 0,
+            round_trip_leg: 0,
+            jitter: jitter_ms(media),
+            loss: loss_percent(media),
+        };
+        let sample = MosSample { mos, reported: self.clock.unix };
+        SsrcStats {
+            cumulative_loss: media.lost,
+            average: mos,
+            samples: 1,
+            lowest: sample,
+            highest: sample,
+            interval: Duration::ZERO,
+            progression: vec![sample],
+        }
+    }
+
+    /// What is told of the call when it is over.
+    pub(super) fn record(&self, readings: &Readings) -> CallRecord {
+        let lines = self.parties.iter().flat_map(|party| {
+            let tag = party.tag.clone().unwrap_or_default();
+            party.lines.iter().map(move |line| (tag.clone(), line))
+        });
+        let media = lines.filter_map(|(tag, line)| media_record(tag, line, readings));
+        CallRecord {
+            call: self.id.clone(),
+            began: self.created.unix,
+            ended: self.clock.unix,
+            answered: self.answered,
+            by: self.ended.unwrap_or(EndedBy::Deleted),
+            media: media.collect(),
+            stats: self.stats(readings, None),
+        }
+    }
+
+    /// Ends the call if nothing comes any more. One party that is heard keeps it alive.
+    pub(super) fn watch(&mut self, readings: &Readings) {
+        let timeouts = self.facts.timeouts;
+        let age = self.clock.now.saturating_duration_since(self.created.now);
+        let quiet_since_signal = self.clock.unix.saturating_sub(self.last_signal);
+        if !self.answered && quiet_since_signal >= timeouts.offer {
+            self.end(EndedBy::OfferTimeout);
+            return;
+        }
+        let mut by = EndedBy::SilentTimeout;
+        for line in self.parties.iter().flat_map(|party| &party.lines) {
+            let Some(seat) = &line.seat else { continue };
+            let is_due = line.receives && line.is_described && self.answered;
+            let most = if is_due { timeouts.media } else { timeouts.silent };
+            if is_due {
+                by = EndedBy::MediaTimeout;
+            }
+            let ago = [MEDIA, REPORTS]
+                .into_iter()
+                .filter_map(|index| transport_of(seat, index, readings)?.heard_ago_ms)
+                .min();
+            let ago = ago.map_or(age, Duration::from_millis).min(quiet_since_signal);
+            if ago < most {
+                return;
+            }
+        }
+        self.end(by);
+    }
+}
+
+fn transport_of(seat: &Seat, index: u8, readings: &Readings) -> Option<TransportCounters> {
+    let reading = readings.get(&seat.leg)?;
+    let found = reading.transports.iter().find(|(id, _)| *id == seat.transport(index));
+    found.map(|(_, counters)| *counters)
+}
+
+fn media_of(line: &Line, readings: &Readings) -> Option<MediaCounters> {
+    let reading = readings.get(&line.seat.as_ref()?.leg)?;
+    reading.streams.first().map(|(_, counters)| *counters)
+}
+
+fn media_record(tag: String, line: &Line, readings: &Readings) -> Option<MediaRecord> {
+    let seat = line.seat.as_ref()?;
+    let media = media_of(line, readings)?;
+    let strangers = [MEDIA, REPORTS]
+        .into_iter()
+        .filter_map(|index| transport_of(seat, index, readings))
+        .map(|counters| counters.strangers)
+        .sum();
+    Some(MediaRecord {
+        tag,
+        kind: line.kind.clone(),
+        ssrc: Some(media.ssrc).filter(|ssrc| *ssrc != 0),
+        packets: media.packets,
+        bytes: media.bytes,
+        lost: media.lost,
+        jitter_ms: jitter_ms(&media),
+        mos: (media.packets > 0).then(|| mos(&media)),
+        strangers,
+    })
+}
+
+fn jitter_ms(media: &MediaCounters) -> u64 {
+    u64::from(media.jitter) * 1000 / u64::from(media.clock_rate.max(1))
+}
+
+fn loss_percent(media: &MediaCounters) -> u64 {
+    (media.lost * 100).checked_div(media.lost + media.packets).unwrap_or(0)
+}
+
+/// The score times 10, as the protocol tells it.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // 10 to 45
+fn mos_tenths(media: &MediaCounters) -> u64 {
+    (mos(media) * 10.0) as u64
+}
+
+/// The mean opinion score that loss and jitter make likely: ITU-T G.107's E-model in the short form
+/// that is usual for RTP, with jitter counted as delay twice.
+#[allow(clippy::cast_precision_loss)] // counters far below 2^52
+fn mos(media: &MediaCounters) -> f64 {
+    let loss = media.lost as f64 * 100.0 / (media.lost + media.packets).max(1) as f64;
+    let delay = 10.0 + 2.0 * jitter_ms(media) as f64;
+    let delayed = if delay < 160.0 { delay / 40.0 } else { (delay - 120.0) / 10.0 };
+    let r = (93.2 - delayed - 2.5 * loss).clamp(0.0, 100.0);
+    let score = 1.0 + 0.035 * r + r * (r - 60.0) * (100.0 - r) * 7.0e-6;
+    score.clamp(1.0, 4.5)
+}

@@ -1,0 +1,229 @@
+//! The description that a party receives: the other side's, with what the node has settled on with it.
+
+use std::net::SocketAddr;
+
+use super::line::{Line, LineKeys};
+use super::party::{Party, Told};
+use super::settle::Move;
+use super::{Facts, seat};
+use crate::ice::host_priority;
+use crate::ng::{Flag, Flags, Ice as IceFlag, NgError};
+use crate::sdp::{
+    self, Candidate, CandidateKind, CodecRules, Dtls, Fingerprint, HashFunction, Ice,
+    IceCredentials, Keys, MediaRewrite, OriginRewrite, OwnIce, Proxied, Rewrite, Rtcp,
+    RtcpAttribute, Sdp, Security, SessionRewrite, Setup,
+};
+
+/// Rewrites the writer's description for its reader.
+///
+/// # Errors
+/// [`NgError::NotRewritten`] if it has no such form.
+pub(super) fn write(
+    sdp: &Sdp,
+    reader: &mut Party,
+    writer_is_nowhere: &[bool],
+    flags: &Flags,
+    step: Move,
+    facts: &Facts,
+) -> Result<String, NgError> {
+    let lines = reader.lines.iter().zip(sdp.media());
+    let media = lines.enumerate().map(|(place, (line, section))| {
+        let kind = section.line().kind.as_str();
+        if flags.media_remove.iter().any(|removed| removed == kind) {
+            return MediaRewrite::Removed;
+        }
+        if kind == "message" {
+            return MediaRewrite::Untouched;
+        }
+        let nowhere = writer_is_nowhere.get(place).copied().unwrap_or_default();
+        MediaRewrite::Proxied(Box::new(proxied(line, nowhere, flags, step, facts)))
+    });
+    let media: Vec<_> = media.collect();
+    let mut rewrite = Rewrite { session: session(sdp, reader, flags, facts), media };
+    let text = |rewrite: &Rewrite| sdp::rewrite(sdp, rewrite).map_err(|_| NgError::NotRewritten);
+    if !flags.has(Flag::ReplaceSdpVersion) && !flags.has(Flag::ForceSdpVersion) {
+        return text(&rewrite);
+    }
+    let told = &mut reader.text;
+    rewrite.session.origin.version = told.version;
+    let mut rewritten = text(&rewrite)?;
+    let has_changed = told.last.as_ref().is_some_and(|last| *last != rewritten);
+    if has_changed || flags.has(Flag::ForceSdpVersion) {
+        told.version = told.version.map(|version| version.wrapping_add(1));
+        rewrite.session.origin.version = told.version;
+        rewritten = text(&rewrite)?;
+    }
+    told.last = Some(rewritten.clone());
+    Ok(rewritten)
+}
+
+/// What stands above the m-lines. Names that the reader was told first are remembered.
+fn session(sdp: &Sdp, reader: &mut Party, flags: &Flags, facts: &Facts) -> SessionRewrite {
+    let first = reader.lines.first();
+    let is_lite = first.is_some_and(|line| line.ice.used && line.ice.is_lite);
+    let address = first.and_then(|line| own_address(line, flags)).map(|address| address.ip());
+    let Told { username, session_name, version, .. } = &mut reader.text;
+    let origin = sdp.origin();
+    let mut rewrite = SessionRewrite {
+        origin: OriginRewrite::default(),
+        name: None,
+        connection: flags.has(Flag::ReplaceSessionConnection),
+        loop_protection: flags.has(Flag::LoopProtect).then(|| facts.instance.clone()),
+        ice_lite: is_lite,
+        bundle: sdp::Bundle::Removed,
+    };
+    match username {
+        Some(first) if flags.has(Flag::ReplaceUsername) => {
+            rewrite.origin.username = Some(first.clone());
+        }
+        Some(_) => {}
+        None => *username = origin.map(|origin| origin.username.to_owned()),
+    }
+    match session_name {
+        Some(first) if flags.has(Flag::ReplaceSessionName) => rewrite.name = Some(first.clone()),
+        Some(_) => {}
+        None => *session_name = sdp.session_name().map(Into::into),
+    }
+    if version.is_none() {
+        let said = origin.and_then(|origin| origin.version.parse::<u64>().ok());
+        let usable = said.filter(|version| *version != 0 && *version != u64::MAX);
+        *version = usable.or(Some(facts.draw()));
+    }
+    let replaces = flags.has(Flag::ReplaceOrigin) || flags.has(Flag::ReplaceOriginFull);
+    if replaces && flags.ice != Some(IceFlag::ForceRelay) {
+        rewrite.origin.address = address;
+    }
+    rewrite
+}
+
+/// Where the reader is to send an m-line's media.
+fn own_address(line: &Line, flags: &Flags) -> Option<SocketAddr> {
+    let own = line.seat.as_ref()?.parts[0].announced;
+    Some(SocketAddr::new(flags.media_address.unwrap_or(own.ip()), own.port()))
+}
+
+fn proxied(
+    line: &Line,
+    writer_is_nowhere: bool,
+    flags: &Flags,
+    step: Move,
+    facts: &Facts,
+) -> Proxied {
+    let address = own_address(line, flags).filter(|_| !line.is_rejected);
+    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    let mut proxied = Proxied::at(address.unwrap_or(nowhere));
+    proxied.hold = writer_is_nowhere && !line.ice.used && !flags.has(Flag::ReplaceZeroAddress);
+    proxied.rtcp = rtcp(line, flags, step);
+    proxied.profile = line.protocol.as_ref().and_then(super::described::Protocol::profile);
+    proxied.codecs = CodecRules {
+        strip: flags.codecs.strip.clone(),
+        offer: flags.codecs.offer.clone(),
+        except: flags.codecs.except.clone(),
+    };
+    proxied.mid.clone_from(&line.mid);
+    let keeps_direction = flags.has(Flag::OriginalSendrecv);
+    proxied.direction = (!keeps_direction).then(|| line.direction());
+    proxied.ptime = line.ptime.filter(|_| line.is_rtp());
+    proxied.strip_extmap = flags.has(Flag::StripExtmap);
+    if line.ice.passes {
+        proxied.security = Security::Kept;
+    } else {
+        proxied.security = Security::Own(keys(&line.keys, flags, facts));
+    }
+    proxied.ice = ice(line, &proxied, flags, step);
+    proxied
+}
+
+/// Where RTCP comes to: RTP's port once mux is agreed on, else its own beside the offer of mux.
+fn rtcp(line: &Line, flags: &Flags, step: Move) -> Option<Rtcp> {
+    let seat = line.seat.as_ref().filter(|_| line.is_rtp())?;
+    let attribute = match () {
+        () if flags.has(Flag::NoRtcpAttribute) => RtcpAttribute::Absent,
+        () if flags.has(Flag::FullRtcpAttribute) => RtcpAttribute::Full,
+        () => RtcpAttribute::Port,
+    };
+    let port = |index: u8| seat.parts[usize::from(index)].announced.port();
+    let is_only = line.mux && (step == Move::Answer || line.mux_is_required);
+    if is_only {
+        return Some(Rtcp { port: port(seat::MEDIA), mux: true, attribute });
+    }
+    let rtcp = Rtcp { port: port(seat::REPORTS), mux: line.mux, attribute };
+    Some(rtcp).filter(|_| flags.ice != Some(IceFlag::ForceRelay))
+}
+
+fn keys(keys: &LineKeys, flags: &Flags, facts: &Facts) -> Keys {
+    let setup = match (keys.may_open, keys.may_be_opened) {
+        (true, true) => Setup::ActPass,
+        (true, false) => Setup::Active,
+        (false, true) => Setup::Passive,
+        (false, false) => Setup::HoldConn,
+    };
+    let hash = keys.hash.or(keys.fingerprint.as_ref().map(|fingerprint| fingerprint.hash));
+    let fingerprint = facts.fingerprint(hash.unwrap_or(HashFunction::Sha256));
+    let dtls =
+        |fingerprint: &Fingerprint| Dtls { setup, fingerprint: fingerprint.clone(), tls_id: None };
+    Keys {
+        crypto: if keys.sdes { keys.own.clone() } else { Vec::new() },
+        padded: flags.has(Flag::SdesPad),
+        dtls: keys.dtls.then(|| dtls(fingerprint)),
+    }
+}
+
+fn ice(line: &Line, proxied: &Proxied, flags: &Flags, step: Move) -> Ice {
+    let Some(seat) = line.seat.as_ref().filter(|_| line.ice.used) else { return Ice::Removed };
+    let has_rtcp = proxied.rtcp.is_some_and(|rtcp| rtcp.port != proxied.address.port());
+    let relays = flags.ice == Some(IceFlag::ForceRelay);
+    let parts =
+        seat.parts.iter().zip([1u8, 2]).filter(|(_, component)| *component == 1 || has_rtcp);
+    let mut candidates: Vec<Candidate> = parts
+        .map(|(part, component)| {
+            let at = SocketAddr::new(proxied.address.ip(), part.announced.port());
+            let foundation = foundation(seat.interface);
+            let priority = host_priority(component, u32::try_from(seat.interface).unwrap_or(0));
+            let mut candidate = Candidate::host(foundation, component, priority, at);
+            if relays {
+                candidate.kind = CandidateKind::Relayed;
+                candidate.related = Some(at);
+                candidate.priority &= 0x00ff_ffff;
+            }
+            candidate
+        })
+        .collect();
+    let credentials = seat
+        .credentials()
+        .map(|own| IceCredentials { ufrag: own.ufrag.clone(), password: own.password.clone() });
+    let own = |credentials, candidates| OwnIce {
+        credentials,
+        trickle: line.ice.trickles,
+        candidates,
+        remote: remote_candidates(line, step),
+    };
+    match (line.ice.passes, relays) {
+        (_, true) => Ice::Relayed(own(credentials, candidates)),
+        (true, false) => {
+            for candidate in &mut candidates {
+                candidate.priority = OPTIONAL_PRIORITY - u32::from(candidate.component);
+            }
+            Ice::Added(own(None, candidates))
+        }
+        (false, false) => Ice::Replaced(own(credentials, candidates)),
+    }
+}
+
+/// Where media flows to already, as a controlling offerer has to say (RFC 8839 §5.2).
+fn remote_candidates(line: &Line, step: Move) -> Vec<(u16, SocketAddr)> {
+    let Some(seat) = line.seat.as_ref() else { return Vec::new() };
+    if step == Move::Answer || !line.ice.controls || line.ice.passes {
+        return Vec::new();
+    }
+    let nominated = seat.parts.iter().zip([1u16, 2]).filter(|(part, _)| part.ice.is_some());
+    nominated.filter_map(|(part, component)| Some((component, part.remote?))).collect()
+}
+
+/// What candidates of one interface have in common (RFC 8445 §5.1.1.3), 16 characters.
+fn foundation(interface: usize) -> String {
+    format!("causeway{interface:08}")
+}
+
+/// The priority of a candidate beside the parties' own: below what they have, above nothing.
+const OPTIONAL_PRIORITY: u32 = 2_097_152_256;
