@@ -126,7 +126,9 @@ impl Worker {
                 None => refuse(Refusal::Gone),
             },
             Command::SetKeys { transport, keys } => self.set_keys(transport, keys),
-            Command::SetRemote { transport, remote } => outcome(self.set_remote(transport, remote)),
+            Command::SetRemote { transport, remote, learning } => {
+                outcome(self.signal_remote(transport, remote, learning))
+            }
             Command::InstallPair { transport, socket, remote, nominated, generation } => {
                 outcome(self.install_pair(transport, (socket, remote), nominated, generation))
             }

@@ -14,6 +14,7 @@ use crate::config::{MID_MAX, PAYLOAD_MAX, RID_MAX};
 use crate::consent::Consent;
 use crate::export::Exported;
 use crate::hop::{HopReceiver, HopSender};
+use crate::learning::Learning;
 use crate::leg::Leg;
 use crate::pipe::Pipes;
 use crate::plain::{Plain, Reader, Shape, Unreadable, Writer, plain};
@@ -108,12 +109,14 @@ pub enum Command {
         /// Contexts for both directions.
         keys: Box<Srtp>,
     },
-    /// Set the far address of a transport without ICE.
+    /// Say where the far side of a transport without ICE is; what was learnt before is forgotten.
     SetRemote {
         /// Which.
         transport: TransportId,
         /// Where it sends to and receives from.
         remote: SocketAddr,
+        /// Whether packets may move that.
+        learning: Learning,
     },
     /// Allow a pair that has passed an authenticated check. DTLS that came early from it goes up.
     InstallPair {
@@ -445,7 +448,7 @@ pub enum PuntKind {
     /// A STUN message for one of a transport's ufrags, from an address that is no installed pair of
     /// it, or the answer to a [`Command::Check`].
     Stun,
-    /// DTLS from an installed pair.
+    /// DTLS from an installed pair; without ICE from anywhere, until the transport has keys.
     Dtls,
 }
 
@@ -488,8 +491,8 @@ pub struct TransportSpec {
     pub security: Security,
     /// SRTP keys if they are known already (SDES).
     pub keys: Option<KeysSpec>,
-    /// Whether plain RTP may take the far address from the first packet, once.
-    pub learn_remote: bool,
+    /// Whether packets may move the far address where there is no ICE.
+    pub learning: Learning,
     /// The differentiated services code point that its packets leave with, 0 to 63 (RFC 2474 §3,
     /// RFC 8837 for which); 0 is best effort and costs nothing.
     pub dscp: u8,

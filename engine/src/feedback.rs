@@ -19,6 +19,7 @@ use crate::route::Passing;
 use crate::route::reports::{self, FeedbackTarget};
 use crate::rtcp::{self, Compound, ReportBlock, Rtcp};
 use crate::rtp::RtpHeader;
+use crate::stranger::Whose;
 use crate::sys::frames::Frame;
 use crate::worker::{Fate, Media, Worker, plain_len};
 
@@ -34,17 +35,20 @@ type Missing = ArrayVec<(u32, u16), MISSING_MAX>;
 impl Worker {
     /// RTCP: who sent it, is it authentic, which sinks and sources does it concern.
     pub(crate) fn reports(&mut self, packet: &mut Packet, now: Nanos) -> Result<Fate, DropReason> {
-        if self.tables.transport_at(packet.socket, packet.remote).is_none() {
-            // Only what at least looks like RTCP may be the packet to learn an address from.
-            Compound::parse(packet.payload(&self.frames)).map_err(|_| DropReason::UnknownRemote)?;
-        }
-        let id = self.who(packet)?;
+        let Whose { id, roams } = self.who(packet, now)?;
         let leg = self.tables.leg_mut(id.leg).ok_or(DropReason::UnknownRemote)?;
         let transport = &mut leg.transports[usize::from(id.index)];
-        transport.count_in(usize::from(packet.len));
-        packet.len = plain_len(transport.unprotect_rtcp(packet.payload_mut(&mut self.frames))?);
+        let arrived = usize::from(packet.len);
+        if !roams {
+            transport.count_in(arrived);
+        }
+        let opened = transport.unprotect_rtcp(packet.payload_mut(&mut self.frames));
+        packet.len = plain_len(opened.map_err(|reason| transport.refuse(roams, reason))?);
         if transport.hear(packet.remote, now) {
             self.mark_news(id.leg);
+        }
+        if roams {
+            self.follow(id, packet.remote, arrived);
         }
         if self.tables.leg_mut(id.leg).is_some_and(|leg| leg.is_piped()) {
             return self.pour_reports(id, packet, now);

@@ -1,5 +1,7 @@
 //! One media peer of a call: transports plus streams and sinks.
 
+use std::net::IpAddr;
+
 use arrayvec::ArrayVec;
 
 use crate::command::{LegSpec, Refusal};
@@ -98,6 +100,13 @@ impl Leg {
     pub(crate) fn rtcp_of(&self, transport: u8) -> u8 {
         let stream = self.streams.iter().find(|stream| stream.transport == transport);
         stream.map_or(transport, |stream| stream.rtcp_transport)
+    }
+
+    /// The host that the media has settled on whose RTCP has a transport of its own.
+    pub(crate) fn host_of_media(&self, rtcp_transport: u8) -> Option<IpAddr> {
+        let mut about = self.streams.iter().filter(|s| s.rtcp_transport == rtcp_transport);
+        let stream = about.find(|stream| stream.transport != rtcp_transport)?;
+        self.transports[usize::from(stream.transport)].settled_host()
     }
 
     /// The transport of the sinks that RTCP on a transport is about: the same with rtcp-mux.

@@ -458,6 +458,33 @@ impl<T: Plain, const N: usize> Plain for ArrayVec<T, N> {
     }
 }
 
+impl Plain for IpAddr {
+    fn write(&self, to: &mut Writer) {
+        match self {
+            Self::V4(v4) => {
+                to.put(&[4]);
+                to.put(&v4.octets());
+            }
+            Self::V6(v6) => {
+                to.put(&[6]);
+                to.put(&v6.octets());
+            }
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        Ok(match u8::read(from)? {
+            4 => Ipv4Addr::from(<[u8; 4]>::read(from)?).into(),
+            6 => Ipv6Addr::from(<[u8; 16]>::read(from)?).into(),
+            _ => return Err(Unreadable::Unsound("a host")),
+        })
+    }
+
+    fn shape(of: &mut Shape) {
+        of.name("host");
+    }
+}
+
 impl Plain for SocketAddr {
     fn write(&self, to: &mut Writer) {
         match self {

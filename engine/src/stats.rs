@@ -219,6 +219,9 @@ pub struct TransportCounters {
     pub checks: u64,
     /// Whether keys are installed.
     pub keyed: bool,
+    /// Datagrams on its own socket from addresses that it does not take to be its far side's, candidates
+    /// included ([`crate::learning::Learning`]).
+    pub strangers: u64,
     /// Milliseconds since the latest packet that was accepted; none before the first.
     pub heard_ago_ms: Option<u64>,
     /// What its path is held to carry, in bits per second; none where nothing estimates it.
@@ -292,6 +295,7 @@ plain! {
         payload_type, skipped,
     }
     struct TransportCounters {
-        packets_in, bytes_in, packets_out, bytes_out, remote, checks, keyed, heard_ago_ms, bandwidth,
+        packets_in, bytes_in, packets_out, bytes_out, remote, checks, keyed, strangers,
+        heard_ago_ms, bandwidth,
     }
 }

@@ -34,7 +34,8 @@ pub(crate) struct Tables {
     pairs_max: usize,
     names: HashMap<Ufrag, TransportId, foldhash::fast::RandomState>,
     names_max: usize,
-    learners: Vec<Option<TransportId>>,
+    /// The transport without ICE that each socket is for, the latest if there are several.
+    owners: Vec<Option<TransportId>>,
 }
 
 impl Tables {
@@ -50,7 +51,7 @@ impl Tables {
             pairs_max,
             names: HashMap::with_capacity_and_hasher(pairs_max * 2, Default::default()),
             names_max: pairs_max,
-            learners: vec![None; SOCKETS_PER_WORKER],
+            owners: vec![None; SOCKETS_PER_WORKER],
         }
     }
 
@@ -142,9 +143,9 @@ impl Tables {
         by_pair.or_else(by_socket).or(Some(first))
     }
 
-    /// The transport without ICE that may take its far address from a packet on this socket.
-    pub(crate) fn learner_at(&self, socket: SocketId) -> Option<TransportId> {
-        self.learners.get(usize::from(socket.0)).copied().flatten()
+    /// The transport without ICE that this socket is for.
+    pub(crate) fn owner_of(&self, socket: SocketId) -> Option<TransportId> {
+        self.owners.get(usize::from(socket.0)).copied().flatten()
     }
 
     /// Installs a leg with its ufrags and fixed addresses.
@@ -160,8 +161,8 @@ impl Tables {
             for pair in transport.own_pairs() {
                 self.pairs.insert(pair, transport_id);
             }
-            if transport.learn_remote {
-                self.learners[usize::from(transport.socket.0)] = Some(transport_id);
+            if transport.consent.is_none() {
+                self.owners[usize::from(transport.socket.0)] = Some(transport_id);
             }
         }
         let slot = &mut self.legs[usize::from(id.slot)];
@@ -211,8 +212,8 @@ impl Tables {
             for name in transport.names() {
                 self.names.remove(name.as_bytes());
             }
-            if let Some(learner) = self.learners.get_mut(usize::from(transport.socket.0)) {
-                learner.take_if(|learner| learner.leg == id);
+            if let Some(owner) = self.owners.get_mut(usize::from(transport.socket.0)) {
+                owner.take_if(|owner| owner.leg == id);
             }
         }
         Some(leg)

@@ -3,7 +3,7 @@
 //! A transport knows where its packets go and what protects them. It does not know what they
 //! carry: that is the streams' and sinks' business.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use arrayvec::ArrayVec;
 
@@ -12,6 +12,7 @@ use crate::command::{Security, SocketId, TransportSpec};
 use crate::config::{DSCP_MAX, PAIRS_PER_TRANSPORT};
 use crate::consent::Consent;
 use crate::error::DropReason;
+use crate::learning::Learner;
 use crate::packet::Nanos;
 use crate::plain::plain;
 use crate::rtp::RtpHeader;
@@ -35,6 +36,17 @@ pub(crate) struct News {
     pub(crate) media_started: Option<SocketAddr>,
 }
 
+/// Whether a packet from a new address is the far side's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// It is held to be; the transport goes there.
+    Granted,
+    /// Its tag must tell.
+    IfAuthentic,
+    /// It is not.
+    Refused,
+}
+
 /// A transport's state on its worker.
 #[derive(Debug)]
 pub struct Transport {
@@ -55,7 +67,8 @@ pub struct Transport {
     pub(crate) srtp: Option<Box<Srtp>>,
     pub(crate) answerer: Option<Box<Answerer>>,
     pub(crate) bandwidth: Option<Box<Bandwidth>>,
-    pub(crate) learn_remote: bool,
+    /// Of no use with ICE, whose checks say where the far side is.
+    pub(crate) learner: Learner,
     pub(crate) started: bool,
     /// When the latest packet was accepted.
     pub(crate) heard: Nanos,
@@ -80,8 +93,7 @@ impl Transport {
             srtp: keys.map(|keys| Box::new(Srtp::new(&keys.inbound, &keys.outbound))),
             answerer: None,
             bandwidth: None,
-            // What authenticates nothing must not move what does.
-            learn_remote: spec.learn_remote && spec.security == Security::Plain,
+            learner: Learner::new(spec.learning, spec.remote),
             started: false,
             heard: Nanos(0),
             news: News::default(),
@@ -206,12 +218,47 @@ impl Transport {
         self.heard = now;
         let first = !self.started;
         self.started = true;
-        // Whoever was signalled and sends needs nobody to find it.
-        self.learn_remote = false;
+        self.learner.settle();
         if first {
             self.news.media_started = Some(remote);
         }
         first
+    }
+
+    /// Whether a packet from `stranger`, on the socket that is its own, is from its far side;
+    /// `of_media` is where the media is whose RTCP this may be, and `sound` whether the packet is well
+    /// formed as far as it can be read without keys.
+    pub(crate) fn admit(
+        &mut self,
+        stranger: SocketAddr,
+        of_media: Option<IpAddr>,
+        sound: bool,
+        now: Nanos,
+    ) -> Admission {
+        match self.security {
+            Security::Plain if sound && self.learner.judge(stranger, of_media, now) => {
+                Admission::Granted
+            }
+            Security::Srtp if self.srtp.is_some() && self.learner.follows() => {
+                Admission::IfAuthentic
+            }
+            Security::Plain | Security::Srtp => {
+                self.counters.strangers += 1;
+                Admission::Refused
+            }
+        }
+    }
+
+    /// Why a packet is dropped that did not authenticate: one from a new address is a stranger's.
+    pub(crate) fn refuse(&mut self, roams: bool, reason: DropReason) -> DropReason {
+        self.counters.strangers += u64::from(roams);
+        if roams { DropReason::UnknownRemote } else { reason }
+    }
+
+    /// The host that it has settled on without ICE.
+    pub(crate) fn settled_host(&self) -> Option<IpAddr> {
+        let settled = self.consent.is_none() && self.learner.is_settled();
+        self.remote.filter(|_| settled).map(|remote| remote.ip())
     }
 
     /// Its counters as control reads them.
@@ -231,6 +278,6 @@ plain! {
     struct News { nominated, consent_lost, role_conflict, media_started }
     struct Transport {
         socket, consent, next, retired, stale_from, remote, paths, security, traffic_class, srtp,
-        answerer, bandwidth, learn_remote, started, heard, news, counters,
+        answerer, bandwidth, learner, started, heard, news, counters,
     }
 }

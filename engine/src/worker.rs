@@ -37,6 +37,7 @@ use crate::ring::{Receiver, Sender};
 use crate::route::{Passage, Passing};
 use crate::rtp::RtpHeader;
 use crate::stats::{WorkerCounters, WorkerReading};
+use crate::stranger::Whose;
 use crate::stun;
 use crate::sys::frames::{Frame, FramePool};
 use crate::sys::wake::Wake;
@@ -261,18 +262,24 @@ impl Worker {
     /// RTP: who sent it, is it authentic, which stream is it, where does it go.
     fn media(&mut self, packet: &mut Packet, now: Nanos) -> Result<Fate, DropReason> {
         let header = RtpHeader::parse(packet.payload(&self.frames))?;
-        let (id, remote) = (self.who(packet)?, packet.remote);
+        let Whose { id, roams } = self.who(packet, now)?;
         let leg = self.tables.leg_mut(id.leg).ok_or(DropReason::UnknownRemote)?;
         let transport = &mut leg.transports[usize::from(id.index)];
-        transport.count_in(usize::from(packet.len));
-        let len = transport.unprotect_rtp(&header, packet.payload_mut(&mut self.frames))?;
-        packet.len = plain_len(len);
-        let first = transport.hear(remote, now);
+        let arrived = usize::from(packet.len);
+        if !roams {
+            transport.count_in(arrived);
+        }
+        let opened = transport.unprotect_rtp(&header, packet.payload_mut(&mut self.frames));
+        packet.len = plain_len(opened.map_err(|reason| transport.refuse(roams, reason))?);
+        let first = transport.hear(packet.remote, now);
         let plain = packet.payload(&self.frames);
         let transport_wide = note_arrival(transport, plain, &header, now);
         let (heard, news) = hear(leg, id.index, plain, &header, now);
         if first || news {
             self.mark_news(id.leg);
+        }
+        if roams {
+            self.follow(id, packet.remote, arrived);
         }
         if transport_wide {
             self.answer_transport_cc(id, header.ssrc, now);
@@ -497,10 +504,14 @@ impl Worker {
         Outgoing { socket, remote, start: HEAD_ROOM, len, traffic_class }
     }
 
-    /// DTLS: up from an installed pair, kept for a moment from any other.
+    /// DTLS: up from an installed pair and where it may be the first of a client without ICE, kept for a
+    /// moment from any other.
     fn handshake(&mut self, packet: &Packet) -> Result<Fate, DropReason> {
         if let Some(id) = self.tables.transport_at(packet.socket, packet.remote) {
             return self.punt(PuntKind::Dtls, id, packet);
+        }
+        if let Some(fate) = self.shake(packet) {
+            return fate;
         }
         let same = |early: &&Early| {
             (early.packet.socket, early.packet.remote) == (packet.socket, packet.remote)
@@ -528,28 +539,15 @@ impl Worker {
         Ok(Fate::Done)
     }
 
-    /// The transport of a media packet by its 5-tuple.
-    pub(crate) fn who(&mut self, packet: &Packet) -> Result<TransportId, DropReason> {
-        let id = self
-            .tables
-            .transport_at(packet.socket, packet.remote)
-            .or_else(|| self.latch(packet))
-            .ok_or(DropReason::UnknownRemote)?;
-        self.blame = Some(id.leg.slot);
-        Ok(id)
-    }
-
-    /// Plain RTP on a socket of its own may name the far address, once (see `learn_remote`).
-    fn latch(&mut self, packet: &Packet) -> Option<TransportId> {
-        let id = self.tables.learner_at(packet.socket)?;
-        let leg = self.tables.leg_mut(id.leg)?;
-        let learns = leg.transports.get(usize::from(id.index)).is_some_and(|t| t.learn_remote);
-        if !learns || self.set_remote(id, packet.remote).is_err() {
-            return None;
-        }
-        let leg = self.tables.leg_mut(id.leg)?;
-        leg.transports[usize::from(id.index)].learn_remote = false;
-        Some(id)
+    /// The transport of a media packet by its 5-tuple, or by its socket. Nobody is to blame for what may
+    /// be a stranger's.
+    pub(crate) fn who(&mut self, packet: &Packet, now: Nanos) -> Result<Whose, DropReason> {
+        let whose = match self.tables.transport_at(packet.socket, packet.remote) {
+            Some(id) => Whose { id, roams: false },
+            None => self.meet(packet, now)?,
+        };
+        self.blame = (!whose.roams).then_some(whose.id.leg.slot);
+        Ok(whose)
     }
 
     /// A copy, in a frame of its own, of what lies at `start` in the packet's frame.

@@ -26,7 +26,10 @@ const TOP_LEVEL: &[&str] = &[
 /// The engine's layers, lowest first: a module may name its own layer and those below.
 const ENGINE_LAYERS: &[&[&str]] = &[
     &["sys", "packet", "plain"],
-    &["demux", "rtp", "rtcp", "srtp", "stun", "consent", "relay", "ring", "twcc", "asked"],
+    &[
+        "demux", "rtp", "rtcp", "srtp", "stun", "consent", "relay", "ring", "twcc", "asked",
+        "learning",
+    ],
     &["pictures", "voice"],
     &["transport", "leg", "stream", "pipe", "route", "layers", "selection", "bandwidth"],
     &["hop", "tables"],
@@ -36,6 +39,7 @@ const ENGINE_LAYERS: &[&[&str]] = &[
         "allocation",
         "feedback",
         "verbatim",
+        "stranger",
         "repeats",
         "sweep",
         "restart",

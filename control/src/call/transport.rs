@@ -5,7 +5,7 @@
 //! fingerprints and DTLS role of the description hold for both (RFC 8839 §5.4). Pairs, handshake and
 //! keys are each one's own (RFC 5764 §3). Without ICE each m-line has its own, on dedicated ports,
 //! whose far side is where it says; on plain RTP the first packet may say otherwise, once
-//! ([`TransportSpec::learn_remote`]). A leg is connected when all of its transports are, and over with
+//! ([`Learning`]). A leg is connected when all of its transports are, and over with
 //! the first that fails.
 
 use std::net::SocketAddr;
@@ -17,6 +17,8 @@ use causeway_engine::command::{
     SocketId, TransportId, TransportSpec,
 };
 use causeway_engine::config::{PAIRS_PER_TRANSPORT, TRANSPORTS_PER_LEG};
+use causeway_engine::learning::Learning;
+use causeway_engine::packet::Nanos;
 use causeway_engine::srtp::{MasterKey, Srtp};
 
 use super::generation::{Generation, Ice};
@@ -32,6 +34,8 @@ use crate::sdp::{self, Crypto, Negotiated, RemotePath, RemoteSecurity, Sdes};
 pub(crate) const TRANSPORTS_MAX: usize = TRANSPORTS_PER_LEG;
 /// What is said of the security of plain RTP.
 const UNPROTECTED: &str = "none (plain RTP)";
+/// Plain RTP says once where its phone is, SRTP whenever it comes from somewhere else.
+const LEARNING: Learning = Learning::Once { hint: None, grace: Nanos(0) };
 /// The place of the transport of media, and of RTCP with rtcp-mux.
 pub(crate) const MEDIA: u8 = 0;
 /// The place of the transport of RTCP without rtcp-mux.
@@ -167,7 +171,8 @@ impl CallTransport {
         let keys = self.sdes(negotiated).filter(|keys| self.sdes(before) != Some(*keys));
         let contexts =
             keys.and_then(keys_spec).map(|spec| Box::new(Srtp::new(&spec.inbound, &spec.outbound)));
-        let remote = remote.map(|remote| Command::SetRemote { transport, remote });
+        let remote =
+            remote.map(|remote| Command::SetRemote { transport, remote, learning: LEARNING });
         let keys = contexts.map(|keys| Command::SetKeys { transport, keys });
         remote.into_iter().chain(keys)
     }
@@ -191,7 +196,7 @@ impl CallTransport {
             remote: self.remote.filter(|_| self.ice.is_none()),
             security: if self.is_secure { Security::Srtp } else { Security::Plain },
             keys: keys.and_then(keys_spec),
-            learn_remote: !self.is_secure,
+            learning: LEARNING,
             dscp,
         }
     }

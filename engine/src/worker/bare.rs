@@ -13,6 +13,7 @@ use crate::command::{
 };
 use crate::config::{EVENT_RING, HEAD_ROOM, PAYLOAD_MAX, PUNT_RING};
 use crate::hop;
+use crate::learning::Learning;
 use crate::packet::{Nanos, Packet};
 use crate::ring::{CommandSender, Receiver, command_ring, ring};
 use crate::rtp::RtpHeader;
@@ -211,7 +212,7 @@ impl Far {
             ice,
             security: if self.keys.is_some() { Security::Srtp } else { Security::Plain },
             keys: self.keys.clone(),
-            learn_remote: false,
+            learning: Learning::Off,
             dscp: self.dscp,
         }
     }

@@ -10,6 +10,7 @@ mod hops;
 mod hostile;
 mod ice;
 mod layers;
+mod learning;
 mod pipes;
 mod restart;
 mod unbundled;

@@ -1,6 +1,7 @@
 //! What is let in, and what changes nothing because it is not.
 
 use super::*;
+use crate::learning::Learning;
 use crate::leg::Leg;
 
 /// Everything about a leg that packets change, its drop counters aside.
@@ -93,7 +94,7 @@ fn learner(remote: Option<SocketAddr>) -> Call {
     call.apply(Command::RemoveLeg { leg: leg(0) }).unwrap();
     let mut spec = bridge::spec(&plain()[0], 0);
     spec.transports[0].remote = remote;
-    spec.transports[0].learn_remote = true;
+    spec.transports[0].learning = Learning::Once { hint: None, grace: Nanos(0) };
     let state = Leg::new(&spec, || bridge::RANDOM).unwrap();
     call.apply(Command::AddLeg { leg: leg(0), state }).unwrap();
     for index in [AUDIO, VIDEO] {
@@ -149,18 +150,4 @@ fn what_is_no_rtcp_names_no_address() {
     );
     let packet = call.sealed(0, audio(0, 0));
     assert_eq!(call.receive_from(SocketId(0), call.fars[0].remote, &packet).len(), 1);
-}
-
-#[test]
-fn nothing_is_learnt_from_srtp() {
-    let mut call = Call::new();
-    let far = Far::secure(2, 6000, Suite::AeadAes128Gcm);
-    let mut spec = bridge::spec(&far, 0);
-    spec.transports[0].remote = None;
-    spec.transports[0].learn_remote = true;
-    let state = Leg::new(&spec, || 1).unwrap();
-    let leg = LegId { worker: WORKER, slot: 2, generation: 0 };
-    call.apply(Command::AddLeg { leg, state }).unwrap();
-    call.fars[0] = far;
-    assert_eq!(call.dropped(|call| drop(call.send(0, audio(0, 0)))), [DropReason::UnknownRemote]);
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::command::{Codec, LegSpec, MediaKind, Mid, PayloadType, StreamSpec};
 use crate::config::PIPES_PER_STREAM;
+use crate::learning::Learning;
 use crate::leg::Leg;
 use crate::pipe::{Filter, MediaFilter, Pipe, Pipes};
 use crate::rtcp::Writer;
@@ -402,7 +403,7 @@ fn a_target_without_address_or_keys_gets_nothing_until_it_has_both() {
     let transport = TransportId { leg: leg_of(1), index: 0 };
     let remote = parties.ends[1][0].remote;
     assert!(parties.send(0, 0, &rtp(0, 0, 0)).is_empty());
-    parties.apply(Command::SetRemote { transport, remote }).unwrap();
+    parties.apply(Command::SetRemote { transport, remote, learning: Learning::Off }).unwrap();
     assert!(parties.send(0, 0, &rtp(0, 0, 1)).is_empty());
     assert!(parties.send(0, 0, &every_report(1)).is_empty());
     assert_eq!(parties.drops(DropReason::SinkNotReady), 3);
