@@ -7,7 +7,9 @@ use std::time::Duration;
 use actix_web::http::header::{SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
-use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, Session};
+use actix_ws::{
+    AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, ProtocolError, Session,
+};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
@@ -133,7 +135,7 @@ impl Talk {
 
     async fn take(
         &mut self,
-        message: Option<Result<AggregatedMessage, actix_ws::ProtocolError>>,
+        message: Option<Result<AggregatedMessage, ProtocolError>>,
     ) -> Result<(), Over> {
         self.silent = 0;
         match message {
@@ -143,7 +145,9 @@ impl Talk {
                 return sent(timeout(WRITE, self.session.pong(&bytes)).await);
             }
             Some(Ok(AggregatedMessage::Pong(_))) => {}
-            Some(Ok(AggregatedMessage::Close(_))) | None => return Err(Over::Gone),
+            Some(Ok(AggregatedMessage::Close(_)) | Err(ProtocolError::Io(_))) | None => {
+                return Err(Over::Gone);
+            }
             Some(Err(_)) => return Err(Over::Closed(Closed::Unreadable)),
         }
         Ok(())

@@ -137,9 +137,14 @@ async fn it_ends_when_the_far_side_or_the_node_does() {
     assert_eq!(one.hear().await.0, CLOSE);
     let (mut other, _) = upgrade(servers.http, "/", "ng.rtpengine.com", "").await;
     other.ask(TEXT, "c {}").await;
+    // One that goes without a word is gone all the same, and nobody's fault.
+    drop(upgrade(servers.http, "/", "ng.rtpengine.com", "").await);
+    let state = servers.state.clone();
     let stopping = actix_rt::spawn(servers.stop());
     assert_eq!(other.hear().await.0, CLOSE);
     stopping.await.unwrap();
+    let counts = state.ng.counts();
+    assert!(Closed::ALL.iter().all(|why| counts.closed(*why) == 0), "{counts:?}");
 }
 
 #[actix_web::test]
