@@ -621,7 +621,7 @@ pub struct PayloadType {
 }
 
 /// What a leg sends to the node on one m-line.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamSpec {
     /// Audio or video.
     pub kind: MediaKind,

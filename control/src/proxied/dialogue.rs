@@ -1,9 +1,9 @@
 //! Offers and answers.
 
 use causeway_engine::command::{Command, LegId, Refusal};
+use causeway_engine::learning::Learning;
 use causeway_engine::packet::Nanos;
 use causeway_engine::pipe::{Filter, MediaFilter, Pipe, Pipes};
-use causeway_engine::transport::Learning;
 
 use super::described::Described;
 use super::line::Line;

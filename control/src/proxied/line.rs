@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use causeway_engine::transport::Learning;
+use causeway_engine::learning::Learning;
 
 use super::described::{Described, Protocol};
 use super::seat::Seat;

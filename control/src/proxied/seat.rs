@@ -11,11 +11,11 @@ use causeway_engine::command::{
     Command, Credentials as EngineCredentials, KeysSpec, LegId, LegSpec, MediaKind, Refusal,
     Security, SocketId, StreamId, StreamSpec, TransportId, TransportSpec,
 };
+use causeway_engine::learning::Learning;
 use causeway_engine::leg::Leg;
 use causeway_engine::pipe::Pipes;
 use causeway_engine::srtp::{MasterKey, Srtp, Suite};
 use causeway_engine::stream::Stream;
-use causeway_engine::transport::Learning;
 
 use super::line::Line;
 use crate::call::generation::{Generation, Ice};
@@ -259,7 +259,6 @@ impl Seat {
             security: if kind.secure { Security::Srtp } else { Security::Plain },
             keys: keys.as_ref().and_then(keys_spec),
             learning,
-            raw: kind.raw,
             dscp,
         });
         let stream = stream_spec(line);

@@ -438,7 +438,7 @@ fn media_of_one_party_is_blocked_and_let_through_again() {
 
 #[test]
 fn addresses_of_private_networks_are_not_waited_for() {
-    use causeway_engine::transport::Learning;
+    use causeway_engine::learning::Learning;
     let learning = |address: &str, more: &[(&str, &str)]| {
         let mut bench = Bench::new();
         bench.offer("a", &audio(address, 4000, ""), more);
