@@ -14,11 +14,14 @@ pub mod https;
 pub mod lab;
 pub mod local;
 pub mod namespace;
+pub mod ng;
 pub mod node;
 pub mod peer;
 pub mod phone;
 pub mod requires;
 pub mod rest;
+pub mod rtpengine;
+pub mod server;
 pub mod sniff;
 
 use std::path::Path;

@@ -144,7 +144,7 @@ fn scratch() -> PathBuf {
 }
 
 /// Gathers everything into `log`.
-fn keep(from: impl Read + Send + 'static, log: Arc<Mutex<String>>) {
+pub(crate) fn keep(from: impl Read + Send + 'static, log: Arc<Mutex<String>>) {
     thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
             let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);

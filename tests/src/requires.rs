@@ -17,6 +17,14 @@ pub enum Need {
     Chromium,
     /// Firefox, and what drives it.
     Firefox,
+    /// The real rtpengine.
+    Rtpengine,
+    /// Kamailio with its rtpengine module, and SIPp.
+    Kamailio,
+    /// Kamailio's WebSocket module, and the SIP client for pages.
+    SipOverWebSocket,
+    /// A SIP phone with DTLS-SRTP and ICE.
+    Baresip,
 }
 
 /// Returns from the test if the machine lacks one of the [`Need`]s.
@@ -61,8 +69,28 @@ impl Need {
                 let browser = browser("FIREFOX", "/usr/bin/firefox-esr");
                 browser.into_iter().chain(driver()).collect()
             }
+            Self::Rtpengine => programs(&["rtpengine"]),
+            Self::Kamailio => {
+                let missing = programs(&["kamailio", "sipp"]).into_iter();
+                missing.chain(kamailio_module("rtpengine")).collect()
+            }
+            Self::SipOverWebSocket => {
+                let package = root().join("tests/browser/node_modules/jssip");
+                let unset = (!package.exists()).then(|| "`npm ci` in tests/browser".to_owned());
+                kamailio_module("websocket").into_iter().chain(unset).collect()
+            }
+            Self::Baresip => programs(&["baresip"]),
         }
     }
+}
+
+/// Debian has the modules in a folder of the architecture, others in `/usr/lib64` or `/usr/lib`.
+fn kamailio_module(name: &str) -> Option<String> {
+    let file = format!("kamailio/modules/{name}.so");
+    let folders =
+        ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
+    let there = folders.iter().any(|folder| Path::new(folder).join(&file).exists());
+    (!there).then(|| format!("Kamailio's {name} module"))
 }
 
 fn all_required() -> bool {
