@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use causeway_control::ng::{Dictionary, Value, bencode};
+use causeway_control::ng::{Dictionary, Format, Value, bencode, frame};
 
 use crate::phone::receive;
 
@@ -79,14 +79,18 @@ impl Ng {
 
 /// What a server replied.
 #[derive(Debug, Clone)]
-pub struct Reply(Dictionary);
+pub struct Reply {
+    /// How it is written.
+    pub format: Format,
+    members: Dictionary,
+}
 
 impl Reply {
     #[track_caller]
     fn read(document: &[u8]) -> Self {
-        match bencode::decode(document) {
-            Ok(Value::Dictionary(dictionary)) => Self(dictionary),
-            other => panic!("{other:?}: {}", String::from_utf8_lossy(document)),
+        match frame::read(document) {
+            (format, Ok(members)) => Self { format, members },
+            (_, Err(error)) => panic!("{error}: {}", String::from_utf8_lossy(document)),
         }
     }
 
@@ -129,7 +133,7 @@ impl Deref for Reply {
     type Target = Dictionary;
 
     fn deref(&self) -> &Dictionary {
-        &self.0
+        &self.members
     }
 }
 

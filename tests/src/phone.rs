@@ -192,7 +192,7 @@ impl Phone {
 /// Waits for a datagram.
 pub fn receive(socket: &UdpSocket, patience: Duration) -> Option<Vec<u8>> {
     let deadline = Instant::now() + patience;
-    let mut buffer = [0; 2048];
+    let mut buffer = vec![0; 65_536];
     loop {
         let left =
             deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;

@@ -37,7 +37,7 @@ impl Rtpengine {
         let (range, ports) = range();
         let mut child = Command::new("rtpengine")
             .args(["--config-file=none", "--table=-1", "--foreground", "--log-stderr"])
-            .args(["--log-level=6", "--num-threads=2", "--delete-delay=0", "--timeout=600"])
+            .args(["--log-level=5", "--num-threads=2", "--delete-delay=0", "--timeout=600"])
             .args(
                 interfaces
                     .iter()

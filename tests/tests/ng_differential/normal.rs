@@ -4,6 +4,7 @@
 //! shows whether a port, a key or a password stays or changes, and whether it is of the right length.
 //! What came from the requests stays as it is.
 
+use causeway_control::ng::Format;
 use causeway_tests::ng::Reply;
 
 use crate::script::Body;
@@ -11,8 +12,10 @@ use crate::script::Body;
 /// The names that one server's values have in one scenario.
 pub(crate) struct Normal {
     range: (u16, u16),
-    /// Even ports of the pairs that were seen.
-    ports: Vec<u16>,
+    /// Ports that were seen, with their addresses, without those behind another's RTP.
+    ports: Vec<(String, u16)>,
+    /// The address that the next port belongs to.
+    place: String,
     words: Vec<(&'static str, String)>,
     sent: String,
 }
@@ -20,7 +23,13 @@ pub(crate) struct Normal {
 impl Normal {
     /// Of a server with these media ports.
     pub(crate) fn new(range: (u16, u16)) -> Self {
-        Self { range, ports: Vec::new(), words: Vec::new(), sent: String::new() }
+        Self {
+            range,
+            ports: Vec::new(),
+            place: String::new(),
+            words: Vec::new(),
+            sent: String::new(),
+        }
     }
 
     /// Takes note of what it is asked.
@@ -39,14 +48,22 @@ impl Normal {
         let mut lines: Vec<_> =
             members.iter().map(|line| self.line(&without_order(line))).collect();
         lines.sort();
-        lines.extend(reply.description().iter().map(|line| self.line(line)));
+        lines.extend((reply.format == Format::Json).then(|| "(JSON)".to_owned()));
+        let description = reply.description();
+        for (line, place) in description.iter().zip(places(&description)) {
+            self.place = place;
+            lines.push(self.line(line));
+        }
         lines
     }
 
     fn line(&mut self, line: &str) -> String {
+        if let Some(place) = place_of(line) {
+            self.place = place.to_owned();
+        }
         let named = match random_word(line) {
             Some((kind, word)) if !self.sent.contains(word) => {
-                line.replacen(word, &self.name(kind, word), 1)
+                line.replace(word, &self.name(kind, word))
             }
             _ => line.to_owned(),
         };
@@ -63,15 +80,14 @@ impl Normal {
     }
 
     fn name_ports(&mut self, line: &str) -> String {
-        let mut named = String::new();
-        let mut rest = line;
+        let (mut named, mut rest, is_rtcp) = (String::new(), line, is_rtcp(line));
         while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
             let digits = rest[start..].find(|c: char| !c.is_ascii_digit());
             let end = digits.map_or(rest.len(), |length| start + length);
             named.push_str(&rest[..start]);
             match rest[start..end].parse() {
                 Ok(port) if self.range.0 <= port && port <= self.range.1 => {
-                    named.push_str(&self.name_port(port));
+                    named.push_str(&self.name_port(port, is_rtcp));
                 }
                 _ => named.push_str(&rest[start..end]),
             }
@@ -80,17 +96,46 @@ impl Normal {
         named + rest
     }
 
-    /// A pair has one name: RTP's port is even (RFC 3550 §11).
-    fn name_port(&mut self, port: u16) -> String {
-        let even = port & !1;
-        if !self.ports.contains(&even) {
-            self.ports.push(even);
+    /// A pair of RTP and RTCP has one name. That RTP's port is even (RFC 3550 §11) is not compared:
+    /// where both share a port, rtpengine takes any.
+    fn name_port(&mut self, port: u16, is_rtcp: bool) -> String {
+        let here = |port| (self.place.clone(), port);
+        let number = |wanted| self.ports.iter().position(|known| *known == wanted);
+        if let Some(index) = number(here(port)) {
+            return format!("PORT{}", index + 1);
         }
-        let number =
-            self.ports.iter().position(|known| *known == even).map_or(0, |index| index + 1);
-        let odd = if port == even { "" } else { "+1" };
-        format!("PORT{number}{odd}")
+        if let Some(index) = number(here(port - 1)).filter(|_| is_rtcp) {
+            return format!("PORT{}+1", index + 1);
+        }
+        self.ports.push(here(port));
+        format!("PORT{}", self.ports.len())
     }
+}
+
+/// The address that each line's ports belong to: that of the media, else that of the session.
+fn places(description: &[String]) -> Vec<String> {
+    let connection = |lines: &[String]| {
+        lines.iter().find_map(|line| Some(line.strip_prefix("c=")?.rsplit(' ').next()?.to_owned()))
+    };
+    let is_media = |line: &String| line.starts_with("m=");
+    let parts: Vec<_> = description.chunk_by(|_, next| !is_media(next)).collect();
+    let session = parts.first().and_then(|lines| connection(lines)).unwrap_or_default();
+    let place = |lines: &&[String]| connection(lines).unwrap_or_else(|| session.clone());
+    parts.iter().flat_map(|lines| vec![place(lines); lines.len()]).collect()
+}
+
+/// The address that a line names for its own port and those behind it.
+fn place_of(line: &str) -> Option<&str> {
+    let candidate = line.strip_prefix("a=candidate:").and_then(|rest| rest.split(' ').nth(4));
+    candidate.or_else(|| Some(line.split_once("/local address = ")?.1))
+}
+
+/// Whether a line tells where RTCP goes.
+fn is_rtcp(line: &str) -> bool {
+    let component = line.strip_prefix("a=candidate:").and_then(|rest| rest.split(' ').nth(1));
+    let stream =
+        line.split_once("/streams/").map(|(_, rest)| rest.starts_with(['1', '3', '5', '7']));
+    line.starts_with("a=rtcp:") || component == Some("2") || stream == Some(true)
 }
 
 /// The kind and value of what a server makes up in a line.
@@ -120,7 +165,9 @@ fn name_of(line: &str) -> &str {
 const TIMES: [&str; 4] = ["created", "created_us", "last signal", "last packet"];
 
 /// What a line begins with, what stands before the value behind that, and what the value is.
-const WORDS: [(&str, &str, &str); 7] = [
+const WORDS: [(&str, &str, &str); 8] = [
+    // Of an origin that the server makes up, the version is the same number.
+    ("o=", " ", "session"),
     ("a=ice-ufrag", ":", "ufrag"),
     ("a=ice-pwd", ":", "password"),
     ("a=candidate", ":", "foundation"),
