@@ -11,6 +11,7 @@ pub mod freeze;
 pub mod guest;
 pub mod http;
 pub mod https;
+pub mod kamailio;
 pub mod lab;
 pub mod local;
 pub mod namespace;
@@ -22,6 +23,7 @@ pub mod requires;
 pub mod rest;
 pub mod rtpengine;
 pub mod server;
+pub mod sipp;
 pub mod sniff;
 
 use std::path::Path;

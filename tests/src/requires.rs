@@ -6,7 +6,7 @@ use std::path::Path;
 
 use nix::unistd::geteuid;
 
-use crate::root;
+use crate::{root, server};
 
 /// Something that not every machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Need {
     Firefox,
     /// The real rtpengine.
     Rtpengine,
+    /// The media server that the tests of the `ng` protocol are about.
+    MediaServer,
     /// Kamailio with its rtpengine module, and SIPp.
     Kamailio,
     /// Kamailio's WebSocket module, and the SIP client for pages.
@@ -70,6 +72,8 @@ impl Need {
                 browser.into_iter().chain(driver()).collect()
             }
             Self::Rtpengine => programs(&["rtpengine"]),
+            Self::MediaServer if server::target() == "rtpengine" => Self::Rtpengine.missing(),
+            Self::MediaServer => Vec::new(),
             Self::Kamailio => {
                 let missing = programs(&["kamailio", "sipp"]).into_iter();
                 missing.chain(kamailio_module("rtpengine")).collect()

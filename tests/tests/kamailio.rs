@@ -1,0 +1,97 @@
+//! Calls through the real Kamailio and its rtpengine module, with a media server
+//! (`CAUSEWAY_NG_TARGET`) between the two sides: SIPp signals, the test sends and counts the media.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use causeway_control::ng::Dictionary;
+use causeway_tests::kamailio::Kamailio;
+use causeway_tests::ng::Reply;
+use causeway_tests::phone::receive;
+use causeway_tests::requires;
+use causeway_tests::server::{Interface, Server};
+use causeway_tests::sipp::Sipp;
+
+/// Packets of each side.
+const PACKETS: u16 = 100;
+/// Longest wait for a packet.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[test]
+fn a_call_through_kamailio_has_media_both_ways_and_is_gone_after_the_bye() {
+    requires!(MediaServer, Kamailio);
+    let server = Server::under_test(&interfaces());
+    let [caller, callee] = [(); 2].map(|()| Media::new());
+    let at_callee = Sipp::start("callee.xml", nowhere(), callee.port());
+    at_callee.wait_listening();
+    let proxy = Kamailio::start(server.ng(), at_callee.address, false);
+    let at_caller = Sipp::start("caller.xml", proxy.address, caller.port());
+
+    let (to_callee, to_caller) = (at_caller.media(), at_callee.media());
+    for number in 1..=PACKETS {
+        caller.send(number, to_callee);
+        assert_eq!(callee.receive(), number);
+        callee.send(number, to_caller);
+        assert_eq!(caller.receive(), number);
+    }
+    let (call, stats) = (at_caller.call_id().to_owned(), query(&server, at_caller.call_id()));
+    assert_eq!(total(&stats, "packets"), i64::from(2 * PACKETS), "{:?}", stats.members());
+    assert_eq!(total(&stats, "errors"), 0);
+
+    at_caller.hang_up();
+    at_caller.finish();
+    at_callee.finish();
+    let reply = query(&server, &call);
+    assert_eq!(reply.text("error-reason"), "Unknown call-id", "{:?}", reply.members());
+}
+
+fn interfaces() -> [Interface; 1] {
+    [Interface { name: "pub", bind: IpAddr::V4(Ipv4Addr::LOCALHOST) }]
+}
+
+/// A callee asks nobody.
+fn nowhere() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 9).into()
+}
+
+fn query(server: &Server, call: &str) -> Reply {
+    server.client().ask(&Dictionary::new().with("command", "query").with("call-id", call))
+}
+
+/// What a call's RTP adds up to.
+fn total(stats: &Reply, what: &str) -> i64 {
+    let rtp = stats.lookup("totals").and_then(|totals| totals.dictionary()?.lookup("RTP"));
+    let count = rtp.and_then(|rtp| rtp.dictionary()?.lookup(what)?.integer());
+    count.unwrap_or_else(|| panic!("{:?}", stats.members()))
+}
+
+/// One side's media.
+struct Media(UdpSocket);
+
+impl Media {
+    fn new() -> Self {
+        Self(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free"))
+    }
+
+    fn port(&self) -> u16 {
+        self.0.local_addr().expect("it is bound").port()
+    }
+
+    /// Sends 20 ms of silence in G.711.
+    fn send(&self, number: u16, to: SocketAddr) {
+        let mut packet = vec![0x80, 0];
+        packet.extend(number.to_be_bytes());
+        packet.extend((160 * u32::from(number)).to_be_bytes());
+        packet.extend(u32::from(self.port()).to_be_bytes());
+        packet.extend([0xff; 160]);
+        self.0.send_to(&packet, to).expect("it is sent");
+    }
+
+    /// The number of the packet that comes next.
+    #[track_caller]
+    fn receive(&self) -> u16 {
+        let packet = receive(&self.0, PATIENCE).expect("a packet comes");
+        assert_eq!((packet.len(), packet[1] & 0x7f), (172, 0));
+        u16::from_be_bytes([packet[2], packet[3]])
+    }
+}
