@@ -2,9 +2,13 @@
 //! (`CAUSEWAY_NG_TARGET`) between the two sides: SIPp signals, the test sends and counts the media.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use causeway_control::ng::Dictionary;
+use causeway_tests::browser::Pages;
 use causeway_tests::kamailio::Kamailio;
 use causeway_tests::ng::Reply;
 use causeway_tests::phone::receive;
@@ -45,6 +49,34 @@ fn a_call_through_kamailio_has_media_both_ways_and_is_gone_after_the_bye() {
     assert_eq!(reply.text("error-reason"), "Unknown call-id", "{:?}", reply.members());
 }
 
+#[test]
+fn a_browser_calls_a_sip_phone_over_websocket_and_hears_its_echo() {
+    requires!(MediaServer, Kamailio, SipOverWebSocket, Chromium);
+    let server = Server::under_test(&interfaces());
+    let echo = Media::new();
+    let at_callee = Sipp::start("callee.xml", nowhere(), echo.port());
+    at_callee.wait_listening();
+    let proxy = Kamailio::start(server.ng(), at_callee.address, true);
+    let url = format!("ws://{}", proxy.address);
+    let callee = format!("sip:callee@{}", proxy.address);
+    let heard = echo.reflect();
+    let mut page = Pages::run(
+        "sip.mjs",
+        &[("proxy", url.as_str()), ("callee", &callee), ("pause-after", "media")],
+    );
+    let call = page.step("call");
+    let media = page.step("media");
+    let stats = query(&server, call["id"].as_str().expect("a name"));
+    let packets = media["packets"].as_i64().expect("a count");
+    assert!(total(&stats, "packets") >= 2 * packets, "{media} {:?}", stats.members());
+    page.go_on();
+    page.finish();
+    at_callee.finish();
+    assert!(i64::from(heard.count()) >= packets, "the phone heard the browser");
+    let reply = query(&server, call["id"].as_str().expect("a name"));
+    assert_eq!(reply.text("error-reason"), "Unknown call-id", "{:?}", reply.members());
+}
+
 fn interfaces() -> [Interface; 1] {
     [Interface { name: "pub", bind: IpAddr::V4(Ipv4Addr::LOCALHOST) }]
 }
@@ -65,6 +97,16 @@ fn total(stats: &Reply, what: &str) -> i64 {
     count.unwrap_or_else(|| panic!("{:?}", stats.members()))
 }
 
+/// How many packets came to be reflected.
+#[derive(Default)]
+struct Heard(Arc<AtomicU32>);
+
+impl Heard {
+    fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// One side's media.
 struct Media(UdpSocket);
 
@@ -75,6 +117,23 @@ impl Media {
 
     fn port(&self) -> u16 {
         self.0.local_addr().expect("it is bound").port()
+    }
+
+    /// Sends back whatever G.711 comes, from a source of its own, until the end of the test.
+    fn reflect(self) -> Heard {
+        let heard = Heard::default();
+        let count = Arc::clone(&heard.0);
+        thread::spawn(move || {
+            let mut buffer = [0; 2048];
+            while let Ok((length, from)) = self.0.recv_from(&mut buffer) {
+                if length > 12 && buffer[1] & 0x7f == 0 {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    buffer[8..12].copy_from_slice(b"echo");
+                    let _ = self.0.send_to(&buffer[..length], from);
+                }
+            }
+        });
+        heard
     }
 
     /// Sends 20 ms of silence in G.711.
