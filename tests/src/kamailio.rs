@@ -20,6 +20,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Wait for an answer, after which it is asked again.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Who is on which side of the media server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sides {
+    /// Plain RTP on both.
+    Plain,
+    /// A browser calls over WebSocket, the callee has plain RTP.
+    BrowserCalls,
+    /// The caller has plain RTP, the callee DTLS-SRTP and ICE.
+    SecureCallee,
+}
+
 /// A running proxy; ended when dropped. If the test fails, what it logged is shown.
 pub struct Kamailio {
     /// Where it takes SIP over UDP, and over WebSocket if it does.
@@ -34,9 +45,15 @@ impl Kamailio {
     ///
     /// # Panics
     /// If it does not start.
-    pub fn start(media: SocketAddr, callee: SocketAddr, websocket: bool) -> Self {
+    pub fn start(media: SocketAddr, callee: SocketAddr, sides: Sides) -> Self {
         let (address, folder) = (free_udp(), folder("kamailio"));
-        let tcp = websocket.then(|| ["-l".to_owned(), format!("tcp:{address}")]);
+        let define = match sides {
+            Sides::Plain => None,
+            Sides::BrowserCalls => Some(["-A", "WITH_WEBSOCKET"]),
+            Sides::SecureCallee => Some(["-A", "WITH_SECURE_CALLEE"]),
+        };
+        let tcp =
+            (sides == Sides::BrowserCalls).then(|| ["-l".to_owned(), format!("tcp:{address}")]);
         let mut child = Command::new("kamailio")
             .args(["-DD", "-E", "-m", "32", "-M", "4", "-Y"])
             .arg(&folder)
@@ -44,7 +61,7 @@ impl Kamailio {
             .arg(root().join("tests/kamailio/kamailio.cfg"))
             .args(["-A", &format!("MEDIA=\"udp:{media}\"")])
             .args(["-A", &format!("CALLEE=\"sip:{callee}\"")])
-            .args(websocket.then_some(["-A", "WITH_WEBSOCKET"]).into_iter().flatten())
+            .args(define.into_iter().flatten())
             .args(["-l", &format!("udp:{address}")])
             .args(tcp.into_iter().flatten())
             .stdin(Stdio::null())

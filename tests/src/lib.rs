@@ -5,6 +5,7 @@
 //! A test that needs something of the machine says so first (`requires!`); it is skipped where that
 //! is missing, and fails there if `CAUSEWAY_REQUIRE_ALL` is set.
 
+pub mod baresip;
 pub mod baton;
 pub mod browser;
 pub mod freeze;

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{self, Write};
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
 
 use nix::unistd::geteuid;
@@ -25,7 +26,7 @@ pub enum Need {
     Kamailio,
     /// Kamailio's WebSocket module, and the SIP client for pages.
     SipOverWebSocket,
-    /// A SIP phone with DTLS-SRTP and ICE.
+    /// baresip, and an address that is not loopback's.
     Baresip,
 }
 
@@ -83,7 +84,7 @@ impl Need {
                 let unset = (!package.exists()).then(|| "`npm ci` in tests/browser".to_owned());
                 kamailio_module("websocket").into_iter().chain(unset).collect()
             }
-            Self::Baresip => programs(&["baresip"]),
+            Self::Baresip => programs(&["baresip"]).into_iter().chain(route()).collect(),
         }
     }
 }
@@ -95,6 +96,14 @@ fn kamailio_module(name: &str) -> Option<String> {
         ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
     let there = folders.iter().any(|folder| Path::new(folder).join(&file).exists());
     (!there).then(|| format!("Kamailio's {name} module"))
+}
+
+/// baresip has no candidates on loopback.
+fn route() -> Option<String> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok();
+    // TEST-NET-1: nothing is sent, the kernel is only asked for the way.
+    let there = socket.is_some_and(|socket| socket.connect("192.0.2.1:9").is_ok());
+    (!there).then(|| "a default route".to_owned())
 }
 
 fn all_required() -> bool {

@@ -5,11 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use causeway_control::ng::Dictionary;
+use causeway_tests::baresip::Baresip;
 use causeway_tests::browser::Pages;
-use causeway_tests::kamailio::Kamailio;
+use causeway_tests::kamailio::{Kamailio, Sides};
 use causeway_tests::ng::Reply;
 use causeway_tests::phone::receive;
 use causeway_tests::requires;
@@ -19,7 +20,9 @@ use causeway_tests::sipp::Sipp;
 /// Packets of each side.
 const PACKETS: u16 = 100;
 /// Longest wait for a packet.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Time between two looks.
+const LOOK: Duration = Duration::from_millis(50);
 
 #[test]
 fn a_call_through_kamailio_has_media_both_ways_and_is_gone_after_the_bye() {
@@ -28,7 +31,7 @@ fn a_call_through_kamailio_has_media_both_ways_and_is_gone_after_the_bye() {
     let [caller, callee] = [(); 2].map(|()| Media::new());
     let at_callee = Sipp::start("callee.xml", nowhere(), callee.port());
     at_callee.wait_listening();
-    let proxy = Kamailio::start(server.ng(), at_callee.address, false);
+    let proxy = Kamailio::start(server.ng(), at_callee.address, Sides::Plain);
     let at_caller = Sipp::start("caller.xml", proxy.address, caller.port());
 
     let (to_callee, to_caller) = (at_caller.media(), at_callee.media());
@@ -56,7 +59,7 @@ fn a_browser_calls_a_sip_phone_over_websocket_and_hears_its_echo() {
     let echo = Media::new();
     let at_callee = Sipp::start("callee.xml", nowhere(), echo.port());
     at_callee.wait_listening();
-    let proxy = Kamailio::start(server.ng(), at_callee.address, true);
+    let proxy = Kamailio::start(server.ng(), at_callee.address, Sides::BrowserCalls);
     let url = format!("ws://{}", proxy.address);
     let callee = format!("sip:callee@{}", proxy.address);
     let heard = echo.reflect();
@@ -77,6 +80,48 @@ fn a_browser_calls_a_sip_phone_over_websocket_and_hears_its_echo() {
     assert_eq!(reply.text("error-reason"), "Unknown call-id", "{:?}", reply.members());
 }
 
+#[test]
+fn a_phone_with_ice_and_dtls_that_does_not_multiplex_rtcp_talks_with_a_plain_one() {
+    requires!(MediaServer, Kamailio, Baresip);
+    let server = Server::under_test(&interfaces());
+    let (caller, phone) = (Media::new(), Baresip::start());
+    let proxy = Kamailio::start(server.ng(), phone.address, Sides::SecureCallee);
+    let at_caller = Sipp::start("caller.xml", proxy.address, caller.port());
+
+    let to_phone = at_caller.media();
+    // The phone sends once it has keys, silence at first.
+    caller.receive_any();
+    for number in 1..=PACKETS {
+        caller.send(number, to_phone);
+        caller.receive_any();
+    }
+    phone.wait("incoming rtp for 'audio' established");
+    let stats = query(&server, at_caller.call_id());
+    assert!(total(&stats, "packets") >= i64::from(2 * PACKETS), "{:?}", stats.members());
+    assert_eq!(total(&stats, "errors"), 0);
+    // RTCP came over its own handshake.
+    wait_rtcp(&server, at_caller.call_id());
+
+    at_caller.hang_up();
+    at_caller.finish();
+    phone.wait("terminated");
+}
+
+/// Waits until RTCP has passed.
+fn wait_rtcp(server: &Server, call: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let stats = query(server, call);
+        let rtcp = total_of(&stats, "RTCP", "packets");
+        if rtcp > 0 {
+            assert_eq!(total_of(&stats, "RTCP", "errors"), 0, "{:?}", stats.members());
+            return;
+        }
+        assert!(Instant::now() < deadline, "no RTCP: {:?}", stats.members());
+        thread::sleep(LOOK);
+    }
+}
+
 fn interfaces() -> [Interface; 1] {
     [Interface { name: "pub", bind: IpAddr::V4(Ipv4Addr::LOCALHOST) }]
 }
@@ -92,8 +137,12 @@ fn query(server: &Server, call: &str) -> Reply {
 
 /// What a call's RTP adds up to.
 fn total(stats: &Reply, what: &str) -> i64 {
-    let rtp = stats.lookup("totals").and_then(|totals| totals.dictionary()?.lookup("RTP"));
-    let count = rtp.and_then(|rtp| rtp.dictionary()?.lookup(what)?.integer());
+    total_of(stats, "RTP", what)
+}
+
+fn total_of(stats: &Reply, protocol: &str, what: &str) -> i64 {
+    let totals = stats.lookup("totals").and_then(|totals| totals.dictionary()?.lookup(protocol));
+    let count = totals.and_then(|totals| totals.dictionary()?.lookup(what)?.integer());
     count.unwrap_or_else(|| panic!("{:?}", stats.members()))
 }
 
@@ -144,6 +193,12 @@ impl Media {
         packet.extend(u32::from(self.port()).to_be_bytes());
         packet.extend([0xff; 160]);
         self.0.send_to(&packet, to).expect("it is sent");
+    }
+
+    /// Waits for any packet.
+    #[track_caller]
+    fn receive_any(&self) {
+        receive(&self.0, PATIENCE).expect("a packet comes");
     }
 
     /// The number of the packet that comes next.
