@@ -15,6 +15,7 @@ pub mod https;
 pub mod kamailio;
 pub mod lab;
 pub mod local;
+pub mod media;
 pub mod namespace;
 pub mod ng;
 pub mod node;

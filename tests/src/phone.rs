@@ -71,15 +71,7 @@ impl Phone {
 
     /// Protects with AES_CM_128_HMAC_SHA1_80 from now on: its own and the node's key and salt.
     pub fn take_keys(&mut self, own: &[u8], nodes: &[u8]) {
-        let policy = |key| StreamPolicy {
-            rtp: CryptoPolicy::aes_cm_128_hmac_sha1_80(),
-            rtcp: CryptoPolicy::aes_cm_128_hmac_sha1_80(),
-            key,
-            ..StreamPolicy::default()
-        };
-        let outbound = Session::with_outbound_template(policy(own)).expect("a context");
-        let inbound = Session::with_inbound_template(policy(nodes)).expect("a context");
-        self.keys = Some((outbound, inbound));
+        self.keys = Some(sessions(own, nodes));
     }
 
     /// Its offer of one opus stream at its own addresses.
@@ -187,6 +179,19 @@ impl Phone {
     pub fn is_silent(socket: &UdpSocket) -> bool {
         receive(socket, SILENCE).is_none()
     }
+}
+
+/// Contexts of AES_CM_128_HMAC_SHA1_80, out and in, for these keys and salts.
+pub fn sessions(own: &[u8], others: &[u8]) -> (Session, Session) {
+    let policy = |key| StreamPolicy {
+        rtp: CryptoPolicy::aes_cm_128_hmac_sha1_80(),
+        rtcp: CryptoPolicy::aes_cm_128_hmac_sha1_80(),
+        key,
+        ..StreamPolicy::default()
+    };
+    let outbound = Session::with_outbound_template(policy(own)).expect("a context");
+    let inbound = Session::with_inbound_template(policy(others)).expect("a context");
+    (outbound, inbound)
 }
 
 /// Waits for a datagram.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use crate::kamailio::folder;
+use crate::media::media_of;
 use crate::root;
 use crate::rtpengine::free_udp;
 
@@ -69,7 +70,9 @@ impl Sipp {
     pub fn media(&self) -> SocketAddr {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(address) = self.received().find_map(media_of) {
+            if let Some(address) =
+                self.received().find(|text| text.contains("\nm=audio ")).map(|text| media_of(&text))
+            {
                 return address;
             }
             assert!(Instant::now() < deadline, "no description came: {}", self.messages());
@@ -128,11 +131,4 @@ impl Drop for Sipp {
         }
         let _ = fs::remove_dir_all(&self.folder);
     }
-}
-
-/// Where the description in a message wants media.
-fn media_of(message: String) -> Option<SocketAddr> {
-    let line = |start: &str| message.lines().find_map(|line| line.trim().strip_prefix(start));
-    let port = line("m=audio ")?.split(' ').next()?;
-    format!("{}:{port}", line("c=IN IP4 ")?).parse().ok()
 }

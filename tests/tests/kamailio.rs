@@ -1,9 +1,7 @@
 //! Calls through the real Kamailio and its rtpengine module, with a media server
 //! (`CAUSEWAY_NG_TARGET`) between the two sides: SIPp signals, the test sends and counts the media.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,15 +9,15 @@ use causeway_control::ng::Dictionary;
 use causeway_tests::baresip::Baresip;
 use causeway_tests::browser::Pages;
 use causeway_tests::kamailio::{Kamailio, Sides};
+use causeway_tests::media::Media;
 use causeway_tests::ng::Reply;
-use causeway_tests::phone::receive;
 use causeway_tests::requires;
 use causeway_tests::server::{Interface, Server};
 use causeway_tests::sipp::Sipp;
 
 /// Packets of each side.
 const PACKETS: u16 = 100;
-/// Longest wait for a packet.
+/// Longest wait for what takes a while.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(50);
@@ -28,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(50);
 fn a_call_through_kamailio_has_media_both_ways_and_is_gone_after_the_bye() {
     requires!(MediaServer, Kamailio);
     let server = Server::under_test(&interfaces());
-    let [caller, callee] = [(); 2].map(|()| Media::new());
+    let [mut caller, mut callee] = [(); 2].map(|()| Media::new());
     let at_callee = Sipp::start("callee.xml", nowhere(), callee.port());
     at_callee.wait_listening();
     let proxy = Kamailio::start(server.ng(), at_callee.address, Sides::Plain);
@@ -37,9 +35,9 @@ fn a_call_through_kamailio_has_media_both_ways_and_is_gone_after_the_bye() {
     let (to_callee, to_caller) = (at_caller.media(), at_callee.media());
     for number in 1..=PACKETS {
         caller.send(number, to_callee);
-        assert_eq!(callee.receive(), number);
+        assert_eq!(callee.receive().number, number);
         callee.send(number, to_caller);
-        assert_eq!(caller.receive(), number);
+        assert_eq!(caller.receive().number, number);
     }
     let (call, stats) = (at_caller.call_id().to_owned(), query(&server, at_caller.call_id()));
     assert_eq!(total(&stats, "packets"), i64::from(2 * PACKETS), "{:?}", stats.members());
@@ -84,16 +82,16 @@ fn a_browser_calls_a_sip_phone_over_websocket_and_hears_its_echo() {
 fn a_phone_with_ice_and_dtls_that_does_not_multiplex_rtcp_talks_with_a_plain_one() {
     requires!(MediaServer, Kamailio, Baresip);
     let server = Server::under_test(&interfaces());
-    let (caller, phone) = (Media::new(), Baresip::start());
+    let (mut caller, phone) = (Media::new(), Baresip::start());
     let proxy = Kamailio::start(server.ng(), phone.address, Sides::SecureCallee);
     let at_caller = Sipp::start("caller.xml", proxy.address, caller.port());
 
     let to_phone = at_caller.media();
     // The phone sends once it has keys, silence at first.
-    caller.receive_any();
+    caller.receive();
     for number in 1..=PACKETS {
         caller.send(number, to_phone);
-        caller.receive_any();
+        caller.receive();
     }
     phone.wait("incoming rtp for 'audio' established");
     let stats = query(&server, at_caller.call_id());
@@ -144,68 +142,4 @@ fn total_of(stats: &Reply, protocol: &str, what: &str) -> i64 {
     let totals = stats.lookup("totals").and_then(|totals| totals.dictionary()?.lookup(protocol));
     let count = totals.and_then(|totals| totals.dictionary()?.lookup(what)?.integer());
     count.unwrap_or_else(|| panic!("{:?}", stats.members()))
-}
-
-/// How many packets came to be reflected.
-#[derive(Default)]
-struct Heard(Arc<AtomicU32>);
-
-impl Heard {
-    fn count(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// One side's media.
-struct Media(UdpSocket);
-
-impl Media {
-    fn new() -> Self {
-        Self(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free"))
-    }
-
-    fn port(&self) -> u16 {
-        self.0.local_addr().expect("it is bound").port()
-    }
-
-    /// Sends back whatever G.711 comes, from a source of its own, until the end of the test.
-    fn reflect(self) -> Heard {
-        let heard = Heard::default();
-        let count = Arc::clone(&heard.0);
-        thread::spawn(move || {
-            let mut buffer = [0; 2048];
-            while let Ok((length, from)) = self.0.recv_from(&mut buffer) {
-                if length > 12 && buffer[1] & 0x7f == 0 {
-                    count.fetch_add(1, Ordering::Relaxed);
-                    buffer[8..12].copy_from_slice(b"echo");
-                    let _ = self.0.send_to(&buffer[..length], from);
-                }
-            }
-        });
-        heard
-    }
-
-    /// Sends 20 ms of silence in G.711.
-    fn send(&self, number: u16, to: SocketAddr) {
-        let mut packet = vec![0x80, 0];
-        packet.extend(number.to_be_bytes());
-        packet.extend((160 * u32::from(number)).to_be_bytes());
-        packet.extend(u32::from(self.port()).to_be_bytes());
-        packet.extend([0xff; 160]);
-        self.0.send_to(&packet, to).expect("it is sent");
-    }
-
-    /// Waits for any packet.
-    #[track_caller]
-    fn receive_any(&self) {
-        receive(&self.0, PATIENCE).expect("a packet comes");
-    }
-
-    /// The number of the packet that comes next.
-    #[track_caller]
-    fn receive(&self) -> u16 {
-        let packet = receive(&self.0, PATIENCE).expect("a packet comes");
-        assert_eq!((packet.len(), packet[1] & 0x7f), (172, 0));
-        u16::from_be_bytes([packet[2], packet[3]])
-    }
 }
