@@ -121,14 +121,14 @@ fn interface(config: &Config, index: usize, one: &Interface, draft: &mut Draft) 
     }
 }
 
-/// Two interfaces may share an address, but no name and no port.
+/// Two interfaces may share an address, but no port; and a name only where one is IPv4 and the other IPv6.
 fn pair(
     config: &Config,
     (earlier, other): (usize, &Interface),
     (index, one): (usize, &Interface),
     draft: &mut Draft,
 ) {
-    if one.name == other.name {
+    if one.name == other.name && one.bind.is_ipv4() == other.bind.is_ipv4() {
         let words = format!("\"{}\" is interface[{earlier}]'s name too", one.name);
         draft.fault(&format!("interface[{index}].name"), &[], words);
     }
