@@ -109,11 +109,12 @@ impl Injector {
 
 /// G.711 of a source that nobody announced.
 fn forged(number: u64) -> Vec<u8> {
+    let number = u16::try_from(number & 0xffff).expect("16 bits");
     let mut packet = vec![0x80, 0];
-    packet.extend(u16::try_from(number & 0xffff).expect("16 bits").to_be_bytes());
-    packet.extend(u32::try_from(number * 160 & 0xffff_ffff).expect("32 bits").to_be_bytes());
+    packet.extend(number.to_be_bytes());
+    packet.extend((160 * u32::from(number)).to_be_bytes());
     packet.extend(0xbad_u32.to_be_bytes());
-    packet.extend([0x55; 160]);
+    packet.extend([!SILENCE; 160]);
     packet
 }
 

@@ -96,10 +96,11 @@ fn compare(file: &str, text: &str) {
         let _ = writeln!(transcript, "== {}\n{}", scenario.name, tell(scenario, &theirs));
         faults.extend(allowance.fault(scenario, &theirs, &ours));
     }
+    let alike = chosen.len() - faults.len();
+    faults.extend(allowance.idle(&chosen));
     if let Ok(folder) = env::var("CAUSEWAY_NG_TRANSCRIPT") {
         fs::write(format!("{folder}/{file}.txt"), transcript).expect("it can be written");
     }
-    let alike = chosen.len() - faults.len();
     println!("{file}: {alike} of {} scenarios are answered alike", chosen.len());
     assert!(faults.is_empty(), "{alike} of {} alike\n{}", chosen.len(), faults.join("\n"));
 }

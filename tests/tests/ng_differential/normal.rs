@@ -67,7 +67,7 @@ impl Normal {
             }
             _ => line.to_owned(),
         };
-        self.name_ports(&named)
+        self.name_ports(&named, is_rtcp(line))
     }
 
     fn name(&mut self, kind: &'static str, word: &str) -> String {
@@ -79,8 +79,8 @@ impl Normal {
         format!("<{kind} {number} of {}>", word.len())
     }
 
-    fn name_ports(&mut self, line: &str) -> String {
-        let (mut named, mut rest, is_rtcp) = (String::new(), line, is_rtcp(line));
+    fn name_ports(&mut self, line: &str, is_rtcp: bool) -> String {
+        let (mut named, mut rest) = (String::new(), line);
         while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
             let digits = rest[start..].find(|c: char| !c.is_ascii_digit());
             let end = digits.map_or(rest.len(), |length| start + length);
