@@ -31,6 +31,21 @@ const INTENDED: &[Intended] = &[
         reason: "a list may come as one text with commas, as later versions have it",
     },
     Intended {
+        scenario: "SDES with one suite only",
+        line: "",
+        reason: "rtpengine 10.5 does not know `only-` yet and offers all suites",
+    },
+    Intended {
+        scenario: "SDES with two suites only",
+        line: "",
+        reason: "rtpengine 10.5 does not know `only-` yet and offers all suites",
+    },
+    Intended {
+        scenario: "SDES by flags of one suite",
+        line: "",
+        reason: "rtpengine 10.5 does not know `only-` yet and offers all suites",
+    },
+    Intended {
         scenario: "an optional ICE of ours beside theirs",
         line: "a=candidate:",
         reason: "rtpengine's priorities of a second address exceed 2^31-1 (RFC 8445 §5.1.2)",
