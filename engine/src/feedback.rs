@@ -224,15 +224,8 @@ impl Worker {
         };
         let bytes = self.frames.bytes_mut(&frame);
         bytes[HEAD_ROOM..HEAD_ROOM + len].copy_from_slice(&self.scratch[..len]);
-        match self.seal_reports(id, &frame, HEAD_ROOM, len) {
-            Ok(outgoing) => {
-                self.send(outgoing.packet(frame, received), outgoing);
-            }
-            Err(reason) => {
-                self.drop_for(reason);
-                self.frames.give(frame);
-            }
-        }
+        let sealed = self.seal_reports(id, &frame, (HEAD_ROOM, len));
+        self.send_sealed(frame, sealed, received);
     }
 
     /// Sends a picture loss indication if the stream wants one and may have it now.

@@ -291,6 +291,12 @@ impl Stream {
         Some(tag)
     }
 
+    /// Counts a datagram that is no RTP.
+    pub(crate) fn receive_raw(&mut self, len: usize) {
+        self.counters.packets += 1;
+        self.counters.bytes += len as u64;
+    }
+
     /// Takes the audio level of a packet; true if control is to be told of it.
     pub(crate) fn listen(&mut self, header: &RtpHeader, packet: &[u8], now: Nanos) -> bool {
         let Some(voice) = &mut self.voice else { return false };

@@ -9,9 +9,11 @@ mod feedback;
 mod hops;
 mod hostile;
 mod ice;
+mod inject;
 mod layers;
 mod learning;
 mod pipes;
+mod raw;
 mod restart;
 mod unbundled;
 
