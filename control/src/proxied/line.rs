@@ -7,11 +7,10 @@ use std::net::SocketAddr;
 use causeway_engine::learning::Learning;
 
 use super::described::{Described, Protocol};
-use super::seat::Seat;
 use crate::sdp::{Crypto, Direction, DtlsRole, Fingerprint, HashFunction, RemoteDtls};
 
 /// An m-line of a party.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Line {
     /// Its place in the party's descriptions, from 1.
     pub(super) index: usize,
@@ -41,12 +40,10 @@ pub(super) struct Line {
     pub(super) is_ipv6: Option<bool>,
     /// What the party said of it last.
     pub(super) far: Option<Described>,
-    /// The node's ports and engine leg.
-    pub(super) seat: Option<Seat>,
 }
 
 /// What protects an m-line.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct LineKeys {
     /// Whether DTLS is offered to the party, or agreed on.
     pub(super) dtls: bool,
@@ -69,7 +66,7 @@ pub(super) struct LineKeys {
 }
 
 /// ICE of an m-line.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct LineIce {
     pub(super) used: bool,
     /// Whether the parties' candidates pass, and the node is but one more.
@@ -102,8 +99,12 @@ impl Line {
             learning: Learning::Off,
             is_ipv6: None,
             far: None,
-            seat: None,
         }
+    }
+
+    /// Whether the node has an agent for it.
+    pub(super) fn has_agent(&self) -> bool {
+        self.ice.used && !self.ice.passes
     }
 
     pub(super) fn is_rtp(&self) -> bool {

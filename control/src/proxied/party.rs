@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use super::line::Line;
+use super::seats::Seats;
 use crate::ng::NgError;
 
 /// Parties of a call, most; each branch of a forked call is one.
@@ -24,6 +25,8 @@ pub(super) struct Party {
     /// When it came, since 1970.
     pub(super) created: Duration,
     pub(super) lines: Vec<Line>,
+    /// Those of each m-line.
+    pub(super) seats: Vec<Seats>,
     /// When it is over, if that is known.
     pub(super) over_at: Option<Instant>,
     pub(super) filter: PartyFilter,
@@ -45,6 +48,26 @@ pub(super) struct Told {
     pub(super) session_name: Option<String>,
     pub(super) version: Option<u64>,
     pub(super) last: Option<String>,
+}
+
+impl Party {
+    /// Makes m-lines up to this place, from 1.
+    pub(super) fn make_lines(&mut self, index: usize, kind: &str) {
+        while self.lines.len() < index {
+            self.lines.push(Line::new(self.lines.len() + 1, kind));
+            self.seats.push(Seats::default());
+        }
+    }
+
+    /// Its m-lines with their seats.
+    pub(super) fn places(&self) -> impl Iterator<Item = (&Line, &Seats)> {
+        self.lines.iter().zip(&self.seats)
+    }
+
+    /// Its m-lines with their seats.
+    pub(super) fn places_mut(&mut self) -> impl Iterator<Item = (&mut Line, &mut Seats)> {
+        self.lines.iter_mut().zip(&mut self.seats)
+    }
 }
 
 /// Names a party for the call's life.
@@ -128,6 +151,7 @@ impl Parties {
             label: None,
             created,
             lines: Vec::new(),
+            seats: Vec::new(),
             over_at: None,
             filter: PartyFilter::default(),
             text: Told::default(),

@@ -15,7 +15,7 @@ struct Fake {
 }
 
 impl Lender for Fake {
-    fn lease(&mut self, _: Option<&str>, _: bool) -> Result<PortPair, PortError> {
+    fn lease(&mut self, _: Option<&str>, _: bool, _: bool) -> Result<Vec<PortPair>, PortError> {
         self.pairs = self.pairs.checked_sub(1).ok_or(PortError::Sockets)?;
         let number = 30_000 + 2 * (98 - self.pairs);
         let port = |number: u16| Port {
@@ -24,7 +24,7 @@ impl Lender for Fake {
             bound: SocketAddr::from((Ipv4Addr::new(10, 0, 0, 5), number)),
             announced: SocketAddr::from((Ipv4Addr::new(203, 0, 113, 5), number)),
         };
-        Ok(PortPair { interface: 0, rtp: port(number), rtcp: port(number + 1) })
+        Ok(vec![PortPair { interface: 0, rtp: port(number), rtcp: port(number + 1) }])
     }
 
     fn free(&mut self, ports: PortPair) {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::line::{Line, LineKeys};
 use super::party::{Party, Told};
+use super::seat::Seat;
 use super::settle::Move;
 use super::{Facts, seat};
 use crate::ice::host_priority;
@@ -26,8 +27,9 @@ pub(super) fn write(
     step: Move,
     facts: &Facts,
 ) -> Result<String, NgError> {
-    let lines = reader.lines.iter().zip(sdp.media());
-    let media = lines.enumerate().map(|(place, (line, section))| {
+    let lines = reader.places().zip(sdp.media());
+    let media = lines.enumerate().map(|(place, ((line, seats), section))| {
+        let seat = seats.current.as_ref();
         let kind = section.line().kind.as_str();
         if flags.media_remove.iter().any(|removed| removed == kind) {
             return MediaRewrite::Removed;
@@ -36,7 +38,7 @@ pub(super) fn write(
             return MediaRewrite::Untouched;
         }
         let nowhere = writer_is_nowhere.get(place).copied().unwrap_or_default();
-        MediaRewrite::Proxied(Box::new(proxied(line, nowhere, flags, step, facts)))
+        MediaRewrite::Proxied(Box::new(proxied(line, seat, nowhere, flags, step, facts)))
     });
     let media: Vec<_> = media.collect();
     let mut rewrite = Rewrite { session: session(sdp, reader, flags, facts), media };
@@ -61,7 +63,8 @@ pub(super) fn write(
 fn session(sdp: &Sdp, reader: &mut Party, flags: &Flags, facts: &Facts) -> SessionRewrite {
     let first = reader.lines.first();
     let is_lite = first.is_some_and(|line| line.ice.used && line.ice.is_lite);
-    let address = first.and_then(|line| own_address(line, flags)).map(|address| address.ip());
+    let seat = reader.seats.iter().find_map(|seats| seats.current.as_ref());
+    let address = seat.map(|seat| own_address(seat, flags).ip());
     let Told { username, session_name, version, .. } = &mut reader.text;
     let origin = sdp.origin();
     let mut rewrite = SessionRewrite {
@@ -97,23 +100,26 @@ fn session(sdp: &Sdp, reader: &mut Party, flags: &Flags, facts: &Facts) -> Sessi
 }
 
 /// Where the reader is to send an m-line's media.
-fn own_address(line: &Line, flags: &Flags) -> Option<SocketAddr> {
-    let own = line.seat.as_ref()?.parts[0].announced;
-    Some(SocketAddr::new(flags.media_address.unwrap_or(own.ip()), own.port()))
+fn own_address(seat: &Seat, flags: &Flags) -> SocketAddr {
+    let own = seat.parts[0].announced();
+    SocketAddr::new(flags.media_address.unwrap_or(own.ip()), own.port())
 }
 
 fn proxied(
     line: &Line,
+    seat: Option<&Seat>,
     writer_is_nowhere: bool,
     flags: &Flags,
     step: Move,
     facts: &Facts,
 ) -> Proxied {
-    let address = own_address(line, flags).filter(|_| !line.is_rejected);
-    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-    let mut proxied = Proxied::at(address.unwrap_or(nowhere));
+    let address = seat.map(|seat| own_address(seat, flags));
+    let mut proxied = Proxied::at(address.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))));
+    if line.is_rejected {
+        proxied.address.set_port(0);
+    }
     proxied.hold = writer_is_nowhere && !line.ice.used && !flags.has(Flag::ReplaceZeroAddress);
-    proxied.rtcp = rtcp(line, flags, step);
+    proxied.rtcp = seat.and_then(|seat| rtcp(line, seat, flags, step));
     proxied.profile = line.protocol.as_ref().and_then(super::described::Protocol::profile);
     proxied.codecs = CodecRules {
         strip: flags.codecs.strip.clone(),
@@ -130,19 +136,21 @@ fn proxied(
     } else {
         proxied.security = Security::Own(keys(&line.keys, flags, facts));
     }
-    proxied.ice = ice(line, &proxied, flags, step);
+    proxied.ice = seat.map_or(Ice::Removed, |seat| ice(line, seat, &proxied, flags, step));
     proxied
 }
 
 /// Where RTCP comes to: RTP's port once mux is agreed on, else its own beside the offer of mux.
-fn rtcp(line: &Line, flags: &Flags, step: Move) -> Option<Rtcp> {
-    let seat = line.seat.as_ref().filter(|_| line.is_rtp())?;
+fn rtcp(line: &Line, seat: &Seat, flags: &Flags, step: Move) -> Option<Rtcp> {
+    if !line.is_rtp() {
+        return None;
+    }
     let attribute = match () {
         () if flags.has(Flag::NoRtcpAttribute) => RtcpAttribute::Absent,
         () if flags.has(Flag::FullRtcpAttribute) => RtcpAttribute::Full,
         () => RtcpAttribute::Port,
     };
-    let port = |index: u8| seat.parts[usize::from(index)].announced.port();
+    let port = |index: u8| seat.parts[usize::from(index)].announced().port();
     let is_only = line.mux && (step == Move::Answer || line.mux_is_required);
     if is_only {
         return Some(Rtcp { port: port(seat::MEDIA), mux: true, attribute });
@@ -169,26 +177,13 @@ fn keys(keys: &LineKeys, flags: &Flags, facts: &Facts) -> Keys {
     }
 }
 
-fn ice(line: &Line, proxied: &Proxied, flags: &Flags, step: Move) -> Ice {
-    let Some(seat) = line.seat.as_ref().filter(|_| line.ice.used) else { return Ice::Removed };
+fn ice(line: &Line, seat: &Seat, proxied: &Proxied, flags: &Flags, step: Move) -> Ice {
+    if !line.ice.used {
+        return Ice::Removed;
+    }
     let has_rtcp = proxied.rtcp.is_some_and(|rtcp| rtcp.port != proxied.address.port());
     let relays = flags.ice == Some(IceFlag::ForceRelay);
-    let parts =
-        seat.parts.iter().zip([1u8, 2]).filter(|(_, component)| *component == 1 || has_rtcp);
-    let mut candidates: Vec<Candidate> = parts
-        .map(|(part, component)| {
-            let at = SocketAddr::new(proxied.address.ip(), part.announced.port());
-            let foundation = foundation(seat.interface);
-            let priority = host_priority(component, u32::try_from(seat.interface).unwrap_or(0));
-            let mut candidate = Candidate::host(foundation, component, priority, at);
-            if relays {
-                candidate.kind = CandidateKind::Relayed;
-                candidate.related = Some(at);
-                candidate.priority &= 0x00ff_ffff;
-            }
-            candidate
-        })
-        .collect();
+    let mut candidates = candidates(seat, has_rtcp, flags);
     let credentials = seat
         .credentials()
         .map(|own| IceCredentials { ufrag: own.ufrag.clone(), password: own.password.clone() });
@@ -196,10 +191,17 @@ fn ice(line: &Line, proxied: &Proxied, flags: &Flags, step: Move) -> Ice {
         credentials,
         trickle: line.ice.trickles,
         candidates,
-        remote: remote_candidates(line, step),
+        remote: remote_candidates(line, seat, step),
     };
     match (line.ice.passes, relays) {
-        (_, true) => Ice::Relayed(own(credentials, candidates)),
+        (_, true) => {
+            for candidate in &mut candidates {
+                candidate.kind = CandidateKind::Relayed;
+                candidate.related = Some(candidate.address);
+                candidate.priority &= 0x00ff_ffff;
+            }
+            Ice::Relayed(own(credentials, candidates))
+        }
         (true, false) => {
             for candidate in &mut candidates {
                 candidate.priority = OPTIONAL_PRIORITY - u32::from(candidate.component);
@@ -210,9 +212,23 @@ fn ice(line: &Line, proxied: &Proxied, flags: &Flags, step: Move) -> Ice {
     }
 }
 
+/// The node's candidates: those of RTP at each address, then those of RTCP if it has ports of its own.
+fn candidates(seat: &Seat, has_rtcp: bool, flags: &Flags) -> Vec<Candidate> {
+    let parts = seat.parts.iter().zip([1u8, 2]);
+    let parts = parts.filter(|(_, component)| *component == 1 || has_rtcp);
+    let each = parts.flat_map(|(part, component)| {
+        (0u32..).zip(&part.spots).map(move |(place, spot)| {
+            let address = flags.media_address.unwrap_or(spot.announced.ip());
+            let at = SocketAddr::new(address, spot.announced.port());
+            let priority = host_priority(component, place);
+            Candidate::host(foundation(spot.interface), component, priority, at)
+        })
+    });
+    each.collect()
+}
+
 /// Where media flows to already, as a controlling offerer has to say (RFC 8839 §5.2).
-fn remote_candidates(line: &Line, step: Move) -> Vec<(u16, SocketAddr)> {
-    let Some(seat) = line.seat.as_ref() else { return Vec::new() };
+fn remote_candidates(line: &Line, seat: &Seat, step: Move) -> Vec<(u16, SocketAddr)> {
     if step == Move::Answer || !line.ice.controls || line.ice.passes {
         return Vec::new();
     }
