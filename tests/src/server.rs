@@ -80,11 +80,7 @@ pub fn target() -> String {
 fn config(interfaces: &[Interface], ng: SocketAddr) -> String {
     let (low, high) = PORTS;
     let interfaces = interfaces.iter().map(|Interface { name, bind }| {
-        // A node's interface has one address, and its name is its own.
-        let six = if bind.is_ipv6() { "6" } else { "" };
-        format!(
-            "[[interface]]\nname = \"{name}{six}\"\nbind = \"{bind}\"\nports = \"{low}-{high}\"\n"
-        )
+        format!("[[interface]]\nname = \"{name}\"\nbind = \"{bind}\"\nports = \"{low}-{high}\"\n")
     });
     let doors = ["http", "public"].map(|door| format!("[{door}]\nlisten = \"127.0.0.1:0\"\n"));
     let ng = format!("[ng]\nudp = \"{ng}\"\n");
