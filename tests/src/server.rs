@@ -7,9 +7,9 @@ use crate::node::Node;
 use crate::rtpengine::{Rtpengine, free_udp};
 
 /// Names the server that the tests of the `ng` protocol are about: `rtpengine` or `causeway`.
-const TARGET: &str = "CAUSEWAY_NG_TARGET";
+const TARGET: &str = "TEST_NG_TARGET";
 /// Which it is if nobody says.
-const DEFAULT: &str = "rtpengine";
+const DEFAULT: &str = "causeway";
 /// Media ports of a causeway.
 const PORTS: (u16, u16) = (30_000, 39_999);
 
