@@ -34,6 +34,8 @@ pub(super) struct Line {
     pub(super) mux_is_required: bool,
     pub(super) keys: LineKeys,
     pub(super) ice: LineIce,
+    /// Whether the node reports in place of the party where that sends no RTCP.
+    pub(super) reports: bool,
     /// How the party's address is learnt.
     pub(super) learning: Learning,
     /// The family that the node's address has towards the party.
@@ -98,6 +100,7 @@ impl Line {
             mux_is_required: false,
             keys: LineKeys::default(),
             ice: LineIce::default(),
+            reports: false,
             learning: Learning::Off,
             is_ipv6: None,
             far: None,
