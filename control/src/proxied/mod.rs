@@ -302,7 +302,10 @@ impl ProxiedCall {
             Request::Offer(offer) => self.offer(request, *offer, lender),
             Request::Answer(answer) => self.answer(request, *answer, lender),
             Request::Delete(delete) => self.delete(request, &delete, brief),
-            Request::Query(query) => self.query(request, &query),
+            Request::Query(query) => {
+                self.query(request, &query);
+                Ok(())
+            }
             Request::Media(action, select) => self.filter(request, action, &select),
             other => Err(NgError::Unserved(other.command())),
         };

@@ -185,7 +185,9 @@ impl Parties {
     /// Lets one party receive another.
     pub(super) fn link(&mut self, from: PartyId, to: PartyId, is_dialogue: bool) {
         if !self.links.iter().any(|link| link.from == from && link.to == to) {
-            self.links.push(Link { from, to, is_dialogue });
+            // The dialogue that was joined last counts.
+            let place = if is_dialogue { 0 } else { self.links.len() };
+            self.links.insert(place, Link { from, to, is_dialogue });
         }
     }
 

@@ -140,6 +140,24 @@ impl Sdp {
         self.attribute("ice-lite").is_some()
     }
 
+    /// Whether every line is one, `<letter>=<value>`, and origin and addresses can be read (RFC 8866 §5).
+    /// The readers here pass over what is not; whoever hands a description on may not.
+    pub fn is_sound(&self) -> bool {
+        let is_line = |line: &str| {
+            let mut start = line.bytes();
+            line.trim().is_empty()
+                || start.next().is_some_and(|letter| letter.is_ascii_lowercase())
+                    && start.next() == Some(b'=')
+        };
+        let is_read = |line: &str| match line.split_at_checked(2) {
+            Some(("o=", value)) => value.split_ascii_whitespace().count() >= 6,
+            Some(("c=", _)) => connection_address(line).is_some(),
+            _ => true,
+        };
+        let mut lines = self.lines.iter().map(|line| line.text.as_str());
+        lines.all(|line| is_line(line) && is_read(line))
+    }
+
     /// What its first `o=` line says; `None` if that has not the parts that it needs.
     pub fn origin(&self) -> Option<Origin<'_>> {
         let value = self.session_lines().find_map(|(line, _)| line.strip_prefix("o="))?;
