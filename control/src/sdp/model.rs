@@ -166,6 +166,28 @@ impl Sdp {
         Some(Origin { username, version })
     }
 
+    /// The m-lines of several descriptions one after the other, under what stands above those of the
+    /// first; each keeps the address that it had.
+    pub fn joined<'s>(mut all: impl Iterator<Item = &'s Self>) -> String {
+        let Some(first) = all.next() else { return String::new() };
+        let mut text = first.to_string();
+        for sdp in all {
+            let outer = sdp.connection_line();
+            for section in sdp.media() {
+                let mut missing = outer.filter(|_| section.own_connection().is_none());
+                for (line, _) in section.lines_with_endings() {
+                    text.push_str(line.trim_end());
+                    text.push_str("\r\n");
+                    if let Some(connection) = missing.take() {
+                        text.push_str(connection.trim_end());
+                        text.push_str("\r\n");
+                    }
+                }
+            }
+        }
+        text
+    }
+
     /// What its first `s=` line says.
     pub fn session_name(&self) -> Option<&str> {
         self.session_lines().find_map(|(line, _)| line.strip_prefix("s="))
