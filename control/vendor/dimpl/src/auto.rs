@@ -26,7 +26,7 @@ use crate::dtls12::message::Cookie;
 use crate::dtls13::message::KeyShareClientHello;
 use crate::dtls13::message::KeyShareEntry;
 use crate::dtls13::message::Random;
-use crate::dtls13::message::SignatureAlgorithmsExtension;
+use crate::dtls12::message::SignatureAlgorithmsExtension;
 use crate::dtls13::message::SupportedGroupsExtension;
 use crate::dtls13::message::UseSrtpExtension;
 use crate::dtls13::message::{Extension, ExtensionType};
@@ -152,6 +152,8 @@ impl HybridClientHello {
 
         // 4. signature_algorithms
         let start = ext_buf.len();
+        // DTLS 1.2's list holds that of DTLS 1.3, and PKCS #1 v1.5, which 1.3 ignores in
+        // CertificateVerify (RFC 8446 §4.2.3).
         let sa = SignatureAlgorithmsExtension::default();
         sa.serialize(&mut ext_buf);
         ext_entries.push((EXT_SIGNATURE_ALGORITHMS, start, ext_buf.len()));

@@ -15,7 +15,7 @@
 //! - **DTLS 1.0**
 //! - **Async** (the crate is Sans‑IO and event‑loop agnostic)
 //! - **no_std** (at least not without allocation)
-//! - **RSA**
+//! - **RSA** certificates of our own (those of peers are verified)
 //! - **DHE**
 //!
 //! ## Version selection
@@ -41,7 +41,8 @@
 //!   - `TLS_CHACHA20_POLY1305_SHA256`
 //! - **AEAD**: AES‑GCM 128/256, ChaCha20‑Poly1305 (no CBC/EtM modes).
 //! - **Key exchange**: ECDHE (P‑256/P‑384), X25519
-//! - **Signatures**: ECDSA P‑256/SHA‑256, ECDSA P‑384/SHA‑384
+//! - **Signatures**: ECDSA P‑256/SHA‑256, ECDSA P‑384/SHA‑384; RSA of peers (PKCS #1 v1.5,
+//!   PSS)
 //! - **DTLS‑SRTP**: Exports keying material for `SRTP_AEAD_AES_256_GCM`,
 //!   `SRTP_AEAD_AES_128_GCM`, and `SRTP_AES128_CM_SHA1_80` ([RFC 5764], [RFC 7714]).
 //! - **Extended Master Secret** ([RFC 7627]) is negotiated and enforced (DTLS 1.2).

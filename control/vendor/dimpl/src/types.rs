@@ -609,13 +609,15 @@ impl SignatureScheme {
     const SUPPORTED: &[SignatureScheme] = &[
         SignatureScheme::ECDSA_SECP256R1_SHA256,
         SignatureScheme::ECDSA_SECP384R1_SHA384,
+        SignatureScheme::RSA_PSS_RSAE_SHA256,
     ];
 
     /// Supported signature schemes in preference order.
-    pub fn supported() -> ArrayVec<SignatureScheme, 2> {
+    pub fn supported() -> ArrayVec<SignatureScheme, 3> {
         let mut schemes = ArrayVec::new();
         schemes.push(SignatureScheme::ECDSA_SECP256R1_SHA256);
         schemes.push(SignatureScheme::ECDSA_SECP384R1_SHA384);
+        schemes.push(SignatureScheme::RSA_PSS_RSAE_SHA256);
         schemes
     }
 

@@ -293,6 +293,9 @@ pub trait SupportedKxGroup: CryptoSafe {
 /// Signature verification against certificates.
 pub trait SignatureVerifier: CryptoSafe {
     /// Verify a signature on data using a DER-encoded X.509 certificate.
+    ///
+    /// `hash_alg` and `sig_alg` are the two bytes on the wire. That makes rsa_pss_rsae_sha256 the
+    /// pair 8, 4 (RFC 8446 §4.2.3), which neither of the types has a name for.
     fn verify_signature(
         &self,
         cert_der: &[u8],

@@ -29,7 +29,7 @@ use crate::dtls12::message::{ClientPskKeys, ServerKeyExchangeParams};
 use crate::dtls12::message::{CompressionMethod, ContentType, Cookie};
 use crate::dtls12::message::{DigitallySigned, Dtls12CipherSuite};
 use crate::dtls12::message::{ExtensionType, KeyExchangeAlgorithm, MessageType, ProtocolVersion};
-use crate::dtls12::message::{Random, SessionId, SignatureAndHashAlgorithm};
+use crate::dtls12::message::{Random, SessionId, SignatureAlgorithm, SignatureAndHashAlgorithm};
 use crate::timer::HandshakeTimers;
 use crate::{Config, DtlsCertificate, Error, InternalError, KeyingMaterial, Output};
 
@@ -211,6 +211,12 @@ impl Client {
     pub fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> Output<'a> {
         if self.state == State::SendClientHello {
             return Output::Timeout(self.last_now);
+        }
+        if let Some(LocalEvent::PeerCert) = self.local_events.front()
+            && let needed = self.server_certificates[0].len()
+            && needed > buf.len()
+        {
+            return Output::BufferTooSmall { needed };
         }
         if let Some(event) = self.local_events.pop_front() {
             return event.into_output(buf, &self.server_certificates);
@@ -493,11 +499,8 @@ impl State {
             .into());
         }
 
-        // Enforce cipher suite is compatible with our private key and allowed by config
-        let is_compatible = client
-            .engine
-            .crypto_context()
-            .is_cipher_suite_compatible(cs);
+        // Enforce cipher suite is one that we offered and allowed by config
+        let is_compatible = client.engine.crypto_context().is_cipher_suite_offered(cs);
 
         if !is_compatible {
             return Err(Error::SecurityError(
@@ -702,6 +705,7 @@ impl State {
         // Ensure the signature algorithm is compatible with the cipher suite
         if let Some(expected_sig) = cipher_suite.signature_algorithm()
             && signature_algorithm.signature != expected_sig
+            && !(expected_sig == SignatureAlgorithm::RSA && signature_algorithm.is_rsa())
         {
             return Err(
                 Error::CryptoError(crate::CryptoError::SignatureAlgorithmMismatch {
@@ -814,7 +818,7 @@ impl State {
             unreachable!()
         };
 
-        // Check that the hash algorithm that is default fo the PrivateKey in use
+        // Check that the PrivateKey in use with the hash algorithm that is default for it
         // is one of the supported by the CertificateRequest
         // unwrap: CertificateRequest only received for certificate-based suites
         let hash_algorithm = client
@@ -823,7 +827,17 @@ impl State {
             .private_key_default_hash_algorithm()
             .unwrap();
 
-        if !cr.supports_hash_algorithm(hash_algorithm) {
+        // unwrap: as above
+        let signature_algorithm = client
+            .engine
+            .crypto_context()
+            .signature_algorithm()
+            .unwrap();
+
+        if !cr.supports(SignatureAndHashAlgorithm::new(
+            hash_algorithm,
+            signature_algorithm,
+        )) {
             return Err(Error::CertificateError(
                 crate::CertificateError::UnsupportedHashAlgorithm(hash_algorithm),
             )
@@ -1245,12 +1259,12 @@ fn handshake_create_client_hello(
 ) -> Result<(), Error> {
     let client_version = ProtocolVersion::DTLS1_2;
 
-    // Get cipher suites from config that are compatible with our key
+    // Get cipher suites from config that are compatible with how we authenticate
     let cipher_suites: CipherSuiteVec = engine
         .config()
         .dtls12_cipher_suites()
         .map(|cs| cs.suite())
-        .filter(|suite| engine.crypto_context().is_cipher_suite_compatible(*suite))
+        .filter(|suite| engine.crypto_context().is_cipher_suite_offered(*suite))
         .take(Dtls12CipherSuite::supported().len())
         .collect();
 

@@ -582,6 +582,16 @@ impl CryptoContext {
         }
     }
 
+    /// Check if a client with this context offers a given cipher suite. In a certificate-based
+    /// suite the signature is the server's, so its key may be of another kind than ours
+    /// (RFC 8422 §2, RFC 5246 §7.4.6).
+    pub fn is_cipher_suite_offered(&self, cipher_suite: Dtls12CipherSuite) -> bool {
+        match &self.auth {
+            AuthMode::Certificate { .. } => cipher_suite.signature_algorithm().is_some(),
+            AuthMode::Psk => cipher_suite.is_psk(),
+        }
+    }
+
     /// Get the client write IV if derived.
     pub fn get_client_write_iv(&self) -> Option<Iv> {
         self.client_write_iv

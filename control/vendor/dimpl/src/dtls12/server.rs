@@ -221,6 +221,12 @@ impl Server {
     }
 
     pub fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> Output<'a> {
+        if let Some(LocalEvent::PeerCert) = self.local_events.front()
+            && let needed = self.client_certificates[0].len()
+            && needed > buf.len()
+        {
+            return Output::BufferTooSmall { needed };
+        }
         if let Some(event) = self.local_events.pop_front() {
             return event.into_output(buf, &self.client_certificates);
         }
@@ -1321,9 +1327,7 @@ fn handshake_serialize_certificate_request(
     body: &mut Buf,
     sig_algs: &SignatureAndHashAlgorithmVec,
 ) -> Result<(), Error> {
-    // Only advertise ECDSA_SIGN (the only supported client cert type)
-    let mut cert_types = CertificateTypeVec::new();
-    cert_types.push(ClientCertificateType::ECDSA_SIGN);
+    let cert_types = CertificateTypeVec::from(*ClientCertificateType::supported());
 
     // If intersection is empty (e.g., client didn't advertise), fall back to our supported set
     // Build the selected list with the capacity expected by CertificateRequest
@@ -1474,34 +1478,21 @@ mod tests {
     }
 
     #[test]
-    fn certificate_request_does_not_select_rsa_signatures() {
+    fn certificate_request_selects_rsa_signatures_that_the_client_can_make() {
         let mut client = SignatureAndHashAlgorithmVec::new();
         client.push(SignatureAndHashAlgorithm::new(
             HashAlgorithm::SHA256,
-            SignatureAlgorithm::ECDSA,
+            SignatureAlgorithm::RSA,
         ));
         client.push(SignatureAndHashAlgorithm::new(
-            HashAlgorithm::SHA256,
+            HashAlgorithm::SHA1,
             SignatureAlgorithm::RSA,
         ));
 
         let selected = select_certificate_request_sig_algs(Some(&client));
 
         assert_eq!(selected.len(), 1);
-        assert_eq!(selected[0].signature, SignatureAlgorithm::ECDSA);
+        assert_eq!(selected[0].signature, SignatureAlgorithm::RSA);
         assert_eq!(selected[0].hash, HashAlgorithm::SHA256);
-    }
-
-    #[test]
-    fn certificate_request_rejects_rsa_only_signatures() {
-        let mut client = SignatureAndHashAlgorithmVec::new();
-        client.push(SignatureAndHashAlgorithm::new(
-            HashAlgorithm::SHA256,
-            SignatureAlgorithm::RSA,
-        ));
-
-        let selected = select_certificate_request_sig_algs(Some(&client));
-
-        assert!(selected.is_empty());
     }
 }

@@ -255,6 +255,12 @@ impl Client {
         if self.state == State::SendClientHello {
             return Output::Timeout(self.last_now);
         }
+        if let Some(LocalEvent::PeerCert) = self.local_events.front()
+            && let needed = self.server_certificates[0].len()
+            && needed > buf.len()
+        {
+            return Output::BufferTooSmall { needed };
+        }
         if let Some(event) = self.local_events.pop_front() {
             return event.into_output(buf, &self.server_certificates);
         }
@@ -1438,18 +1444,11 @@ pub(crate) fn signature_scheme_to_components(
         SignatureScheme::ED25519 => Err(Error::SecurityError(
             crate::SecurityError::UnsupportedSignatureScheme(scheme),
         )),
-        SignatureScheme::RSA_PSS_RSAE_SHA256 => {
-            Ok((HashAlgorithm::SHA256, SignatureAlgorithm::RSA))
-        }
-        SignatureScheme::RSA_PSS_RSAE_SHA384 => {
-            Ok((HashAlgorithm::SHA384, SignatureAlgorithm::RSA))
-        }
-        SignatureScheme::RSA_PSS_RSAE_SHA512 => {
-            Ok((HashAlgorithm::SHA512, SignatureAlgorithm::RSA))
-        }
-        SignatureScheme::RSA_PSS_PSS_SHA256 => Ok((HashAlgorithm::SHA256, SignatureAlgorithm::RSA)),
-        SignatureScheme::RSA_PSS_PSS_SHA384 => Ok((HashAlgorithm::SHA384, SignatureAlgorithm::RSA)),
-        SignatureScheme::RSA_PSS_PSS_SHA512 => Ok((HashAlgorithm::SHA512, SignatureAlgorithm::RSA)),
+        // As it stands on the wire, lest it be taken for PKCS #1.
+        SignatureScheme::RSA_PSS_RSAE_SHA256 => Ok((
+            HashAlgorithm::from_u8((scheme.as_u16() >> 8) as u8),
+            SignatureAlgorithm::from_u8(scheme.as_u16() as u8),
+        )),
         SignatureScheme::RSA_PKCS1_SHA256
         | SignatureScheme::RSA_PKCS1_SHA384
         | SignatureScheme::RSA_PKCS1_SHA512 => Err(Error::SecurityError(

@@ -7,6 +7,8 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, UnparsedPublicKey};
 use aws_lc_rs::signature::{ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1};
 use aws_lc_rs::signature::{EcdsaKeyPair, EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm};
+use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384};
+use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RsaParameters};
 use der::{Decode, Encode};
 use spki::ObjectIdentifier;
 use x509_cert::Certificate as X509Certificate;
@@ -191,13 +193,31 @@ impl SignatureVerifier for AwsLcSignatureVerifier {
         hash_alg: HashAlgorithm,
         sig_alg: SignatureAlgorithm,
     ) -> Result<(), CryptoError> {
-        if sig_alg != SignatureAlgorithm::ECDSA {
+        let rsa = rsa_parameters(hash_alg, sig_alg);
+        if sig_alg != SignatureAlgorithm::ECDSA && rsa.is_none() {
             return Err(CryptoError::UnsupportedSignatureAlgorithm(sig_alg));
         }
 
         let cert =
             X509Certificate::from_der(cert_der).map_err(|_| CryptoError::CertificateParseFailed)?;
         let spki = cert.tbs_certificate().subject_public_key_info();
+
+        if let Some(parameters) = rsa {
+            // rsaEncryption. Keys for id-RSASSA-PSS alone are not supported.
+            const OID_RSA: ObjectIdentifier =
+                ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+
+            if spki.algorithm.oid != OID_RSA {
+                return Err(CryptoError::UnsupportedPublicKeyAlgorithm);
+            }
+            let public_key = spki
+                .subject_public_key
+                .as_bytes()
+                .ok_or(CryptoError::InvalidSubjectPublicKey)?;
+            return UnparsedPublicKey::new(parameters, public_key)
+                .verify(data, signature)
+                .map_err(|_| CryptoError::OperationFailed(CryptoOperation::VerifySignature));
+        }
 
         const OID_EC_PUBLIC_KEY: ObjectIdentifier =
             ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -247,6 +267,20 @@ impl SignatureVerifier for AwsLcSignatureVerifier {
     }
 }
 
+/// How to verify an RSA signature, if the pair that stands on the wire names one.
+fn rsa_parameters(
+    hash_alg: HashAlgorithm,
+    sig_alg: SignatureAlgorithm,
+) -> Option<&'static RsaParameters> {
+    match (hash_alg.as_u8(), sig_alg.as_u8()) {
+        (0x04, 0x01) => Some(&RSA_PKCS1_2048_8192_SHA256),
+        (0x05, 0x01) => Some(&RSA_PKCS1_2048_8192_SHA384),
+        (0x06, 0x01) => Some(&RSA_PKCS1_2048_8192_SHA512),
+        (0x08, 0x04) => Some(&RSA_PSS_2048_8192_SHA256),
+        _ => None,
+    }
+}
+
 /// Static instance of the key provider.
 pub(super) static KEY_PROVIDER: AwsLcKeyProvider = AwsLcKeyProvider;
 
@@ -290,5 +324,52 @@ mod tests {
                 group: NamedGroup::Secp256r1,
             }
         );
+    }
+
+    const DATA: &[u8] = include_bytes!("../validation/test_data.bin");
+    const RSA_CERT: &[u8] = include_bytes!("../validation/rsa_cert.der");
+    const RSA_SHA384: &[u8] = include_bytes!("../validation/rsa_sha384_sig.bin");
+    const RSA_PSS_SHA256: &[u8] = include_bytes!("../validation/rsa_pss_sha256_sig.bin");
+
+    fn verify(cert: &[u8], data: &[u8], signature: &[u8], scheme: u16) -> Result<(), CryptoError> {
+        let [hash, algorithm] = scheme.to_be_bytes();
+        SIGNATURE_VERIFIER.verify_signature(
+            cert,
+            data,
+            signature,
+            HashAlgorithm::from_u8(hash),
+            SignatureAlgorithm::from_u8(algorithm),
+        )
+    }
+
+    #[test]
+    fn rsa_signatures_verify_by_the_scheme_that_made_them_alone() {
+        for (signature, made_by) in [(RSA_SHA384, 0x0501), (RSA_PSS_SHA256, 0x0804)] {
+            for scheme in [0x0401, 0x0501, 0x0601, 0x0804] {
+                let outcome = verify(RSA_CERT, DATA, signature, scheme);
+                assert_eq!(outcome.is_ok(), scheme == made_by, "{scheme:04x} {made_by:04x}");
+            }
+            assert!(verify(RSA_CERT, b"other data", signature, made_by).is_err());
+            assert!(verify(RSA_CERT, DATA, &signature[1..], made_by).is_err());
+            assert!(verify(RSA_CERT, DATA, &[], made_by).is_err());
+        }
+    }
+
+    #[test]
+    fn keys_and_schemes_of_different_kinds_are_refused() {
+        let ecdsa = generate_self_signed_certificate().expect("generate cert");
+        for scheme in [0x0401, 0x0501, 0x0601, 0x0804] {
+            let outcome = verify(&ecdsa.certificate, DATA, RSA_SHA384, scheme);
+            assert_eq!(outcome, Err(CryptoError::UnsupportedPublicKeyAlgorithm));
+        }
+        let outcome = verify(RSA_CERT, DATA, RSA_SHA384, 0x0403);
+        assert_eq!(outcome, Err(CryptoError::UnsupportedPublicKeyAlgorithm));
+        // MD5, SHA-1, SHA-224, and PSS with other hashes or keys.
+        for scheme in [0x0101, 0x0201, 0x0301, 0x0805, 0x0806, 0x0809] {
+            assert!(matches!(
+                verify(RSA_CERT, DATA, RSA_SHA384, scheme),
+                Err(CryptoError::UnsupportedSignatureAlgorithm(_))
+            ));
+        }
     }
 }

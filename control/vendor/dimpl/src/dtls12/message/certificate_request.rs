@@ -105,11 +105,9 @@ impl CertificateRequest {
         }
     }
 
-    /// Checks if the CertificateRequest supports a specific hash algorithm
-    pub fn supports_hash_algorithm(&self, hash_algorithm: super::HashAlgorithm) -> bool {
-        self.supported_signature_algorithms
-            .iter()
-            .any(|algo| algo.hash == hash_algorithm)
+    /// Checks if the CertificateRequest supports a specific signature and hash algorithm
+    pub fn supports(&self, algorithm: SignatureAndHashAlgorithm) -> bool {
+        self.supported_signature_algorithms.contains(&algorithm)
     }
 }
 
