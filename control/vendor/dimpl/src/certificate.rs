@@ -151,11 +151,13 @@ mod tests {
         assert_ne!(cert1.fingerprint(), cert2.fingerprint());
 
         // Parse the certificates to verify serial numbers are different
-        use x509_parser::prelude::*;
-        let (_, parsed1) = X509Certificate::from_der(&cert1.certificate).unwrap();
-        let (_, parsed2) = X509Certificate::from_der(&cert2.certificate).unwrap();
+        use der::Decode;
+        use x509_cert::Certificate as X509Certificate;
+        let parsed1 = X509Certificate::from_der(&cert1.certificate).unwrap();
+        let parsed2 = X509Certificate::from_der(&cert2.certificate).unwrap();
         assert_ne!(
-            parsed1.serial, parsed2.serial,
+            parsed1.tbs_certificate().serial_number(),
+            parsed2.tbs_certificate().serial_number(),
             "Serial numbers must be unique for Firefox compatibility"
         );
     }

@@ -67,6 +67,7 @@ pub struct Config {
     max_queue_rx: usize,
     max_queue_tx: usize,
     require_client_certificate: bool,
+    require_extended_master_secret: bool,
     use_server_cookie: bool,
     flight_start_rto: Duration,
     flight_retries: usize,
@@ -88,6 +89,7 @@ impl Config {
             max_queue_rx: 30,
             max_queue_tx: 10,
             require_client_certificate: true,
+            require_extended_master_secret: true,
             use_server_cookie: true,
             flight_start_rto: Duration::from_secs(1),
             flight_retries: 4,
@@ -133,6 +135,12 @@ impl Config {
     #[inline(always)]
     pub fn require_client_certificate(&self) -> bool {
         self.require_client_certificate
+    }
+
+    /// Whether DTLS 1.2 handshakes without extended master secret (RFC 7627) fail.
+    #[inline(always)]
+    pub fn require_extended_master_secret(&self) -> bool {
+        self.require_extended_master_secret
     }
 
     /// Whether the server sends a cookie exchange before the handshake.
@@ -295,6 +303,7 @@ pub struct ConfigBuilder {
     max_queue_rx: usize,
     max_queue_tx: usize,
     require_client_certificate: bool,
+    require_extended_master_secret: bool,
     use_server_cookie: bool,
     flight_start_rto: Duration,
     flight_retries: usize,
@@ -346,6 +355,16 @@ impl ConfigBuilder {
     /// combining this builder with [`with_psk_server`](Self::with_psk_server).
     pub fn require_client_certificate(mut self, require: bool) -> Self {
         self.require_client_certificate = require;
+        self
+    }
+
+    /// Set whether DTLS 1.2 handshakes fail if the peer has no extended master secret
+    /// (RFC 7627 §5.2, §5.3). Defaults to true.
+    ///
+    /// Where false, it is used with every peer that has it, and the master secret of RFC 5246
+    /// §8.1 with the others.
+    pub fn require_extended_master_secret(mut self, require: bool) -> Self {
+        self.require_extended_master_secret = require;
         self
     }
 
@@ -632,6 +651,7 @@ impl ConfigBuilder {
             max_queue_rx: self.max_queue_rx,
             max_queue_tx: self.max_queue_tx,
             require_client_certificate: self.require_client_certificate,
+            require_extended_master_secret: self.require_extended_master_secret,
             use_server_cookie: self.use_server_cookie,
             flight_start_rto: self.flight_start_rto,
             flight_retries: self.flight_retries,
@@ -682,6 +702,10 @@ impl fmt::Debug for Config {
                 "require_client_certificate",
                 &self.require_client_certificate,
             )
+            .field(
+                "require_extended_master_secret",
+                &self.require_extended_master_secret,
+            )
             .field("use_server_cookie", &self.use_server_cookie)
             .field("flight_start_rto", &self.flight_start_rto)
             .field("flight_retries", &self.flight_retries)
@@ -706,6 +730,10 @@ impl fmt::Debug for ConfigBuilder {
             .field(
                 "require_client_certificate",
                 &self.require_client_certificate,
+            )
+            .field(
+                "require_extended_master_secret",
+                &self.require_extended_master_secret,
             )
             .field("use_server_cookie", &self.use_server_cookie)
             .field("flight_start_rto", &self.flight_start_rto)

@@ -44,8 +44,10 @@
 //! - **Signatures**: ECDSA P‑256/SHA‑256, ECDSA P‑384/SHA‑384; RSA of peers (PKCS #1 v1.5,
 //!   PSS)
 //! - **DTLS‑SRTP**: Exports keying material for `SRTP_AEAD_AES_256_GCM`,
-//!   `SRTP_AEAD_AES_128_GCM`, and `SRTP_AES128_CM_SHA1_80` ([RFC 5764], [RFC 7714]).
-//! - **Extended Master Secret** ([RFC 7627]) is negotiated and enforced (DTLS 1.2).
+//!   `SRTP_AEAD_AES_128_GCM`, and `SRTP_AES128_CM_SHA1_80` ([RFC 5764], [RFC 7714]); as a
+//!   server for `SRTP_AES128_CM_SHA1_32` where nothing else is offered.
+//! - **Extended Master Secret** ([RFC 7627]) is negotiated and, unless the config says otherwise,
+//!   enforced (DTLS 1.2).
 //!
 //! ## Certificate model
 //! During the handshake the engine emits

@@ -30,6 +30,7 @@ use crate::dtls12::message::{CompressionMethod, ContentType, Cookie};
 use crate::dtls12::message::{DigitallySigned, Dtls12CipherSuite};
 use crate::dtls12::message::{ExtensionType, KeyExchangeAlgorithm, MessageType, ProtocolVersion};
 use crate::dtls12::message::{Random, SessionId, SignatureAlgorithm, SignatureAndHashAlgorithm};
+use crate::dtls12::message::UseSrtpExtension;
 use crate::timer::HandshakeTimers;
 use crate::{Config, DtlsCertificate, Error, InternalError, KeyingMaterial, Output};
 
@@ -73,6 +74,9 @@ pub struct Client {
     /// Whether we requested a CertificateVerify
     certificate_verify: bool,
 
+    /// Whether Extended Master Secret is negotiated (RFC 7627 §5.2)
+    extended_master_secret: bool,
+
     /// Captured session hash for Extended Master Secret (RFC 7627)
     /// This is captured after ServerHelloDone to include the correct handshake messages
     captured_session_hash: Option<Buf>,
@@ -113,6 +117,7 @@ impl Client {
             server_certificates: Vec::with_capacity(3),
             defragment_buffer,
             certificate_verify: false,
+            extended_master_secret: true,
             captured_session_hash: None,
             last_now: now,
             local_events: VecDeque::new(),
@@ -172,6 +177,7 @@ impl Client {
             server_certificates: Vec::with_capacity(3),
             defragment_buffer,
             certificate_verify: false,
+            extended_master_secret: true,
             captured_session_hash: None,
             last_now: now,
             local_events: VecDeque::new(),
@@ -527,16 +533,18 @@ impl State {
         let extended_master_secret = extensions
             .iter()
             .any(|ext| ext.extension_type == ExtensionType::ExtendedMasterSecret);
+        // A profile that was not offered is none (RFC 5764 §4.1.1)
         if let Some(profile) = server_hello
             .srtp_profiles()
             .and_then(|profiles| profiles.first())
+            .filter(|profile| UseSrtpExtension::default().profiles.contains(profile))
         {
             client.negotiated_srtp_profile = Some((*profile).into());
         }
 
         // Without extended master secret, in DTLS1.2 a security attack
         // reusing the same master secret is possible.
-        if !extended_master_secret {
+        if !extended_master_secret && client.engine.config().require_extended_master_secret() {
             return Err(Error::SecurityError(
                 crate::SecurityError::ExtendedMasterSecretNotNegotiated,
             )
@@ -546,7 +554,8 @@ impl State {
         if let Some(profile) = client.negotiated_srtp_profile {
             debug!("Negotiated SRTP profile: {:?}", profile);
         }
-        trace!("Extended Master Secret enabled");
+        trace!("Extended Master Secret: {}", extended_master_secret);
+        client.extended_master_secret = extended_master_secret;
 
         client.hybrid = None;
 
@@ -1019,11 +1028,14 @@ impl State {
         );
         let mut out = client.engine.pop_buffer();
         let mut scratch = client.engine.pop_buffer();
-        client
-            .engine
-            .crypto_context_mut()
-            .derive_extended_master_secret(session_hash, suite_hash, &mut out, &mut scratch)
-            .map_err(Error::CryptoError)?;
+        let crypto = client.engine.crypto_context_mut();
+        if client.extended_master_secret {
+            crypto.derive_extended_master_secret(session_hash, suite_hash, &mut out, &mut scratch)
+        } else {
+            let randoms = [&client_random_buf[..], &server_random_buf[..]].concat();
+            crypto.derive_plain_master_secret(&randoms, suite_hash, &mut out, &mut scratch)
+        }
+        .map_err(Error::CryptoError)?;
 
         // Derive the encryption/decryption keys
         client

@@ -226,14 +226,38 @@ impl CryptoContext {
         scratch: &mut Buf,
     ) -> Result<(), CryptoError> {
         trace!("Deriving extended master secret");
+        self.derive_master_secret_from("extended master secret", session_hash, hash, out, scratch)
+    }
+
+    /// Derive master secret without Extended Master Secret (RFC 5246 §8.1). `randoms` is the
+    /// client's random, then the server's.
+    pub fn derive_plain_master_secret(
+        &mut self,
+        randoms: &[u8],
+        hash: HashAlgorithm,
+        out: &mut Buf,
+        scratch: &mut Buf,
+    ) -> Result<(), CryptoError> {
+        trace!("Deriving master secret");
+        self.derive_master_secret_from("master secret", randoms, hash, out, scratch)
+    }
+
+    fn derive_master_secret_from(
+        &mut self,
+        label: &str,
+        seed: &[u8],
+        hash: HashAlgorithm,
+        out: &mut Buf,
+        scratch: &mut Buf,
+    ) -> Result<(), CryptoError> {
         let Some(pms) = &self.pre_master_secret else {
             return Err(CryptoError::PreMasterSecretNotAvailable);
         };
         crypto::prf_hkdf::prf_tls12(
             self.provider().hmac_provider,
             pms,
-            "extended master secret",
-            session_hash,
+            label,
+            seed,
             out,
             48,
             scratch,

@@ -81,6 +81,9 @@ pub struct Server {
     /// Buffer for defragmenting handshakes
     defragment_buffer: Buf,
 
+    /// Whether Extended Master Secret is negotiated (RFC 7627 §5.3)
+    extended_master_secret: bool,
+
     /// Captured session hash for Extended Master Secret (RFC 7627)
     captured_session_hash: Option<Buf>,
 
@@ -173,6 +176,7 @@ impl Server {
             client_random: None,
             client_certificates: Vec::with_capacity(3),
             defragment_buffer,
+            extended_master_secret: true,
             captured_session_hash: None,
             psk_valid: None,
             last_now: now,
@@ -449,15 +453,15 @@ impl State {
         let client_supported_groups = ch.supported_groups().cloned();
         let client_signature_algorithms = ch.signature_algorithms().cloned();
 
-        // EMS is mandatory
-        if !client_offers_ems {
+        // EMS is mandatory, unless the config says otherwise
+        if !client_offers_ems && server.engine.config().require_extended_master_secret() {
             return Err(Error::SecurityError(
                 crate::SecurityError::ExtendedMasterSecretNotNegotiated,
             )
             .into());
         }
 
-        // Select SRTP profile according to server priority: AES256GCM, AES128GCM, then SHA1
+        // Select SRTP profile according to server priority: AES256GCM, AES128GCM, SHA1_80, SHA1_32
         if let Some(profiles) = client_srtp_profiles {
             // Map client profile ids to SrtpProfile, then pick our preferred
             let mut selected_profile: Option<SrtpProfile> = None;
@@ -465,6 +469,7 @@ impl State {
                 SrtpProfile::AEAD_AES_256_GCM,
                 SrtpProfile::AEAD_AES_128_GCM,
                 SrtpProfile::AES128_CM_SHA1_80,
+                SrtpProfile::AES128_CM_SHA1_32,
             ] {
                 if profiles.iter().any(|pid| preferred == (*pid).into()) {
                     selected_profile = Some(preferred);
@@ -477,12 +482,14 @@ impl State {
             }
         }
 
+        server.extended_master_secret = client_offers_ems;
+
         // Store client's offers for later selection
         server.client_supported_groups = client_supported_groups;
         server.client_signature_algorithms = client_signature_algorithms;
 
         // Proceed to send the server flight
-        trace!("Extended Master Secret enabled");
+        trace!("Extended Master Secret: {}", client_offers_ems);
         Ok(Self::SendServerHello)
     }
 
@@ -496,6 +503,7 @@ impl State {
         // unwrap: is ok because we set the random in handle_timeout
         let random = server.random.unwrap();
         let negotiated_srtp_profile = server.negotiated_srtp_profile;
+        let extended_master_secret = server.extended_master_secret;
         let extension_data = &mut server.extension_data;
 
         // Send ServerHello
@@ -508,6 +516,7 @@ impl State {
                     random,
                     session_id,
                     negotiated_srtp_profile,
+                    extended_master_secret,
                     extension_data,
                 )
             })?;
@@ -859,11 +868,14 @@ impl State {
 
         let mut out = server.engine.pop_buffer();
         let mut scratch = server.engine.pop_buffer();
-        server
-            .engine
-            .crypto_context_mut()
-            .derive_extended_master_secret(session_hash, suite_hash, &mut out, &mut scratch)
-            .map_err(Error::CryptoError)?;
+        let crypto = server.engine.crypto_context_mut();
+        if server.extended_master_secret {
+            crypto.derive_extended_master_secret(session_hash, suite_hash, &mut out, &mut scratch)
+        } else {
+            let randoms = [&client_random_buf[..], &server_random_buf[..]].concat();
+            crypto.derive_plain_master_secret(&randoms, suite_hash, &mut out, &mut scratch)
+        }
+        .map_err(Error::CryptoError)?;
 
         server
             .engine
@@ -1214,6 +1226,7 @@ fn handshake_create_server_hello(
     random: Random,
     session_id: SessionId,
     negotiated_srtp_profile: Option<SrtpProfile>,
+    extended_master_secret: bool,
     extension_data: &mut Buf,
 ) -> Result<(), Error> {
     let server_version = ProtocolVersion::DTLS1_2;
@@ -1226,6 +1239,7 @@ fn handshake_create_server_hello(
         SrtpProfile::AEAD_AES_256_GCM => SrtpProfileId::SRTP_AEAD_AES_256_GCM,
         SrtpProfile::AEAD_AES_128_GCM => SrtpProfileId::SRTP_AEAD_AES_128_GCM,
         SrtpProfile::AES128_CM_SHA1_80 => SrtpProfileId::SRTP_AES128_CM_SHA1_80,
+        SrtpProfile::AES128_CM_SHA1_32 => SrtpProfileId::SRTP_AES128_CM_SHA1_32,
     });
 
     let sh = ServerHello::new(
@@ -1236,7 +1250,7 @@ fn handshake_create_server_hello(
         CompressionMethod::Null,
         None,
     )
-    .with_extensions(extension_data, srtp_pid);
+    .with_extensions(extension_data, srtp_pid, extended_master_secret);
 
     sh.serialize(extension_data, body);
     Ok(())

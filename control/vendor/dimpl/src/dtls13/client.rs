@@ -711,7 +711,12 @@ impl State {
             unreachable!()
         };
 
-        if let Some(profile) = ee.srtp_profiles().and_then(|profiles| profiles.first()) {
+        // A profile that was not offered is none (RFC 5764 §4.1.1)
+        if let Some(profile) = ee
+            .srtp_profiles()
+            .and_then(|profiles| profiles.first())
+            .filter(|profile| UseSrtpExtension::default().profiles.contains(profile))
+        {
             client.negotiated_srtp_profile = Some((*profile).into());
         }
 

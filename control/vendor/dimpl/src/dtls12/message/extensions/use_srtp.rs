@@ -15,6 +15,7 @@ pub type SrtpProfileVec = ArrayVec<SrtpProfileId, { SrtpProfileId::supported().l
 pub enum SrtpProfileId {
     #[default]
     SRTP_AES128_CM_SHA1_80 = 0x0001,
+    SRTP_AES128_CM_SHA1_32 = 0x0002,
     SRTP_AEAD_AES_128_GCM = 0x0007,
     SRTP_AEAD_AES_256_GCM = 0x0008,
 }
@@ -24,6 +25,7 @@ impl SrtpProfileId {
         let (input, value) = be_u16(input)?;
         let profile = match value {
             0x0001 => SrtpProfileId::SRTP_AES128_CM_SHA1_80,
+            0x0002 => SrtpProfileId::SRTP_AES128_CM_SHA1_32,
             0x0007 => SrtpProfileId::SRTP_AEAD_AES_128_GCM,
             0x0008 => SrtpProfileId::SRTP_AEAD_AES_256_GCM,
             _ => {
@@ -41,16 +43,17 @@ impl SrtpProfileId {
     }
 
     /// All recognized SRTP profile IDs (every non-`Unknown` variant).
-    pub const fn all() -> &'static [SrtpProfileId; 3] {
+    pub const fn all() -> &'static [SrtpProfileId; 4] {
         &[
             SrtpProfileId::SRTP_AES128_CM_SHA1_80,
             SrtpProfileId::SRTP_AEAD_AES_128_GCM,
             SrtpProfileId::SRTP_AEAD_AES_256_GCM,
+            SrtpProfileId::SRTP_AES128_CM_SHA1_32,
         ]
     }
 
     /// Supported SRTP profile IDs.
-    pub const fn supported() -> &'static [SrtpProfileId; 3] {
+    pub const fn supported() -> &'static [SrtpProfileId; 4] {
         Self::all()
     }
 }
@@ -59,6 +62,7 @@ impl From<SrtpProfile> for SrtpProfileId {
     fn from(profile: SrtpProfile) -> Self {
         match profile {
             SrtpProfile::AES128_CM_SHA1_80 => SrtpProfileId::SRTP_AES128_CM_SHA1_80,
+            SrtpProfile::AES128_CM_SHA1_32 => SrtpProfileId::SRTP_AES128_CM_SHA1_32,
             SrtpProfile::AEAD_AES_128_GCM => SrtpProfileId::SRTP_AEAD_AES_128_GCM,
             SrtpProfile::AEAD_AES_256_GCM => SrtpProfileId::SRTP_AEAD_AES_256_GCM,
         }
@@ -69,6 +73,7 @@ impl From<SrtpProfileId> for SrtpProfile {
     fn from(profile: SrtpProfileId) -> Self {
         match profile {
             SrtpProfileId::SRTP_AES128_CM_SHA1_80 => SrtpProfile::AES128_CM_SHA1_80,
+            SrtpProfileId::SRTP_AES128_CM_SHA1_32 => SrtpProfile::AES128_CM_SHA1_32,
             SrtpProfileId::SRTP_AEAD_AES_128_GCM => SrtpProfile::AEAD_AES_128_GCM,
             SrtpProfileId::SRTP_AEAD_AES_256_GCM => SrtpProfile::AEAD_AES_256_GCM,
         }
@@ -120,6 +125,9 @@ impl UseSrtpExtension {
             match value {
                 0x0001 => profiles
                     .try_push(SrtpProfileId::SRTP_AES128_CM_SHA1_80)
+                    .map_err(|_| Err::Failure(Error::new(profile_input, ErrorKind::LengthValue)))?,
+                0x0002 => profiles
+                    .try_push(SrtpProfileId::SRTP_AES128_CM_SHA1_32)
                     .map_err(|_| Err::Failure(Error::new(profile_input, ErrorKind::LengthValue)))?,
                 0x0007 => profiles
                     .try_push(SrtpProfileId::SRTP_AEAD_AES_128_GCM)

@@ -13,6 +13,7 @@ use nom::{Err, IResult};
 pub enum SrtpProfileId {
     #[default]
     SRTP_AES128_CM_SHA1_80 = 0x0001,
+    SRTP_AES128_CM_SHA1_32 = 0x0002,
     SRTP_AEAD_AES_128_GCM = 0x0007,
     SRTP_AEAD_AES_256_GCM = 0x0008,
 }
@@ -22,6 +23,7 @@ impl SrtpProfileId {
         let (input, value) = be_u16(input)?;
         let profile = match value {
             0x0001 => SrtpProfileId::SRTP_AES128_CM_SHA1_80,
+            0x0002 => SrtpProfileId::SRTP_AES128_CM_SHA1_32,
             0x0007 => SrtpProfileId::SRTP_AEAD_AES_128_GCM,
             0x0008 => SrtpProfileId::SRTP_AEAD_AES_256_GCM,
             _ => {
@@ -39,16 +41,17 @@ impl SrtpProfileId {
     }
 
     /// All recognized SRTP profile IDs (every non-`Unknown` variant).
-    pub const fn all() -> &'static [SrtpProfileId; 3] {
+    pub const fn all() -> &'static [SrtpProfileId; 4] {
         &[
             SrtpProfileId::SRTP_AES128_CM_SHA1_80,
             SrtpProfileId::SRTP_AEAD_AES_128_GCM,
             SrtpProfileId::SRTP_AEAD_AES_256_GCM,
+            SrtpProfileId::SRTP_AES128_CM_SHA1_32,
         ]
     }
 
     /// Supported SRTP profile IDs.
-    pub const fn supported() -> &'static [SrtpProfileId; 3] {
+    pub const fn supported() -> &'static [SrtpProfileId; 4] {
         Self::all()
     }
 }
@@ -57,6 +60,7 @@ impl From<SrtpProfile> for SrtpProfileId {
     fn from(profile: SrtpProfile) -> Self {
         match profile {
             SrtpProfile::AES128_CM_SHA1_80 => SrtpProfileId::SRTP_AES128_CM_SHA1_80,
+            SrtpProfile::AES128_CM_SHA1_32 => SrtpProfileId::SRTP_AES128_CM_SHA1_32,
             SrtpProfile::AEAD_AES_128_GCM => SrtpProfileId::SRTP_AEAD_AES_128_GCM,
             SrtpProfile::AEAD_AES_256_GCM => SrtpProfileId::SRTP_AEAD_AES_256_GCM,
         }
@@ -67,6 +71,7 @@ impl From<SrtpProfileId> for SrtpProfile {
     fn from(profile: SrtpProfileId) -> Self {
         match profile {
             SrtpProfileId::SRTP_AES128_CM_SHA1_80 => SrtpProfile::AES128_CM_SHA1_80,
+            SrtpProfileId::SRTP_AES128_CM_SHA1_32 => SrtpProfile::AES128_CM_SHA1_32,
             SrtpProfileId::SRTP_AEAD_AES_128_GCM => SrtpProfile::AEAD_AES_128_GCM,
             SrtpProfileId::SRTP_AEAD_AES_256_GCM => SrtpProfile::AEAD_AES_256_GCM,
         }
@@ -76,12 +81,12 @@ impl From<SrtpProfileId> for SrtpProfile {
 /// UseSrtp extension as defined in RFC 5764
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UseSrtpExtension {
-    pub profiles: ArrayVec<SrtpProfileId, 3>,
+    pub profiles: ArrayVec<SrtpProfileId, 4>,
     pub mki: ArrayVec<u8, 255>, // MKI value (usually empty)
 }
 
 impl UseSrtpExtension {
-    pub fn new(profiles: ArrayVec<SrtpProfileId, 3>, mki: ArrayVec<u8, 255>) -> Self {
+    pub fn new(profiles: ArrayVec<SrtpProfileId, 4>, mki: ArrayVec<u8, 255>) -> Self {
         UseSrtpExtension { profiles, mki }
     }
 
@@ -108,7 +113,7 @@ impl UseSrtpExtension {
         let (input, profiles_data) = take(profiles_length)(input)?;
 
         // Parse the profiles (ignore unknown profile IDs instead of failing)
-        let mut profiles: ArrayVec<SrtpProfileId, 3> = ArrayVec::new();
+        let mut profiles: ArrayVec<SrtpProfileId, 4> = ArrayVec::new();
         let mut profiles_rest = profiles_data;
 
         while profiles_rest.len() >= 2 {
@@ -118,6 +123,9 @@ impl UseSrtpExtension {
             match value {
                 0x0001 => profiles
                     .try_push(SrtpProfileId::SRTP_AES128_CM_SHA1_80)
+                    .map_err(|_| Err::Failure(Error::new(profile_input, ErrorKind::LengthValue)))?,
+                0x0002 => profiles
+                    .try_push(SrtpProfileId::SRTP_AES128_CM_SHA1_32)
                     .map_err(|_| Err::Failure(Error::new(profile_input, ErrorKind::LengthValue)))?,
                 0x0007 => profiles
                     .try_push(SrtpProfileId::SRTP_AEAD_AES_128_GCM)
