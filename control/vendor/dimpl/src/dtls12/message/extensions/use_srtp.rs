@@ -222,19 +222,20 @@ mod tests {
         // Provided bytes: [0,8,0,7,0,8,0,1,0,2,0]
         // Meaning:
         // 0x0008 -> profiles length = 8 bytes (4 profile IDs)
-        // profiles: 0x0007, 0x0008, 0x0001, 0x0002 (0x0002 is unknown and should be ignored)
+        // profiles: 0x0007, 0x0008, 0x0001, 0x0002
         // MKI length = 0
         let bytes = [0, 8, 0, 7, 0, 8, 0, 1, 0, 2, 0];
 
         let (_, parsed) = UseSrtpExtension::parse(&bytes).expect("parse UseSrtpExtension");
 
-        // Expect only the three known profiles, in the same order as offered
+        // Expect the four known profiles, in the same order as offered
         assert_eq!(
             parsed.profiles.as_slice(),
             &[
                 SrtpProfileId::SRTP_AEAD_AES_128_GCM,
                 SrtpProfileId::SRTP_AEAD_AES_256_GCM,
-                SrtpProfileId::SRTP_AES128_CM_SHA1_80
+                SrtpProfileId::SRTP_AES128_CM_SHA1_80,
+                SrtpProfileId::SRTP_AES128_CM_SHA1_32
             ]
         );
         assert_eq!(parsed.mki, ArrayVec::<u8, 255>::new());
@@ -243,7 +244,8 @@ mod tests {
     #[test]
     fn too_many_supported_srtp_profiles_are_rejected() {
         let bytes = [
-            0x00, 0x08, // Four profile IDs.
+            0x00, 0x0A, // Five profile IDs.
+            0x00, 0x01, // SRTP_AES128_CM_SHA1_80.
             0x00, 0x01, // SRTP_AES128_CM_SHA1_80.
             0x00, 0x01, // SRTP_AES128_CM_SHA1_80.
             0x00, 0x01, // SRTP_AES128_CM_SHA1_80.

@@ -226,7 +226,8 @@ mod tests {
             &[
                 SrtpProfileId::SRTP_AEAD_AES_128_GCM,
                 SrtpProfileId::SRTP_AEAD_AES_256_GCM,
-                SrtpProfileId::SRTP_AES128_CM_SHA1_80
+                SrtpProfileId::SRTP_AES128_CM_SHA1_80,
+                SrtpProfileId::SRTP_AES128_CM_SHA1_32
             ]
         );
         assert_eq!(parsed.mki, ArrayVec::<u8, 255>::new());
@@ -245,7 +246,8 @@ mod tests {
     #[test]
     fn too_many_supported_srtp_profiles_are_rejected() {
         let bytes = [
-            0x00, 0x08, // Four profile IDs.
+            0x00, 0x0A, // Five profile IDs.
+            0x00, 0x01, // SRTP_AES128_CM_SHA1_80.
             0x00, 0x01, // SRTP_AES128_CM_SHA1_80.
             0x00, 0x01, // SRTP_AES128_CM_SHA1_80.
             0x00, 0x01, // SRTP_AES128_CM_SHA1_80.
