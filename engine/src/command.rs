@@ -676,6 +676,9 @@ pub struct StreamSpec {
     /// Which payload types are telephone events (RFC 4733), at most
     /// [`crate::config::EVENTS_PER_STREAM`]; unless it is open, they stand in `payload_types` too.
     pub events: Vec<u8>,
+    /// Whether the node reports in place of its sender, who sends no RTCP, to wherever it is piped, and to
+    /// its sender in place of those: every five seconds, while packets come and the sender says nothing.
+    pub reports: bool,
     /// Whether it starts on hold.
     pub paused: bool,
 }

@@ -218,7 +218,7 @@ impl Worker {
     }
 
     /// Protects `scratch[..len]` in a fresh frame and queues it.
-    fn send_rtcp(&mut self, id: TransportId, len: usize, received: Nanos) {
+    pub(crate) fn send_rtcp(&mut self, id: TransportId, len: usize, received: Nanos) {
         let Some(frame) = self.frames.take() else {
             return self.drop_for(DropReason::FramesExhausted);
         };
@@ -355,7 +355,7 @@ impl Worker {
 }
 
 /// A compound begins with a report and a name (RFC 3550 §6.1).
-fn begin_report(
+pub(crate) fn begin_report(
     writer: &mut rtcp::Writer<'_>,
     own_ssrc: u32,
     blocks: &[ReportBlock],

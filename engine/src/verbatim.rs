@@ -10,17 +10,17 @@ use arrayvec::ArrayVec;
 use crate::command::{InjectKind, Refusal, StreamId, TransportId};
 use crate::config::{HEAD_ROOM, PAYLOAD_MAX, PIPES_PER_STREAM, STREAMS_PER_LEG};
 use crate::error::DropReason;
-use crate::leg::Leg;
 use crate::packet::{Nanos, Packet};
 use crate::pipe::{Content, Outflow, Pipe};
 use crate::rtcp::{self, Compound};
 use crate::rtp::RtpHeader;
 use crate::stranger::Whose;
+use crate::stream::Stream;
 use crate::sys::frames::Frame;
 use crate::worker::{Fate, Outgoing, Worker};
 
-/// Where the RTCP of one transport goes, each place once.
-type Targets = ArrayVec<TransportId, { PIPES_PER_STREAM * STREAMS_PER_LEG }>;
+/// Where the RTCP of a leg goes, each place once.
+pub(crate) type Targets = ArrayVec<TransportId, { PIPES_PER_STREAM * STREAMS_PER_LEG }>;
 
 /// Where in its frame a plain packet starts, and its length.
 type Extent = (usize, usize);
@@ -108,7 +108,8 @@ impl Worker {
             let streams = leg.streams.iter_mut().filter(|s| s.rtcp_transport == id.index);
             streams.for_each(|stream| stream.note_reports(&compound, now));
         }
-        let targets = targets_of(leg, id.index);
+        let streams = leg.streams.iter().filter(|stream| stream.rtcp_transport == id.index);
+        let targets = targets_of(streams.map(Box::as_ref));
         let (last, earlier) = targets.split_last().ok_or(DropReason::RtcpNoTarget)?;
         for to in earlier {
             let seal =
@@ -219,10 +220,9 @@ fn extent(packet: &Packet) -> Extent {
     (usize::from(packet.start), usize::from(packet.len))
 }
 
-/// Where RTCP goes that came on a transport of a leg.
-fn targets_of(leg: &Leg, rtcp_transport: u8) -> Targets {
+/// Where the RTCP of streams of one leg goes.
+pub(crate) fn targets_of<'s>(streams: impl Iterator<Item = &'s Stream>) -> Targets {
     let mut targets = Targets::new();
-    let streams = leg.streams.iter().filter(|stream| stream.rtcp_transport == rtcp_transport);
     for pipe in streams.flat_map(|stream| stream.pipes()) {
         if !targets.contains(&pipe.reports) {
             targets.push(pipe.reports);

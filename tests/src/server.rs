@@ -7,9 +7,9 @@ use crate::node::Node;
 use crate::rtpengine::{Rtpengine, free_udp};
 
 /// Names the server that the tests of the `ng` protocol are about: `rtpengine` or `causeway`.
-const TARGET: &str = "CAUSEWAY_NG_TARGET";
+const TARGET: &str = "TEST_NG_TARGET";
 /// Which it is if nobody says.
-const DEFAULT: &str = "rtpengine";
+const DEFAULT: &str = "causeway";
 /// Media ports of a causeway.
 const PORTS: (u16, u16) = (30_000, 39_999);
 
@@ -80,11 +80,7 @@ pub fn target() -> String {
 fn config(interfaces: &[Interface], ng: SocketAddr) -> String {
     let (low, high) = PORTS;
     let interfaces = interfaces.iter().map(|Interface { name, bind }| {
-        // A node's interface has one address, and its name is its own.
-        let six = if bind.is_ipv6() { "6" } else { "" };
-        format!(
-            "[[interface]]\nname = \"{name}{six}\"\nbind = \"{bind}\"\nports = \"{low}-{high}\"\n"
-        )
+        format!("[[interface]]\nname = \"{name}\"\nbind = \"{bind}\"\nports = \"{low}-{high}\"\n")
     });
     let doors = ["http", "public"].map(|door| format!("[{door}]\nlisten = \"127.0.0.1:0\"\n"));
     let ng = format!("[ng]\nudp = \"{ng}\"\n");

@@ -40,6 +40,7 @@ const ENGINE_LAYERS: &[&[&str]] = &[
         "feedback",
         "verbatim",
         "stranger",
+        "standin",
         "repeats",
         "sweep",
         "restart",

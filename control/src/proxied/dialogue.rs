@@ -203,20 +203,16 @@ impl ProxiedCall {
             for line in lines.iter().filter(|line| !line.is_rejected && line.kind != "message") {
                 let (own, seats) = (&held.lines[line.index - 1], &held.seats[line.index - 1]);
                 let far = (party == reader).then_some(line.rtp);
-                let place = seats.place_for(far, own, flags);
+                let place = seats.place_for(far, name, own, flags);
                 let is_missing = place == Place::New;
                 let leased = is_missing.then(|| lease(lender, name, own));
                 if leased.as_ref().is_some_and(Option::is_none) {
                     taken.into_iter().for_each(|taken: Taken| taken.give_back(lender));
                     return Err(NgError::OutOfPorts);
                 }
-                taken.push(Taken {
-                    party,
-                    line: line.index - 1,
-                    far,
-                    place,
-                    leased: leased.flatten(),
-                });
+                let asked = (name.map(Into::into), own.is_ipv6.unwrap_or_default());
+                let (line, leased) = (line.index - 1, leased.flatten());
+                taken.push(Taken { party, line, far, place, asked, leased });
             }
         }
         for one in taken {
@@ -226,12 +222,12 @@ impl ProxiedCall {
     }
 
     fn take_seat(&mut self, taken: Taken) {
-        let Taken { party, line, far, place, leased } = taken;
+        let Taken { party, line, far, place, asked, leased } = taken;
         let Some(held) = self.parties.at_mut(party) else { return };
         let whole = held.lines[line].has_agent();
         let seats = &mut held.seats[line];
         let gone = match (place, leased) {
-            (Place::New, Some((leg, ports))) => seats.take(Seat::new(leg, ports, whole)),
+            (Place::New, Some((leg, ports))) => seats.take(Seat::new(leg, ports, asked, whole)),
             (Place::Former(place), _) => {
                 seats.take_back(place);
                 None
@@ -351,6 +347,8 @@ struct Taken {
     line: usize,
     far: Option<SocketAddr>,
     place: Place,
+    /// The interface and family.
+    asked: (Option<String>, bool),
     leased: Option<(LegId, Vec<PortPair>)>,
 }
 

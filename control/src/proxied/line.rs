@@ -77,6 +77,8 @@ pub(super) struct LineIce {
     pub(super) controls: bool,
     /// Whether the node says that it trickles.
     pub(super) trickles: bool,
+    /// Whether the node has had an agent for it.
+    pub(super) had_agent: bool,
 }
 
 impl Line {

@@ -15,6 +15,7 @@ mod learning;
 mod pipes;
 mod raw;
 mod restart;
+mod standin;
 mod unbundled;
 
 use std::net::SocketAddr;

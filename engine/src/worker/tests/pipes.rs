@@ -179,6 +179,7 @@ pub(super) fn line(transport: u8, rtcp_transport: u8) -> StreamSpec {
         audio_level_extension: None,
         open: true,
         events: vec![EVENTS],
+        reports: false,
         paused: false,
     }
 }
