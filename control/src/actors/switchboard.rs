@@ -118,7 +118,7 @@ impl Switchboard {
         let Some(id) = ask.message.request.call_id().map(str::to_owned) else {
             return Err((NgError::NoCallId, ask));
         };
-        let is_offer = matches!(ask.message.request, Request::Offer(_));
+        let is_offer = matches!(ask.message.request, Request::Offer(_) | Request::Publish(_));
         let call = match self.calls.get(&id) {
             Some(call) => call.clone(),
             None if is_offer => match self.create(&id, ctx) {

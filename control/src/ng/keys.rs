@@ -17,6 +17,7 @@ pub(super) struct Keys {
     pub(super) call_id: Option<String>,
     pub(super) from_tag: Option<String>,
     pub(super) to_tag: Option<String>,
+    pub(super) from_tags: Vec<String>,
     pub(super) via_branch: Option<String>,
     pub(super) label: Option<String>,
     pub(super) to_label: Option<String>,
@@ -98,6 +99,7 @@ impl Keys {
         match key.as_str() {
             "sdp-media-remove" | "SDP-media-remove" => self.media_remove(value)?,
             "codec" | "codecs" => self.codecs(name, value),
+            "from-tags" => self.from_tags = members(value).take(LIST_MAX).collect(),
             "direction" => self.direction(name, value),
             _ if self.named(&key, value) => {}
             _ if self.numbered(&key, value) => {}

@@ -66,7 +66,7 @@ pub use json::JsonError;
 pub use reply::Reply;
 pub use request::{
     All, Answer, Delete, Description, MediaAction, Message, Offer, Party, PlayDtmf, Query,
-    Recording, RecordingAction, Request, Select,
+    Recording, RecordingAction, Request, Select, Subscribe, Subscribed, Unsubscribe,
 };
 pub use stats::{
     CallStats, Counters, MediaStats, Mos, MosSample, SsrcStats, StreamStats, Subscription, TagStats,

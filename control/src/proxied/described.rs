@@ -98,8 +98,19 @@ impl Described {
     /// Reads every m-line of a description.
     ///
     /// # Errors
-    /// [`NgError::IncompleteSdp`] if one of them has no address, or formats that are no payload types.
+    /// [`NgError::BadSdp`] if a line of it is none, or its origin or an address cannot be read;
+    /// [`NgError::IncompleteSdp`] if an m-line has no address, or formats that are no payload types;
+    /// [`NgError::NotRewritten`] if there is no m-line.
     pub(super) fn all(sdp: &Sdp, flags: &Flags) -> Result<Vec<Self>, NgError> {
+        if !sdp.is_sound() {
+            return Err(NgError::BadSdp);
+        }
+        if sdp.media_count() == 0 {
+            return Err(NgError::NotRewritten);
+        }
+        if flags.has(Flag::SipSourceAddress) && flags.received_from.is_none() {
+            return Err(NgError::IncompleteSdp);
+        }
         sdp.media().map(|section| Self::read(section, sdp, flags)).collect()
     }
 

@@ -108,7 +108,7 @@ impl ProxiedCall {
 
     /// What a request leaves of itself: that it came, what it is called, what its packets are marked
     /// with.
-    fn note_signal(&mut self, sides: [PartyId; 2], said: &Said<'_>) {
+    pub(super) fn note_signal(&mut self, sides: [PartyId; 2], said: &Said<'_>) {
         self.last_signal = self.clock.unix;
         // Whoever signals is not gone.
         self.over_at = None;
@@ -118,6 +118,9 @@ impl ProxiedCall {
             }
         }
         self.answered |= said.step == Move::Answer;
+        if let Some(party) = self.parties.at_mut(sides[0]) {
+            party.text.said = Some(said.text.to_owned());
+        }
         let label = said.flags.label.as_ref().or(said.flags.set_label.as_ref());
         if let (Some(party), Some(label)) = (self.parties.at_mut(sides[0]), label) {
             party.label = Some(label.clone());
@@ -157,7 +160,7 @@ impl ProxiedCall {
             settle(one, other, line, said.flags, said.step);
             settle_family(one, other, line, said.flags);
         }
-        if let Err(error) = self.take_seats(lines, sides, said.flags, lender) {
+        if let Err(error) = self.take_seats(lines, (Some(sides.0), sides.1), said.flags, lender) {
             if let Some([from, to]) = self.parties.two(sides.0, sides.1) {
                 from.lines.splice(..before.0.len(), before.0);
                 to.lines.splice(..before.1.len(), before.1);
@@ -176,11 +179,8 @@ impl ProxiedCall {
                 seat.renew_credentials();
             }
         }
-        for (line, seats) in from.places_mut().chain(to.places_mut()) {
-            if let Some(seat) = &mut seats.current {
-                seat.prepare(line);
-            }
-        }
+        from.prepare_seats();
+        to.prepare_seats();
         let text = write::write(sdp, to, &from.lines, said.flags, said.step, &self.facts)?;
         self.sync(sides.0, lender)?;
         self.sync(sides.1, lender)?;
@@ -189,20 +189,25 @@ impl ProxiedCall {
 
     /// Gives every m-line in use of both sides ports, all of them or none: the writer some, the reader
     /// those that are for this writer.
-    fn take_seats(
+    pub(super) fn take_seats(
         &mut self,
         lines: &[Described],
-        (writer, reader): (PartyId, PartyId),
+        (writer, reader): (Option<PartyId>, PartyId),
         flags: &Flags,
         lender: &mut dyn Lender,
     ) -> Result<(), NgError> {
-        let names = (flags.interfaces.from.as_deref(), flags.interfaces.to.as_deref());
+        let names = [&flags.interfaces.from, &flags.interfaces.to].map(Option::as_deref);
+        let only = flags.interfaces.only.as_deref();
         let mut taken = Vec::new();
-        for (party, name) in [(writer, names.0), (reader, names.1)] {
+        let sides = [(writer, names[0]), (Some(reader), names[1].or(only))];
+        for (party, name) in sides.into_iter().filter_map(|(party, name)| Some((party?, name))) {
+            if writer == Some(reader) && !taken.is_empty() {
+                break;
+            }
             let Some(held) = self.parties.at_mut(party) else { continue };
             for line in lines.iter().filter(|line| !line.is_rejected && line.kind != "message") {
                 let (own, seats) = (&held.lines[line.index - 1], &held.seats[line.index - 1]);
-                let far = (party == reader).then_some(line.rtp);
+                let far = (party == reader && writer != Some(reader)).then_some(line.rtp);
                 let place = seats.place_for(far, name, own, flags);
                 let is_missing = place == Place::New;
                 let leased = is_missing.then(|| lease(lender, name, own));
@@ -246,7 +251,7 @@ impl ProxiedCall {
     }
 
     /// Tells the worker what is different about a party's m-lines.
-    fn sync(&mut self, party: PartyId, lender: &mut dyn Lender) -> Result<(), NgError> {
+    pub(super) fn sync(&mut self, party: PartyId, lender: &mut dyn Lender) -> Result<(), NgError> {
         let (now, dscp) = (self.clock.now, self.dscp);
         let Some(held) = self.parties.at_mut(party) else { return Ok(()) };
         let mut steps = Vec::new();
@@ -285,7 +290,7 @@ impl ProxiedCall {
         let links = self.parties.links.iter().filter(|link| link.from == party.id);
         let pipes = links.filter_map(|link| {
             let to = self.parties.at(link.to)?;
-            let (line, seats) = to.places().find(|(line, _)| line.index == index)?;
+            let (line, seats) = to.places().find(|(line, _)| line.index == index + link.offset)?;
             pipe(line, seats.current.as_ref()?, party.filter)
         });
         pipes.take(Pipes::new().capacity()).collect()
@@ -397,7 +402,7 @@ fn lease(
 
 /// The family of each side's address: the writer's is its own, the reader's is the same unless the proxy
 /// says otherwise; with ICE it stays.
-fn settle_family(writer: &mut Line, reader: &mut Line, said: &Described, flags: &Flags) {
+pub(super) fn settle_family(writer: &mut Line, reader: &mut Line, said: &Described, flags: &Flags) {
     if writer.is_ipv6.is_none() || !writer.ice.used {
         writer.is_ipv6 = Some(said.rtp.is_ipv6());
     }
@@ -409,7 +414,7 @@ fn settle_family(writer: &mut Line, reader: &mut Line, said: &Described, flags: 
 
 /// How the far address of an m-line is learnt. A party that can be reached where it says is waited for
 /// there; one behind a NAT is where its SIP messages come from, or where its first packet does.
-fn learning(line: &Line, seat: Option<&Seat>, flags: &Flags) -> Learning {
+pub(super) fn learning(line: &Line, seat: Option<&Seat>, flags: &Flags) -> Learning {
     let Some(far) = &line.far else { return Learning::Off };
     if flags.has(Flag::MediaHandover) {
         return Learning::Always;

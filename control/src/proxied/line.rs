@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use causeway_engine::learning::Learning;
 
 use super::described::{Described, Protocol};
+use crate::ng::FlagSet;
 use crate::sdp::{Crypto, Direction, DtlsRole, Fingerprint, HashFunction, RemoteDtls};
 
 /// An m-line of a party.
@@ -36,6 +37,10 @@ pub(super) struct Line {
     pub(super) mux_is_required: bool,
     pub(super) keys: LineKeys,
     pub(super) ice: LineIce,
+    /// What was said of it with the party's last description.
+    pub(super) flags: FlagSet,
+    /// Whether the node reports in place of the party where that sends no RTCP.
+    pub(super) reports: bool,
     /// How the party's address is learnt.
     pub(super) learning: Learning,
     /// The family that the node's address has towards the party.
@@ -101,6 +106,8 @@ impl Line {
             mux_is_required: false,
             keys: LineKeys::default(),
             ice: LineIce::default(),
+            flags: FlagSet::default(),
+            reports: false,
             learning: Learning::Off,
             is_ipv6: None,
             far: None,

@@ -35,6 +35,7 @@ mod seats;
 mod select;
 mod settle;
 mod stats;
+mod subscribe;
 mod write;
 
 use std::collections::{HashMap, VecDeque};
@@ -302,7 +303,17 @@ impl ProxiedCall {
             Request::Offer(offer) => self.offer(request, *offer, lender),
             Request::Answer(answer) => self.answer(request, *answer, lender),
             Request::Delete(delete) => self.delete(request, &delete, brief),
-            Request::Query(query) => self.query(request, &query),
+            Request::Query(query) => {
+                self.query(request, &query);
+                Ok(())
+            }
+            Request::Subscribe(subscribe) => self.subscribe(request, &subscribe, lender),
+            Request::Subscribed(answer) => self.subscribed(request, &answer, lender),
+            Request::Unsubscribe(unsubscribe) => {
+                self.unsubscribe(request, &unsubscribe.to_tag);
+                Ok(())
+            }
+            Request::Publish(offer) => self.publish(request, &offer, lender),
             Request::Media(action, select) => self.filter(request, action, &select),
             other => Err(NgError::Unserved(other.command())),
         };

@@ -474,6 +474,7 @@ fn stream_spec(line: &Line) -> StreamSpec {
         repaired_rid_extension: None,
         audio_level_extension: None,
         paused: false,
+        reports: line.reports,
         open: true,
         events: said.map(|said| said.events.clone()).unwrap_or_default(),
     }

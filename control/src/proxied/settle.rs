@@ -33,6 +33,10 @@ pub(super) fn settle(
     if flags.has(Flag::Reset) && step == Move::Offer {
         (writer.is_described, reader.is_described) = (false, false);
     }
+    if flags.has(Flag::GenerateRtcp) {
+        (writer.reports, reader.reports) = (true, true);
+    }
+    writer.flags = flags.set;
     let before = writer.far.replace(said.clone());
     settle_protocol(writer, reader, said, flags, step);
     settle_mid(writer, reader, said, flags, step);

@@ -14,7 +14,8 @@ use super::party::{Party, PartyId};
 use super::seat::{MEDIA, REPORTS, Seat};
 use super::seats::Seats;
 use crate::ng::{
-    CallStats, Counters, MediaStats, Mos, MosSample, SsrcStats, StreamStats, Subscription, TagStats,
+    CallStats, Counters, Flag, MediaStats, Mos, MosSample, SsrcStats, StreamStats, Subscription,
+    TagStats,
 };
 
 type Readings = HashMap<LegId, Box<LegReading>>;
@@ -67,6 +68,8 @@ impl ProxiedCall {
             (line.ice.trickles, "trickle ICE"),
             (line.ice.controls, "ICE controlling"),
             (line.ice.is_lite, "ICE-lite-self"),
+            (line.flags.has(Flag::Asymmetric), "asymmetric"),
+            (line.flags.has(Flag::Unidirectional), "unidirectional"),
             (line.sends, "send"),
             (line.receives, "recv"),
         ];
@@ -105,6 +108,8 @@ impl ProxiedCall {
                 (filled, "filled"),
                 (confirmed, "confirmed"),
                 (verified, "DTLS fingerprint verified"),
+                (line.flags.has(Flag::StrictSource), "strict source address"),
+                (line.flags.has(Flag::MediaHandover), "media handover"),
                 (line.ice.used, "ICE"),
             ];
             flags.extend(said.into_iter().filter(|(is_so, _)| *is_so).map(|(_, name)| name));

@@ -15,7 +15,8 @@ use crate::sdp::{
     RtcpAttribute, Sdp, Security, SessionRewrite, Setup,
 };
 
-/// Rewrites the writer's description for its reader.
+/// Rewrites the writer's description for its reader. Without lines of the writer's it is the node itself
+/// that writes.
 ///
 /// # Errors
 /// [`NgError::NotRewritten`] if it has no such form.

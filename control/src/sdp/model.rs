@@ -162,12 +162,52 @@ impl Sdp {
         self.attribute("ice-lite").is_some()
     }
 
+    /// Whether every line is one, `<letter>=<value>`, and origin and addresses can be read (RFC 8866 §5).
+    /// The readers here pass over what is not; whoever hands a description on may not.
+    pub fn is_sound(&self) -> bool {
+        let is_line = |line: &str| {
+            let mut start = line.bytes();
+            line.trim().is_empty()
+                || start.next().is_some_and(|letter| letter.is_ascii_lowercase())
+                    && start.next() == Some(b'=')
+        };
+        let is_read = |line: &str| match line.split_at_checked(2) {
+            Some(("o=", value)) => value.split_ascii_whitespace().count() >= 6,
+            Some(("c=", _)) => connection_address(line).is_some(),
+            _ => true,
+        };
+        let mut lines = self.lines.iter().map(|line| line.text.as_str());
+        lines.all(|line| is_line(line) && is_read(line))
+    }
+
     /// What its first `o=` line says; `None` if that has not the parts that it needs.
     pub fn origin(&self) -> Option<Origin<'_>> {
         let value = self.head().lines().find_map(|(line, _)| line.strip_prefix("o="))?;
         let mut parts = value.trim_end().rsplitn(6, ' ').skip(3);
         let (version, _id, username) = (parts.next()?, parts.next()?, parts.next()?);
         Some(Origin { username, version })
+    }
+
+    /// The m-lines of several descriptions one after the other, under what stands above those of the
+    /// first; each keeps the address that it had.
+    pub fn joined<'s>(mut all: impl Iterator<Item = &'s Self>) -> String {
+        let Some(first) = all.next() else { return String::new() };
+        let mut text = first.to_string();
+        for sdp in all {
+            for section in sdp.media() {
+                let outer = section.head().connection_line();
+                let mut missing = outer.filter(|_| section.own_connection().is_none());
+                for (line, _) in section.lines_with_endings() {
+                    text.push_str(line.trim_end());
+                    text.push_str("\r\n");
+                    if let Some(connection) = missing.take() {
+                        text.push_str(connection.trim_end());
+                        text.push_str("\r\n");
+                    }
+                }
+            }
+        }
+        text
     }
 
     /// What its first `s=` line says.
