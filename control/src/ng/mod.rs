@@ -58,7 +58,7 @@ pub use cut::{Cut, CutError, FRAME_MAX};
 pub use error::{LoadLimit, NgError};
 pub use flag::{Flag, FlagSet};
 pub use flags::{
-    AddressFamily, Codecs, EndpointLearning, Flags, Ice, IceLite, Interfaces, Sdes,
+    AddressFamily, Codecs, EndpointLearning, Flags, Ice, IceLite, Interfaces, MediaEcho, Sdes,
     TransportProtocol,
 };
 pub use frame::{Format, Frame, FrameError};

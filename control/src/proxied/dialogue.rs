@@ -181,8 +181,7 @@ impl ProxiedCall {
         }
         from.prepare_seats();
         to.prepare_seats();
-        let nowhere: Vec<bool> = from.lines.iter().map(|line| line.is_nowhere).collect();
-        let text = write::write(sdp, to, &nowhere, said.flags, said.step, &self.facts)?;
+        let text = write::write(sdp, to, &from.lines, said.flags, said.step, &self.facts)?;
         self.sync(sides.0, lender)?;
         self.sync(sides.1, lender)?;
         Ok(text)

@@ -23,6 +23,8 @@ pub(super) struct Line {
     pub(super) is_rejected: bool,
     pub(super) mid: Option<String>,
     pub(super) ptime: Option<u32>,
+    /// The payload types that the party was offered last.
+    pub(super) offered: Vec<u8>,
     pub(super) sends: bool,
     pub(super) receives: bool,
     /// Whether the party's address is said to be nowhere, to hold the other side.
@@ -95,6 +97,7 @@ impl Line {
             is_rejected: false,
             mid: None,
             ptime: None,
+            offered: Vec::new(),
             sends: false,
             receives: false,
             is_nowhere: false,

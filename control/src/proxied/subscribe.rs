@@ -102,8 +102,7 @@ impl ProxiedCall {
         self.take_seats(lines, (None, to), flags, lender)?;
         let held = self.parties.at_mut(to).ok_or(NgError::BadDialogue)?;
         held.prepare_seats();
-        let nowhere = vec![false; lines.len()];
-        let text = write::write(sdp, held, &nowhere, flags, Move::Offer, &self.facts)?;
+        let text = write::write(sdp, held, &[], flags, Move::Offer, &self.facts)?;
         self.sync(to, lender)?;
         Ok(text)
     }
@@ -212,8 +211,7 @@ impl ProxiedCall {
             line.learning = dialogue::learning(line, seats.current.as_ref(), flags);
         }
         held.prepare_seats();
-        let nowhere = vec![false; lines.len()];
-        let text = write::write(sdp, held, &nowhere, flags, Move::Answer, &self.facts)?;
+        let text = write::write(sdp, held, &[], flags, Move::Answer, &self.facts)?;
         self.sync(from, lender)?;
         Ok(text)
     }

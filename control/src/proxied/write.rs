@@ -1,6 +1,6 @@
 //! The description that a party receives: the other side's, with what the node has settled on with it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::line::{Line, LineKeys};
 use super::party::{Party, Told};
@@ -15,18 +15,20 @@ use crate::sdp::{
     RtcpAttribute, Sdp, Security, SessionRewrite, Setup,
 };
 
-/// Rewrites the writer's description for its reader.
+/// Rewrites the writer's description for its reader. Without lines of the writer's it is the node itself
+/// that writes.
 ///
 /// # Errors
 /// [`NgError::NotRewritten`] if it has no such form.
 pub(super) fn write(
     sdp: &Sdp,
     reader: &mut Party,
-    writer_is_nowhere: &[bool],
+    writer: &[Line],
     flags: &Flags,
     step: Move,
     facts: &Facts,
 ) -> Result<String, NgError> {
+    let home = home(reader, flags);
     let lines = reader.places().zip(sdp.media());
     let media = lines.enumerate().map(|(place, ((line, seats), section))| {
         let seat = seats.current.as_ref();
@@ -37,10 +39,17 @@ pub(super) fn write(
         if kind == "message" {
             return MediaRewrite::Untouched;
         }
-        let nowhere = writer_is_nowhere.get(place).copied().unwrap_or_default();
-        MediaRewrite::Proxied(Box::new(proxied(line, seat, nowhere, flags, step, facts)))
+        let from = writer.get(place);
+        let mut proxied = proxied(line, seat, from, flags, step, facts);
+        if let Some(home) = home.filter(|_| seat.is_none()) {
+            proxied.address = SocketAddr::new(home, 0);
+        }
+        MediaRewrite::Proxied(Box::new(proxied))
     });
     let media: Vec<_> = media.collect();
+    if step == Move::Offer {
+        remember_offered(sdp, reader, &media);
+    }
     let mut rewrite = Rewrite { session: session(sdp, reader, flags, facts), media };
     let text = |rewrite: &Rewrite| sdp::rewrite(sdp, rewrite).map_err(|_| NgError::NotRewritten);
     if !flags.has(Flag::ReplaceSdpVersion) && !flags.has(Flag::ForceSdpVersion) {
@@ -59,12 +68,21 @@ pub(super) fn write(
     Ok(rewritten)
 }
 
+/// Keeps what the reader may choose its codecs from.
+fn remember_offered(sdp: &Sdp, reader: &mut Party, media: &[MediaRewrite]) {
+    for ((line, section), media) in reader.lines.iter_mut().zip(sdp.media()).zip(media) {
+        line.offered = match media {
+            MediaRewrite::Proxied(proxied) => proxied.codecs.select(section),
+            MediaRewrite::Untouched | MediaRewrite::Removed => Vec::new(),
+        };
+    }
+}
+
 /// What stands above the m-lines. Names that the reader was told first are remembered.
 fn session(sdp: &Sdp, reader: &mut Party, flags: &Flags, facts: &Facts) -> SessionRewrite {
     let first = reader.lines.first();
     let is_lite = first.is_some_and(|line| line.ice.used && line.ice.is_lite);
-    let seat = reader.seats.iter().find_map(|seats| seats.current.as_ref());
-    let address = seat.map(|seat| own_address(seat, flags).ip());
+    let address = home(reader, flags);
     let Told { username, session_name, version, .. } = &mut reader.text;
     let origin = sdp.origin();
     let mut rewrite = SessionRewrite {
@@ -99,6 +117,12 @@ fn session(sdp: &Sdp, reader: &mut Party, flags: &Flags, facts: &Facts) -> Sessi
     rewrite
 }
 
+/// The address that counts where an m-line has none of its own: the first one's that has.
+fn home(reader: &Party, flags: &Flags) -> Option<IpAddr> {
+    let seat = reader.seats.iter().find_map(|seats| seats.current.as_ref())?;
+    Some(own_address(seat, flags).ip())
+}
+
 /// Where the reader is to send an m-line's media.
 fn own_address(seat: &Seat, flags: &Flags) -> SocketAddr {
     let own = seat.parts[0].announced();
@@ -108,7 +132,7 @@ fn own_address(seat: &Seat, flags: &Flags) -> SocketAddr {
 fn proxied(
     line: &Line,
     seat: Option<&Seat>,
-    writer_is_nowhere: bool,
+    writer: Option<&Line>,
     flags: &Flags,
     step: Move,
     facts: &Facts,
@@ -118,13 +142,16 @@ fn proxied(
     if line.is_rejected {
         proxied.address.set_port(0);
     }
-    proxied.hold = writer_is_nowhere && !line.ice.used && !flags.has(Flag::ReplaceZeroAddress);
+    let is_nowhere = writer.is_some_and(|writer| writer.is_nowhere);
+    proxied.hold = is_nowhere && !line.ice.used && !flags.has(Flag::ReplaceZeroAddress);
     proxied.rtcp = seat.and_then(|seat| rtcp(line, seat, flags, step));
     proxied.profile = line.protocol.as_ref().and_then(super::described::Protocol::profile);
     proxied.codecs = CodecRules {
         strip: flags.codecs.strip.clone(),
         offer: flags.codecs.offer.clone(),
         except: flags.codecs.except.clone(),
+        offered: writer.filter(|_| step == Move::Answer).map(|writer| writer.offered.clone()),
+        single: step == Move::Answer && flags.has(Flag::SingleCodec),
     };
     proxied.mid.clone_from(&line.mid);
     let keeps_direction = flags.has(Flag::OriginalSendrecv);
