@@ -88,4 +88,6 @@ pub trait NgCalls: Send + Sync + 'static {
     /// Does what a request asks for. Every request is answered; one that takes too long goes on when
     /// nobody waits for it any more.
     fn ng(&self, asked: NgAsked) -> BoxFuture<'static, ng::Reply>;
+    /// What the node does.
+    fn stats(&self) -> NodeStats;
 }

@@ -4,6 +4,7 @@
 pub mod load;
 mod peer;
 mod verify;
+mod webhook;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -23,6 +24,7 @@ use crate::dtls::Versions;
 
 pub use load::{Fault, Host, Loaded, Sources, load};
 pub use peer::Peer;
+pub use webhook::{Webhook, WebhookEvent, WebhookUrl};
 
 /// HTTP workers of one listener, most: they wait for actors and browsers, they do not compute.
 pub const HTTP_WORKERS_MAX: usize = 2;
@@ -57,6 +59,10 @@ pub struct Config {
     pub limits: Limits,
     /// How long for everything.
     pub timeouts: Timeouts,
+    /// Records of calls that are over, in a file.
+    pub cdr: Cdr,
+    /// Records of calls that are over, by POST.
+    pub webhook: Webhook,
     /// What is logged and how.
     pub log: Log,
 }
@@ -522,6 +528,15 @@ impl Default for Timeouts {
     }
 }
 
+/// `[cdr]`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cdr {
+    /// The file that each call that is over adds a line of JSON to; none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+}
+
 /// `[log]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -627,7 +642,7 @@ macro_rules! serde_as_text {
         }
     )+};
 }
-serde_as_text!(Announce, Peer, Ports);
+serde_as_text!(Announce, Peer, Ports, WebhookUrl);
 
 #[cfg(test)]
 mod tests;

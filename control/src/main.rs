@@ -166,6 +166,8 @@ fn node_config(config: &Config) -> NodeConfig {
             delete_delay: config.timeouts.delete_delay,
         },
         legs_per_call: config.limits.legs_per_call,
+        cdr: config.cdr.clone(),
+        webhook: config.webhook.clone(),
     }
 }
 

@@ -17,6 +17,8 @@ mod leg;
 pub(crate) mod media;
 mod note;
 mod noting;
+mod record;
+pub(crate) mod score;
 mod seats;
 pub(crate) mod shake;
 mod transport;

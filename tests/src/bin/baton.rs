@@ -68,6 +68,8 @@ fn run(path: &str, bind: &str, announce: &str) -> Result<(), Box<dyn Error>> {
         legs_per_call: config.limits.legs_per_call,
         join: JOIN,
         proxied: Timeouts::default(),
+        cdr: config.cdr.clone(),
+        webhook: config.webhook.clone(),
     };
     let listener = Arc::new(UnixListener::bind(path)?);
     actix_rt::System::new().block_on(async {

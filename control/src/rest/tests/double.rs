@@ -325,9 +325,7 @@ impl Calls for Double {
             version: "0".into(),
             uptime: 1,
             calls: self.calls.lock().unwrap().len() as u64,
-            calls_created: 0,
-            legs: 0,
-            workers: Vec::new(),
+            ..NodeStats::default()
         }))
     }
 
