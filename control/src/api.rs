@@ -12,7 +12,9 @@ use causeway_engine::config::{SINKS_PER_LEG, SSRCS_PER_TRANSPORT};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use proxied::{Mean, PortStats, ProxiedStats};
+pub use proxied::{
+    Mean, PortStats, ProxiedCall, ProxiedMedia, ProxiedParty, ProxiedStats, ProxiedTransport,
+};
 pub use record::{EndRecord, MediaEnd, Via};
 pub use why::{
     ClientCandidate, ClientPair, ClientReport, ClientState, Finding, Gravity, Moment, PairState,

@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 
 use crate::api::{
     AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, InterfaceView, LegAdded,
-    LegView, LifeEvent, NodeStats, Problem, Receive, Trickle, Why,
+    LegView, LifeEvent, NodeStats, Problem, ProxiedCall, Receive, Trickle, Why,
 };
 pub use crate::call::Restarted;
 use crate::call::{Eyes, Remark};
@@ -60,6 +60,12 @@ pub trait Calls: Send + Sync + 'static {
     fn report(&self, call: String, leg: String, report: ClientReport) -> Answer<()>;
     /// Something that a door has seen of a call; may be lost.
     fn remark(&self, call: String, remark: Remark);
+    /// The ids of calls behind SIP proxies, so many at most.
+    fn proxied(&self, limit: usize) -> Answer<Vec<String>>;
+    /// One of them.
+    fn show_proxied(&self, call: String) -> Answer<ProxiedCall>;
+    /// Ends one of them at once.
+    fn end_proxied(&self, call: String) -> Answer<()>;
     /// What the node does.
     fn node(&self) -> Answer<NodeStats>;
     /// Where media comes in.

@@ -22,18 +22,18 @@ use tokio::sync::{broadcast, oneshot};
 use crate::actors::call::{Ask, CallActor, Request, Show, ShowLeg};
 use crate::actors::dtls::DtlsActor;
 use crate::actors::events::Events;
-use crate::actors::proxied::NgAsk;
+use crate::actors::proxied::{Finish, NgAsk, ProxiedActor};
 use crate::actors::registry::{
     ANSWER_TIMEOUT, All, Announced, CallCounts, Create, EndAll, Find, Registry, Seen, WhyPast,
     WorkerSeat,
 };
-use crate::actors::switchboard::{HangUp, Switchboard};
+use crate::actors::switchboard::{Called, HangUp, Ids, Switchboard};
 use crate::actors::worker_link::{GiveBack, Lend, WorkerDesk, WorkerLink, lock};
 use crate::address;
 use crate::api::{
     AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, EndReason, InterfaceView,
-    Latency, LegAdded, LegView, LifeEvent, NodeState, NodeStats, Problem, ProxiedStats, Receive,
-    Trickle, What, Why, WorkerStats,
+    Latency, LegAdded, LegView, LifeEvent, NodeState, NodeStats, Problem, ProxiedCall,
+    ProxiedStats, Receive, Trickle, What, Why, WorkerStats,
 };
 use crate::call::{Eyes, Face, NodeFacts, Remark, Reply, random_id};
 use crate::calls::{Answer, Calls, NgAsked, NgCalls, Restarted};
@@ -43,7 +43,7 @@ use crate::dtls::{Identity, Versions};
 use crate::ice::Credentials;
 use crate::ng;
 use crate::ports::{PortDesk, PortInterface};
-use crate::proxied::{Facts, Timeouts};
+use crate::proxied::{EndedBy, Facts, Timeouts};
 use crate::records::{RecordError, Records};
 use crate::sdp;
 
@@ -397,6 +397,14 @@ async fn find(registry: Addr<Registry>, call: String) -> Result<Addr<CallActor>,
     registry.send(Find(call)).timeout(ANSWER_TIMEOUT).await.map_err(lost)?
 }
 
+async fn called(
+    switchboard: Addr<Switchboard>,
+    call: String,
+) -> Result<Addr<ProxiedActor>, Problem> {
+    let found = switchboard.send(Called(call)).timeout(ANSWER_TIMEOUT).await.map_err(lost)?;
+    found.ok_or_else(|| Problem::not_found("there is no such call, or it is over"))
+}
+
 impl NodeCalls {
     fn figures(&self) -> NodeStats {
         let (cdr, webhook) = self.records.counts();
@@ -570,6 +578,39 @@ impl Calls for NodeCalls {
     fn remark(&self, call: String, remark: Remark) {
         // A node that is busy has more to do than to take notes.
         let _ = self.registry.try_send(Seen { call, remark });
+    }
+
+    fn proxied(&self, limit: usize) -> Answer<Vec<String>> {
+        let switchboard = self.switchboard.clone();
+        Box::pin(
+            async move { switchboard.send(Ids(limit)).timeout(ANSWER_TIMEOUT).await.map_err(lost) },
+        )
+    }
+
+    fn show_proxied(&self, call: String) -> Answer<ProxiedCall> {
+        let switchboard = self.switchboard.clone();
+        Box::pin(async move {
+            let actor = called(switchboard, call.clone()).await?;
+            let query = ng::Query { call_id: call.clone(), tag: None };
+            let message = ng::Message {
+                request: ng::Request::Query(query),
+                supports_load_limit: false,
+                unknown: Vec::new(),
+            };
+            let (reply, answer) = oneshot::channel();
+            actor.try_send(NgAsk { message, brief: false, reply }).map_err(lost)?;
+            let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await.map_err(lost)?;
+            let reply = answer.map_err(|_| over())?;
+            reply.call().map(|stats| ProxiedCall::of(call, stats)).ok_or_else(over)
+        })
+    }
+
+    fn end_proxied(&self, call: String) -> Answer<()> {
+        let switchboard = self.switchboard.clone();
+        Box::pin(async move {
+            let actor = called(switchboard, call).await?;
+            actor.send(Finish(EndedBy::Operator)).timeout(ANSWER_TIMEOUT).await.map_err(lost)
+        })
     }
 
     fn node(&self) -> Answer<NodeStats> {

@@ -191,6 +191,32 @@ fn note(stats: &mut ProxiedStats, record: &CallRecord) {
     }
 }
 
+/// The ids of calls, so many at most.
+#[derive(Message)]
+#[rtype(result = "Vec<String>")]
+pub struct Ids(pub usize);
+
+impl Handler<Ids> for Switchboard {
+    type Result = Vec<String>;
+
+    fn handle(&mut self, Ids(limit): Ids, _: &mut Self::Context) -> Self::Result {
+        self.calls.keys().take(limit).cloned().collect()
+    }
+}
+
+/// The call of an id.
+#[derive(Message)]
+#[rtype(result = "Option<Addr<ProxiedActor>>")]
+pub struct Called(pub String);
+
+impl Handler<Called> for Switchboard {
+    type Result = Option<Addr<ProxiedActor>>;
+
+    fn handle(&mut self, Called(id): Called, _: &mut Self::Context) -> Self::Result {
+        self.calls.get(&id).cloned()
+    }
+}
+
 /// Ends every call and takes no more; says when all have ended.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -205,7 +231,7 @@ impl Handler<HangUp> for Switchboard {
     fn handle(&mut self, HangUp { emptied }: HangUp, _: &mut Self::Context) {
         self.calls_max = 0;
         for call in self.calls.values() {
-            call.do_send(Finish);
+            call.do_send(Finish(EndedBy::Stopped));
         }
         self.emptied = Some(emptied);
         self.say_emptied();
