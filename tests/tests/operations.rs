@@ -145,7 +145,7 @@ impl Bench {
         let (ng, (hook, posted)) = (free_udp(), receiver());
         let config = format!(
             "[node]\nname = \"bench\"\n\
-             [[interface]]\nname = \"pub\"\nbind = \"127.0.0.1\"\nports = \"30000-39999\"\nmux_port = 0\n\
+             [[interface]]\nname = \"pub\"\nbind = \"127.0.0.1\"\nports = \"20000-29999\"\nmux_port = {}\n\
              [http]\nlisten = \"127.0.0.1:0\"\n[public]\nlisten = \"127.0.0.1:0\"\n\
              [ng]\nudp = \"{ng}\"\n[timeouts]\nmedia = \"5s\"\n\
              [cdr]\nfile = \"{}\"\n\
