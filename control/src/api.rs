@@ -101,6 +101,10 @@ pub enum EndReason {
     Closed,
     /// The worker could not take it.
     EngineRefused,
+    /// Nothing came for too long from a leg without ICE.
+    MediaTimeout,
+    /// The call has lasted as long as a call may.
+    FinalTimeout,
 }
 
 impl EndReason {
@@ -115,6 +119,8 @@ impl EndReason {
             Self::ConsentLost => "consent_lost",
             Self::Closed => "closed",
             Self::EngineRefused => "engine_refused",
+            Self::MediaTimeout => "media_timeout",
+            Self::FinalTimeout => "final_timeout",
         }
     }
 }

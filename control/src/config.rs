@@ -494,19 +494,19 @@ pub struct Timeouts {
     /// For open HTTP requests to end when the node stops.
     #[serde(with = "humantime_serde")]
     pub drain: Duration,
-    /// Of a call behind a SIP proxy without a packet where some are due.
+    /// Of a call behind a SIP proxy, or a leg without ICE, without a packet where some are due.
     #[serde(with = "humantime_serde")]
     pub media: Duration,
-    /// Of such a call without a packet while none is due: on hold.
+    /// Of the same without a packet while none is due: on hold.
     #[serde(with = "humantime_serde")]
     pub silent: Duration,
-    /// Of such a call without an answer.
+    /// Of a call behind a SIP proxy without an answer.
     #[serde(with = "humantime_serde")]
     pub offer: Duration,
-    /// Of such a call at all; `0s` for as long as it pleases.
+    /// Of any call at all; `0s` for as long as it pleases.
     #[serde(with = "humantime_serde")]
     pub r#final: Duration,
-    /// For which the ports of such a call stay open after a delete that does not say, so that what is
+    /// For which the ports of a call behind a SIP proxy stay open after a delete that does not say, so that what is
     /// still on its way meets nobody else.
     #[serde(with = "humantime_serde")]
     pub delete_delay: Duration,

@@ -158,7 +158,7 @@ fn node_config(config: &Config) -> NodeConfig {
         dtls: config.dtls.versions(),
         calls: config.limits.calls,
         join: config.timeouts.join,
-        proxied: ProxiedTimeouts {
+        timeouts: ProxiedTimeouts {
             media: config.timeouts.media,
             silent: config.timeouts.silent,
             offer: config.timeouts.offer,

@@ -44,8 +44,8 @@ pub struct Setup {
     pub private_candidate: bool,
     /// What join tokens are signed with; random if absent.
     pub join_secret: Option<&'static str>,
-    /// How long calls behind SIP proxies live.
-    pub proxied: Timeouts,
+    /// How long calls live.
+    pub timeouts: Timeouts,
     /// The file that is told of calls that are over.
     pub cdr: Cdr,
     /// The receiver that is.
@@ -64,7 +64,7 @@ impl Default for Setup {
             announce: None,
             private_candidate: false,
             join_secret: None,
-            proxied: Timeouts::default(),
+            timeouts: Timeouts::default(),
             cdr: Cdr::default(),
             webhook: Webhook::default(),
         }
@@ -239,7 +239,7 @@ fn node_config(setup: &Setup) -> NodeConfig {
         dtls: Versions::Both,
         calls: setup.calls,
         join: setup.join,
-        proxied: setup.proxied,
+        timeouts: setup.timeouts,
         legs_per_call: LEGS_PER_CALL,
         cdr: setup.cdr.clone(),
         webhook: setup.webhook.clone(),

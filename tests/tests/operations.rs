@@ -55,7 +55,9 @@ fn an_operator_sees_a_call_with_its_injector_and_ends_it() {
     exchange(&mut sides, servers);
     let injector = UdpSocket::bind("127.0.0.2:0").unwrap();
     let packet = [&[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9][..], &[0; 160]].concat();
-    (0..STRANGERS).for_each(|_| drop(injector.send_to(&packet, servers[0]).unwrap()));
+    for _ in 0..STRANGERS {
+        injector.send_to(&packet, servers[0]).unwrap();
+    }
 
     let rest = bench.node.rest();
     assert_eq!(rest.get("/v1/proxied"), json!(["call/1@proxy"]));
@@ -150,10 +152,9 @@ impl Bench {
              [ng]\nudp = \"{ng}\"\n[timeouts]\nmedia = \"5s\"\n\
              [cdr]\nfile = \"{}\"\n\
              [webhook]\nurl = \"http://{hook}/\"\nevents = [\"media_timeout\"]\nsecret = \"s\"\n",
+            free_udp().port(),
             folder.join("cdr.jsonl").display()
         );
-        let config =
-            config.replace("mux_port = 0\n", &format!("mux_port = {}\n", free_udp().port()));
         let node = Node::start(None, &config);
         let bench = Self { node, ng, folder, posted };
         bench.ng().wait();
@@ -228,7 +229,9 @@ fn exchange(sides: &mut [Media; 2], servers: [SocketAddr; 2]) {
         for (side, server) in sides.iter_mut().zip(servers) {
             side.send(number, server);
         }
-        sides.iter_mut().for_each(|side| drop(side.receive()));
+        for side in sides.iter_mut() {
+            side.receive();
+        }
     }
 }
 

@@ -35,7 +35,7 @@ use crate::api::{
     Latency, LegAdded, LegView, LifeEvent, NodeState, NodeStats, Problem, ProxiedCall,
     ProxiedStats, Receive, Trickle, What, Why, WorkerStats,
 };
-use crate::call::{Eyes, Face, NodeFacts, Remark, Reply, random_id};
+use crate::call::{Eyes, Face, Lifetimes, NodeFacts, Remark, Reply, random_id};
 use crate::calls::{Answer, Calls, NgAsked, NgCalls, Restarted};
 use crate::cloud::{self, CloudError};
 use crate::config::{Announce, Cdr, Ports, Webhook};
@@ -100,8 +100,8 @@ pub struct NodeConfig {
     pub calls: usize,
     /// For a leg to connect, and for a call to get its first.
     pub join: Duration,
-    /// How long calls behind SIP proxies live.
-    pub proxied: Timeouts,
+    /// How long calls live.
+    pub timeouts: Timeouts,
     /// Legs of a call, most.
     pub legs_per_call: usize,
     /// The file that is told of calls that are over.
@@ -186,6 +186,11 @@ impl Node {
                 join: config.join,
                 legs_per_call: config.legs_per_call,
                 dscp: config.dscp,
+                lifetimes: Lifetimes {
+                    media: config.timeouts.media,
+                    silent: config.timeouts.silent,
+                    r#final: config.timeouts.r#final,
+                },
             };
             let actor_desk = desk.clone();
             let link = WorkerLink::start_in_arbiter(&calls_arbiter.handle(), move |_| {
@@ -212,7 +217,7 @@ impl Node {
                 fingerprints: vec![fingerprint],
                 instance: random_id().chars().take(INSTANCE_LEN).collect(),
                 dscp: config.dscp,
-                timeouts: config.proxied,
+                timeouts: config.timeouts,
             };
             Switchboard::start_in_arbiter(&calls_arbiter.handle(), move |_| {
                 Switchboard::new(seats, dtls, ports, facts, calls_max, counts, records)
@@ -268,6 +273,7 @@ impl Node {
         // The thread neither panics nor is it cancelled: the runtime lives as long as this call.
         match handing.await.expect("the hand-over ends") {
             Ok(stood) => {
+                let _ = tokio::time::timeout(GOODBYES, calls.records.finish()).await;
                 for arbiter in &arbiters {
                     arbiter.stop();
                 }

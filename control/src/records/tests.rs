@@ -139,3 +139,18 @@ async fn a_receiver_that_refuses_for_good_is_not_asked_again() {
     assert_eq!(came.iter().count(), 1);
     assert_eq!(records.counts().1, Delivery { told: 0, failed: 1, lost: 0 });
 }
+
+#[test]
+fn a_receiver_that_takes_its_time_with_one_record_gets_the_others() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let records = hook(listener.local_addr().unwrap());
+    records.tell(|| record("a", "deleted"));
+    let slow = listener.accept().unwrap();
+    records.tell(|| record("b", "deleted"));
+    let (mut quick, _) = listener.accept().unwrap();
+    quick.write_all(GOOD.as_bytes()).unwrap();
+    while records.counts().1.told == 0 {
+        thread::sleep(LOOK);
+    }
+    drop(slow);
+}

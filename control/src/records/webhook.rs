@@ -65,8 +65,10 @@ struct Sender {
 
 impl Sender {
     fn run(&self, jobs: &Mutex<Receiver<Job>>, tally: &Tally) {
-        // Whoever waits holds the lock: the others wait for it.
-        while let Ok(job) = lock(jobs).recv() {
+        loop {
+            // Whoever waits holds the lock, and lets go of it with the job in hand.
+            let job = lock(jobs).recv();
+            let Ok(job) = job else { return };
             let sent = self.deliver(&job);
             self.log(sent.as_ref().err());
             tally.settle(sent.is_ok());

@@ -67,7 +67,7 @@ fn run(path: &str, bind: &str, announce: &str) -> Result<(), Box<dyn Error>> {
         calls: 16,
         legs_per_call: config.limits.legs_per_call,
         join: JOIN,
-        proxied: Timeouts::default(),
+        timeouts: Timeouts::default(),
         cdr: config.cdr.clone(),
         webhook: config.webhook.clone(),
     };
