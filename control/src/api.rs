@@ -2,6 +2,8 @@
 //!
 //! `rest/` parses into these, `actors/` answers with them; they name no HTTP and no actor.
 
+mod proxied;
+mod record;
 mod why;
 
 use std::collections::BTreeMap;
@@ -10,6 +12,10 @@ use causeway_engine::config::{SINKS_PER_LEG, SSRCS_PER_TRANSPORT};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use proxied::{
+    Mean, PortStats, ProxiedCall, ProxiedMedia, ProxiedParty, ProxiedStats, ProxiedTransport,
+};
+pub use record::{EndRecord, MediaEnd, Via};
 pub use why::{
     ClientCandidate, ClientPair, ClientReport, ClientState, Finding, Gravity, Moment, PairState,
     REPORT_PAIRS_MAX, Topic, Verdict, Why,
@@ -95,6 +101,28 @@ pub enum EndReason {
     Closed,
     /// The worker could not take it.
     EngineRefused,
+    /// Nothing came for too long from a leg without ICE.
+    MediaTimeout,
+    /// The call has lasted as long as a call may.
+    FinalTimeout,
+}
+
+impl EndReason {
+    /// Its name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::CallEnded => "call_ended",
+            Self::FingerprintMismatch => "fingerprint_mismatch",
+            Self::DtlsFailed => "dtls_failed",
+            Self::JoinTimeout => "join_timeout",
+            Self::ConsentLost => "consent_lost",
+            Self::Closed => "closed",
+            Self::EngineRefused => "engine_refused",
+            Self::MediaTimeout => "media_timeout",
+            Self::FinalTimeout => "final_timeout",
+        }
+    }
 }
 
 /// A leg as it is now.
@@ -306,6 +334,9 @@ pub struct LegStats {
     pub sent: Vec<MediaStats>,
     /// Its dropped packets by reason; reasons with none are left out.
     pub drops: BTreeMap<String, u64>,
+    /// Packets that came to its own ports from somewhere else and were not taken.
+    #[serde(default)]
+    pub strangers: u64,
     /// Latency of its packets (powers of two, upper bounds).
     pub latency_us: Latency,
 }
@@ -376,7 +407,7 @@ pub struct SetInterface {
 }
 
 /// The node as it is now.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct NodeStats {
     /// Its name.
     pub name: String,
@@ -392,6 +423,29 @@ pub struct NodeStats {
     pub legs: u64,
     /// Its workers.
     pub workers: Vec<WorkerStats>,
+    /// Calls behind SIP proxies; `calls` counts the others.
+    #[serde(default)]
+    pub proxied: ProxiedStats,
+    /// Its dedicated ports.
+    #[serde(default)]
+    pub ports: Vec<PortStats>,
+    /// Records of calls that are over, in the file `cdr.file`.
+    #[serde(default)]
+    pub cdr: Delivery,
+    /// The same at the webhook.
+    #[serde(default)]
+    pub webhook: Delivery,
+}
+
+/// What became of records of calls that are over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Delivery {
+    /// Written, or taken by the receiver.
+    pub told: u64,
+    /// Not written, or not taken.
+    pub failed: u64,
+    /// Lost, since too many waited.
+    pub lost: u64,
 }
 
 /// What happens in a call's and the node's life, for server-sent events.

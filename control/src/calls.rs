@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 
 use crate::api::{
     AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, InterfaceView, LegAdded,
-    LegView, LifeEvent, NodeStats, Problem, Receive, Trickle, Why,
+    LegView, LifeEvent, NodeStats, Problem, ProxiedCall, Receive, Trickle, Why,
 };
 pub use crate::call::Restarted;
 use crate::call::{Eyes, Remark};
@@ -60,6 +60,12 @@ pub trait Calls: Send + Sync + 'static {
     fn report(&self, call: String, leg: String, report: ClientReport) -> Answer<()>;
     /// Something that a door has seen of a call; may be lost.
     fn remark(&self, call: String, remark: Remark);
+    /// The ids of calls behind SIP proxies, so many at most.
+    fn proxied(&self, limit: usize) -> Answer<Vec<String>>;
+    /// One of them.
+    fn show_proxied(&self, call: String) -> Answer<ProxiedCall>;
+    /// Ends one of them at once.
+    fn end_proxied(&self, call: String) -> Answer<()>;
     /// What the node does.
     fn node(&self) -> Answer<NodeStats>;
     /// Where media comes in.
@@ -88,4 +94,6 @@ pub trait NgCalls: Send + Sync + 'static {
     /// Does what a request asks for. Every request is answered; one that takes too long goes on when
     /// nobody waits for it any more.
     fn ng(&self, asked: NgAsked) -> BoxFuture<'static, ng::Reply>;
+    /// What the node does.
+    fn stats(&self) -> NodeStats;
 }

@@ -4,6 +4,7 @@
 pub mod load;
 mod peer;
 mod verify;
+mod webhook;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -23,6 +24,7 @@ use crate::dtls::Versions;
 
 pub use load::{Fault, Host, Loaded, Sources, load};
 pub use peer::Peer;
+pub use webhook::{Webhook, WebhookEvent, WebhookUrl};
 
 /// HTTP workers of one listener, most: they wait for actors and browsers, they do not compute.
 pub const HTTP_WORKERS_MAX: usize = 2;
@@ -57,6 +59,10 @@ pub struct Config {
     pub limits: Limits,
     /// How long for everything.
     pub timeouts: Timeouts,
+    /// Records of calls that are over, in a file.
+    pub cdr: Cdr,
+    /// Records of calls that are over, by POST.
+    pub webhook: Webhook,
     /// What is logged and how.
     pub log: Log,
 }
@@ -488,19 +494,19 @@ pub struct Timeouts {
     /// For open HTTP requests to end when the node stops.
     #[serde(with = "humantime_serde")]
     pub drain: Duration,
-    /// Of a call behind a SIP proxy without a packet where some are due.
+    /// Of a call behind a SIP proxy, or a leg without ICE, without a packet where some are due.
     #[serde(with = "humantime_serde")]
     pub media: Duration,
-    /// Of such a call without a packet while none is due: on hold.
+    /// Of the same without a packet while none is due: on hold.
     #[serde(with = "humantime_serde")]
     pub silent: Duration,
-    /// Of such a call without an answer.
+    /// Of a call behind a SIP proxy without an answer.
     #[serde(with = "humantime_serde")]
     pub offer: Duration,
-    /// Of such a call at all; `0s` for as long as it pleases.
+    /// Of any call at all; `0s` for as long as it pleases.
     #[serde(with = "humantime_serde")]
     pub r#final: Duration,
-    /// For which the ports of such a call stay open after a delete that does not say, so that what is
+    /// For which the ports of a call behind a SIP proxy stay open after a delete that does not say, so that what is
     /// still on its way meets nobody else.
     #[serde(with = "humantime_serde")]
     pub delete_delay: Duration,
@@ -520,6 +526,15 @@ impl Default for Timeouts {
             delete_delay: seconds(30),
         }
     }
+}
+
+/// `[cdr]`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cdr {
+    /// The file that each call that is over adds a line of JSON to; none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
 }
 
 /// `[log]`.
@@ -627,7 +642,7 @@ macro_rules! serde_as_text {
         }
     )+};
 }
-serde_as_text!(Announce, Peer, Ports);
+serde_as_text!(Announce, Peer, Ports, WebhookUrl);
 
 #[cfg(test)]
 mod tests;

@@ -158,7 +158,7 @@ fn node_config(config: &Config) -> NodeConfig {
         dtls: config.dtls.versions(),
         calls: config.limits.calls,
         join: config.timeouts.join,
-        proxied: ProxiedTimeouts {
+        timeouts: ProxiedTimeouts {
             media: config.timeouts.media,
             silent: config.timeouts.silent,
             offer: config.timeouts.offer,
@@ -166,6 +166,8 @@ fn node_config(config: &Config) -> NodeConfig {
             delete_delay: config.timeouts.delete_delay,
         },
         legs_per_call: config.limits.legs_per_call,
+        cdr: config.cdr.clone(),
+        webhook: config.webhook.clone(),
     }
 }
 

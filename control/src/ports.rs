@@ -15,6 +15,7 @@ use causeway_engine::command::{SocketId, WorkerId};
 use causeway_engine::config::SOCKETS_PER_WORKER;
 use causeway_engine::sys::socket;
 
+use crate::api::PortStats;
 use crate::config::Ports;
 
 /// How long a freed port rests.
@@ -119,6 +120,8 @@ struct Range {
     resting: VecDeque<(Instant, u16)>,
     /// How many sockets of a pair are out.
     out: HashMap<u16, u8>,
+    /// The pair that was given last.
+    last: Option<u16>,
 }
 
 impl PortDesk {
@@ -211,6 +214,7 @@ impl PortDesk {
         let (number, [rtp, rtcp]) = range.bind(now)?;
         let sockets = slots.split_off(slots.len() - 2);
         range.out.insert(number, 2);
+        range.last = Some(number);
         for socket in &sockets {
             self.leases.insert((worker, *socket), (place, number));
         }
@@ -247,6 +251,11 @@ impl PortDesk {
     pub fn leased(&self) -> usize {
         self.ranges.iter().map(|range| range.out.len()).sum()
     }
+
+    /// How many ports each interface has and how many are out.
+    pub fn stats(&self, now: Instant) -> Vec<PortStats> {
+        self.ranges.iter().map(|range| range.stats(now)).collect()
+    }
 }
 
 impl Range {
@@ -255,7 +264,7 @@ impl Range {
         let even = (low..high).filter(|port| port.is_multiple_of(2));
         let free: VecDeque<u16> = even.collect();
         let pairs = free.len();
-        Self { interface, pairs, free, resting: VecDeque::new(), out: HashMap::new() }
+        Self { interface, pairs, free, resting: VecDeque::new(), out: HashMap::new(), last: None }
     }
 
     /// Binds the pair that was free longest; those that another program holds go to the back.
@@ -293,6 +302,21 @@ impl Range {
         let PortInterface { name, ports, .. } = &self.interface;
         let (pairs, resting) = (self.pairs, self.resting.len());
         PortError::Exhausted { name: name.clone(), ports: *ports, pairs, resting }
+    }
+
+    fn stats(&self, now: Instant) -> PortStats {
+        let PortInterface { name, bind, ports, .. } = &self.interface;
+        let resting = self.resting.iter().filter(|(until, _)| *until > now).count();
+        PortStats {
+            interface: name.clone(),
+            address: bind.to_string(),
+            low: ports.low,
+            high: ports.high,
+            total: 2 * self.pairs as u64,
+            used: self.out.values().copied().map(u64::from).sum(),
+            resting: 2 * resting as u64,
+            last: self.last.unwrap_or_default(),
+        }
     }
 
     fn free(&mut self, now: Instant, port: u16) {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use causeway_control::actors::node::{BoundInterface, Node, NodeConfig};
 use causeway_control::api::{LEGS_PER_CALL, LifeEvent, What};
 use causeway_control::calls::Calls;
-use causeway_control::config::{Config, Ports};
+use causeway_control::config::{Cdr, Config, Ports, Webhook};
 use causeway_control::dtls::Versions;
 use causeway_control::ng_server::NgDoors;
 use causeway_control::proxied::Timeouts;
@@ -44,6 +44,12 @@ pub struct Setup {
     pub private_candidate: bool,
     /// What join tokens are signed with; random if absent.
     pub join_secret: Option<&'static str>,
+    /// How long calls live.
+    pub timeouts: Timeouts,
+    /// The file that is told of calls that are over.
+    pub cdr: Cdr,
+    /// The receiver that is.
+    pub webhook: Webhook,
 }
 
 impl Default for Setup {
@@ -58,6 +64,9 @@ impl Default for Setup {
             announce: None,
             private_candidate: false,
             join_secret: None,
+            timeouts: Timeouts::default(),
+            cdr: Cdr::default(),
+            webhook: Webhook::default(),
         }
     }
 }
@@ -230,8 +239,10 @@ fn node_config(setup: &Setup) -> NodeConfig {
         dtls: Versions::Both,
         calls: setup.calls,
         join: setup.join,
-        proxied: Timeouts::default(),
+        timeouts: setup.timeouts,
         legs_per_call: LEGS_PER_CALL,
+        cdr: setup.cdr.clone(),
+        webhook: setup.webhook.clone(),
     }
 }
 

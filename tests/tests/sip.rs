@@ -1,10 +1,13 @@
 //! SIP media peers over REST: plain RTP on ports of their own, with each other and with WebRTC.
 
 use std::net::UdpSocket;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use causeway_control::api::{EndReason, What};
+use causeway_control::proxied::Timeouts;
 use causeway_tests::guest::Guest;
 use causeway_tests::local::{LocalNode, Setup};
 use causeway_tests::peer::{Flow, Spec};
@@ -34,7 +37,7 @@ fn two_phones_talk_and_hear_each_others_reports() {
     }
     // RTCP goes its own way, in the node's name.
     a.report();
-    let report = receive(&b.rtcp, std::time::Duration::from_secs(10)).unwrap();
+    let report = receive(&b.rtcp, Duration::from_secs(10)).unwrap();
     assert_eq!(report[1], 200, "a sender report");
     a.send();
     assert_eq!(b.receive().1.to_be_bytes(), report[4..8]);
@@ -154,7 +157,7 @@ fn a_renewed_offer_moves_holds_and_resumes() {
     let answer = b.renew(&describe(&there, ""));
     assert!(answer.contains(&format!("m=audio {} ", ports[0].port())), "ports stay: {answer}");
     a.send();
-    assert!(receive(&moved, std::time::Duration::from_secs(10)).is_some());
+    assert!(receive(&moved, Duration::from_secs(10)).is_some());
     // RFC 3264 §8.4.
     for offer in [describe(&there, "a=sendonly\r\n"), describe(&hold, "")] {
         let answer = b.renew(&offer);
@@ -164,7 +167,7 @@ fn a_renewed_offer_moves_holds_and_resumes() {
     }
     b.renew(&describe(&there, ""));
     a.send();
-    assert!(receive(&moved, std::time::Duration::from_secs(10)).is_some());
+    assert!(receive(&moved, Duration::from_secs(10)).is_some());
 }
 
 #[test]
@@ -187,4 +190,29 @@ fn what_the_node_cannot_take_is_refused_by_name_and_leaves_nothing() {
     }
     phone.join_with(&good);
     phone.leave();
+}
+
+#[test]
+fn a_phone_that_falls_silent_is_gone_and_its_call_with_it() {
+    let timeouts = Timeouts { media: Duration::from_secs(1), ..Timeouts::default() };
+    let node = LocalNode::start(&Setup { timeouts, ..Setup::default() });
+    let (call, mut ears) = (node.call(), node.listen());
+    let mut phones = [1, 2].map(|sender| Phone::join(node.http, &call, sender));
+    phones[0].send();
+    assert_eq!(phones[1].receive().2, 1);
+    let ended = ears.hear("the end", |what| matches!(what, What::CallEnded { .. }));
+    let What::CallEnded { reason, .. } = ended else { unreachable!() };
+    assert_eq!(reason, EndReason::MediaTimeout);
+    node.wait_empty();
+}
+
+#[test]
+fn a_call_lasts_no_longer_than_calls_may() {
+    let timeouts = Timeouts { r#final: Duration::from_secs(1), ..Timeouts::default() };
+    let node = LocalNode::start(&Setup { timeouts, ..Setup::default() });
+    let (call, mut ears) = (node.call(), node.listen());
+    let _phones = [1, 2].map(|sender| Phone::join(node.http, &call, sender));
+    let ended = ears.hear("the end", |what| matches!(what, What::CallEnded { .. }));
+    assert!(matches!(ended, What::CallEnded { reason: EndReason::FinalTimeout, .. }), "{ended:?}");
+    node.wait_empty();
 }

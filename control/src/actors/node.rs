@@ -22,28 +22,29 @@ use tokio::sync::{broadcast, oneshot};
 use crate::actors::call::{Ask, CallActor, Request, Show, ShowLeg};
 use crate::actors::dtls::DtlsActor;
 use crate::actors::events::Events;
-use crate::actors::proxied::NgAsk;
+use crate::actors::proxied::{Finish, NgAsk, ProxiedActor};
 use crate::actors::registry::{
     ANSWER_TIMEOUT, All, Announced, CallCounts, Create, EndAll, Find, Registry, Seen, WhyPast,
     WorkerSeat,
 };
-use crate::actors::switchboard::{HangUp, ProxiedCounts, Switchboard};
+use crate::actors::switchboard::{Called, HangUp, Ids, Switchboard};
 use crate::actors::worker_link::{GiveBack, Lend, WorkerDesk, WorkerLink, lock};
 use crate::address;
 use crate::api::{
     AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, EndReason, InterfaceView,
-    Latency, LegAdded, LegView, LifeEvent, NodeState, NodeStats, Problem, Receive, Trickle, What,
-    Why, WorkerStats,
+    Latency, LegAdded, LegView, LifeEvent, NodeState, NodeStats, Problem, ProxiedCall,
+    ProxiedStats, Receive, Trickle, What, Why, WorkerStats,
 };
-use crate::call::{Eyes, Face, NodeFacts, Remark, Reply, random_id};
+use crate::call::{Eyes, Face, Lifetimes, NodeFacts, Remark, Reply, random_id};
 use crate::calls::{Answer, Calls, NgAsked, NgCalls, Restarted};
 use crate::cloud::{self, CloudError};
-use crate::config::{Announce, Ports};
+use crate::config::{Announce, Cdr, Ports, Webhook};
 use crate::dtls::{Identity, Versions};
 use crate::ice::Credentials;
 use crate::ng;
 use crate::ports::{PortDesk, PortInterface};
-use crate::proxied::{Facts, Timeouts};
+use crate::proxied::{EndedBy, Facts, Timeouts};
+use crate::records::{RecordError, Records};
 use crate::sdp;
 
 /// How long calls may take to end when the node stops.
@@ -99,10 +100,14 @@ pub struct NodeConfig {
     pub calls: usize,
     /// For a leg to connect, and for a call to get its first.
     pub join: Duration,
-    /// How long calls behind SIP proxies live.
-    pub proxied: Timeouts,
+    /// How long calls live.
+    pub timeouts: Timeouts,
     /// Legs of a call, most.
     pub legs_per_call: usize,
+    /// The file that is told of calls that are over.
+    pub cdr: Cdr,
+    /// The receiver that is.
+    pub webhook: Webhook,
 }
 
 /// Why a node did not start.
@@ -129,6 +134,9 @@ pub enum NodeError {
     /// A worker has no room for a socket at start.
     #[error("worker {0} takes no commands")]
     Worker(u16),
+    /// Nobody can be told of calls that are over.
+    #[error(transparent)]
+    Records(#[from] RecordError),
     /// An arbiter could not be started.
     #[error("no interface is configured")]
     NoInterface,
@@ -150,6 +158,7 @@ impl Node {
     /// [`NodeError`] names what to change.
     pub fn start(config: &NodeConfig) -> Result<Self, NodeError> {
         let identity = Identity::generate()?;
+        let records = Records::open(&config.name, &config.cdr, &config.webhook)?;
         let fingerprint = sdp_fingerprint(&identity);
         let (engine, mut links) = Engine::start(&config.engine)?;
         let mut faces = Vec::new();
@@ -177,6 +186,11 @@ impl Node {
                 join: config.join,
                 legs_per_call: config.legs_per_call,
                 dscp: config.dscp,
+                lifetimes: Lifetimes {
+                    media: config.timeouts.media,
+                    silent: config.timeouts.silent,
+                    r#final: config.timeouts.r#final,
+                },
             };
             let actor_desk = desk.clone();
             let link = WorkerLink::start_in_arbiter(&calls_arbiter.handle(), move |_| {
@@ -189,24 +203,24 @@ impl Node {
         let registry = {
             let ports = ports.clone();
             let (seats, events, counts) = (seats.clone(), events.clone(), counts.clone());
-            let handshakes = dtls.clone();
+            let (handshakes, records) = (dtls.clone(), records.clone());
             let calls_max = config.calls;
             Registry::start_in_arbiter(&calls_arbiter.handle(), move |_| {
-                Registry::new(seats, handshakes, ports, calls_max, events, counts)
+                Registry::new(seats, handshakes, ports, calls_max, events, counts, records)
             })
         };
-        let proxied = Arc::new(Mutex::new(ProxiedCounts::default()));
+        let proxied = Arc::new(Mutex::new(ProxiedStats::default()));
         let switchboard = {
             let (seats, dtls, ports) = (seats.clone(), dtls.clone(), ports.clone());
-            let (counts, calls_max) = (proxied.clone(), config.calls);
+            let (counts, calls_max, records) = (proxied.clone(), config.calls, records.clone());
             let facts = Facts {
                 fingerprints: vec![fingerprint],
                 instance: random_id().chars().take(INSTANCE_LEN).collect(),
                 dscp: config.dscp,
-                timeouts: config.proxied,
+                timeouts: config.timeouts,
             };
             Switchboard::start_in_arbiter(&calls_arbiter.handle(), move |_| {
-                Switchboard::new(seats, dtls, ports, facts, calls_max, counts)
+                Switchboard::new(seats, dtls, ports, facts, calls_max, counts, records)
             })
         };
         let links = seats.iter().map(|seat| seat.link.clone()).collect();
@@ -223,6 +237,7 @@ impl Node {
             desks: seats.iter().map(|seat| seat.desk.clone()).collect(),
             events,
             counts,
+            records,
         };
         calls.events.say(What::NodeChanged { state: NodeState::Ready });
         let arbiters = vec![calls_arbiter.handle(), dtls_arbiter.handle()];
@@ -258,6 +273,7 @@ impl Node {
         // The thread neither panics nor is it cancelled: the runtime lives as long as this call.
         match handing.await.expect("the hand-over ends") {
             Ok(stood) => {
+                let _ = tokio::time::timeout(GOODBYES, calls.records.finish()).await;
                 for arbiter in &arbiters {
                     arbiter.stop();
                 }
@@ -282,6 +298,7 @@ impl Node {
         let (hung_up, silent) = oneshot::channel();
         self.calls.switchboard.do_send(HangUp { emptied: hung_up });
         let _ = tokio::time::timeout(GOODBYES, futures_util::future::join(empty, silent)).await;
+        let _ = tokio::time::timeout(GOODBYES, self.calls.records.finish()).await;
         for link in &self.links {
             let _ = link.send(crate::actors::worker_link::StopWorker).await;
         }
@@ -365,12 +382,13 @@ pub struct NodeCalls {
     started: Instant,
     registry: Addr<Registry>,
     switchboard: Addr<Switchboard>,
-    proxied: Arc<Mutex<ProxiedCounts>>,
+    proxied: Arc<Mutex<ProxiedStats>>,
     interfaces: Arc<Mutex<Vec<BoundInterface>>>,
     ports: Arc<Mutex<PortDesk>>,
     desks: Vec<Arc<WorkerDesk>>,
     events: Events,
     counts: Arc<CallCounts>,
+    records: Records,
 }
 
 fn lost<E>(_: E) -> Problem {
@@ -385,7 +403,34 @@ async fn find(registry: Addr<Registry>, call: String) -> Result<Addr<CallActor>,
     registry.send(Find(call)).timeout(ANSWER_TIMEOUT).await.map_err(lost)?
 }
 
+async fn called(
+    switchboard: Addr<Switchboard>,
+    call: String,
+) -> Result<Addr<ProxiedActor>, Problem> {
+    let found = switchboard.send(Called(call)).timeout(ANSWER_TIMEOUT).await.map_err(lost)?;
+    found.ok_or_else(|| Problem::not_found("there is no such call, or it is over"))
+}
+
 impl NodeCalls {
+    fn figures(&self) -> NodeStats {
+        let (cdr, webhook) = self.records.counts();
+        let workers: Vec<_> =
+            self.desks.iter().map(|desk| worker_stats(desk, self.backend)).collect();
+        NodeStats {
+            name: self.name.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            uptime: self.started.elapsed().as_secs(),
+            calls: self.counts.live.load(Ordering::Relaxed),
+            calls_created: self.counts.created.load(Ordering::Relaxed),
+            legs: workers.iter().map(|worker| worker.legs).sum(),
+            workers,
+            proxied: lock(&self.proxied).clone(),
+            ports: lock(&self.ports).stats(Instant::now()),
+            cdr,
+            webhook,
+        }
+    }
+
     fn ask<T>(
         &self,
         call: String,
@@ -541,19 +586,41 @@ impl Calls for NodeCalls {
         let _ = self.registry.try_send(Seen { call, remark });
     }
 
+    fn proxied(&self, limit: usize) -> Answer<Vec<String>> {
+        let switchboard = self.switchboard.clone();
+        Box::pin(
+            async move { switchboard.send(Ids(limit)).timeout(ANSWER_TIMEOUT).await.map_err(lost) },
+        )
+    }
+
+    fn show_proxied(&self, call: String) -> Answer<ProxiedCall> {
+        let switchboard = self.switchboard.clone();
+        Box::pin(async move {
+            let actor = called(switchboard, call.clone()).await?;
+            let query = ng::Query { call_id: call.clone(), tag: None };
+            let message = ng::Message {
+                request: ng::Request::Query(query),
+                supports_load_limit: false,
+                unknown: Vec::new(),
+            };
+            let (reply, answer) = oneshot::channel();
+            actor.try_send(NgAsk { message, brief: false, reply }).map_err(lost)?;
+            let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await.map_err(lost)?;
+            let reply = answer.map_err(|_| over())?;
+            reply.call().map(|stats| ProxiedCall::of(call, stats)).ok_or_else(over)
+        })
+    }
+
+    fn end_proxied(&self, call: String) -> Answer<()> {
+        let switchboard = self.switchboard.clone();
+        Box::pin(async move {
+            let actor = called(switchboard, call).await?;
+            actor.send(Finish(EndedBy::Operator)).timeout(ANSWER_TIMEOUT).await.map_err(lost)
+        })
+    }
+
     fn node(&self) -> Answer<NodeStats> {
-        let workers: Vec<_> =
-            self.desks.iter().map(|desk| worker_stats(desk, self.backend)).collect();
-        let stats = NodeStats {
-            name: self.name.clone(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            uptime: self.started.elapsed().as_secs(),
-            calls: self.counts.live.load(Ordering::Relaxed),
-            calls_created: self.counts.created.load(Ordering::Relaxed),
-            legs: workers.iter().map(|worker| worker.legs).sum(),
-            workers,
-        };
-        Box::pin(std::future::ready(Ok(stats)))
+        Box::pin(std::future::ready(Ok(self.figures())))
     }
 
     fn interfaces(&self) -> Answer<Vec<InterfaceView>> {
@@ -594,6 +661,10 @@ impl Calls for NodeCalls {
 }
 
 impl NgCalls for NodeCalls {
+    fn stats(&self) -> NodeStats {
+        self.figures()
+    }
+
     fn ng(&self, asked: NgAsked) -> BoxFuture<'static, ng::Reply> {
         let NgAsked { message, brief } = asked;
         if message.request == ng::Request::Ping {

@@ -34,10 +34,10 @@ pub struct NgAsk {
     pub reply: oneshot::Sender<Reply>,
 }
 
-/// Ends the call whatever its state.
+/// Ends the call whatever its state, and says why.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Finish;
+pub struct Finish(pub EndedBy);
 
 /// Whom a proxied call talks to.
 #[derive(Clone)]
@@ -223,8 +223,8 @@ impl Handler<NgAsk> for ProxiedActor {
 impl Handler<Finish> for ProxiedActor {
     type Result = ();
 
-    fn handle(&mut self, _: Finish, ctx: &mut Self::Context) {
-        self.call.end(EndedBy::Stopped);
+    fn handle(&mut self, Finish(by): Finish, ctx: &mut Self::Context) {
+        self.call.end(by);
         self.drain(ctx);
     }
 }

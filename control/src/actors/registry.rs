@@ -17,6 +17,7 @@ use crate::actors::worker_link::{WorkerDesk, WorkerLink, lock};
 use crate::api::{CallView, CreateCall, EndReason, Problem, Why};
 use crate::call::{Call, Eyes, Journal, NodeFacts, Remark, random_id};
 use crate::ports::PortDesk;
+use crate::records::Records;
 
 /// Messages that can wait; beyond it a request is refused.
 const MAILBOX: usize = 4096;
@@ -51,6 +52,7 @@ pub struct Registry {
     calls_max: usize,
     events: Events,
     counts: Arc<CallCounts>,
+    records: Records,
     emptied: Option<oneshot::Sender<()>>,
 }
 
@@ -63,9 +65,11 @@ impl Registry {
         calls_max: usize,
         events: Events,
         counts: Arc<CallCounts>,
+        records: Records,
     ) -> Self {
         let (calls, past) = (HashMap::new(), Past::default());
-        Self { seats, dtls, ports, calls, past, calls_max, events, counts, emptied: None }
+        let emptied = None;
+        Self { seats, dtls, ports, calls, past, calls_max, events, counts, records, emptied }
     }
 
     fn say_emptied(&mut self) {
@@ -174,6 +178,7 @@ impl Handler<Gone> for Registry {
 
     fn handle(&mut self, Gone { call, journal }: Gone, _: &mut Self::Context) {
         self.calls.remove(&call);
+        self.records.tell(|| journal.record());
         self.past.keep(journal, Instant::now());
         self.say_emptied();
         self.counts.live.store(self.calls.len() as u64, Ordering::Relaxed);

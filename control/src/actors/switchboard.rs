@@ -1,6 +1,6 @@
 //! Every proxied call by the id that its proxy gave it, and whether another one can be taken.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use actix::prelude::*;
@@ -10,37 +10,14 @@ use crate::actors::dtls::DtlsActor;
 use crate::actors::proxied::{Finish, NgAsk, ProxiedActor, ProxiedNeighbours, clock};
 use crate::actors::registry::WorkerSeat;
 use crate::actors::worker_link::lock;
+use crate::api::ProxiedStats;
 use crate::ng::{LoadLimit, NgError, Reply, Request};
 use crate::ports::PortDesk;
 use crate::proxied::{CallRecord, EndedBy, Facts, ProxiedCall};
+use crate::records::{self, Records};
 
 /// Messages that can wait; beyond it a request is refused.
 const MAILBOX: usize = 4096;
-
-/// Numbers of proxied calls since the start.
-#[derive(Debug, Default, Clone)]
-pub struct ProxiedCounts {
-    /// Calls that are not over.
-    pub live: u64,
-    /// Calls that there were.
-    pub created: u64,
-    /// Calls that are over, by why.
-    pub ended: BTreeMap<&'static str, u64>,
-    /// What their parties sent.
-    pub packets: u64,
-    /// Its bytes.
-    pub bytes: u64,
-    /// Packets that came from somewhere else and were not taken.
-    pub strangers: u64,
-    /// Seconds that they lasted.
-    pub seconds: f64,
-    /// Scores of their media, added up, and how many.
-    pub mos: (f64, u64),
-    /// Calls in which one side alone was heard.
-    pub one_way: u64,
-    /// m-lines that carried nothing.
-    pub silent: u64,
-}
 
 /// The actor.
 pub struct Switchboard {
@@ -50,7 +27,8 @@ pub struct Switchboard {
     facts: Facts,
     calls: HashMap<String, Addr<ProxiedActor>>,
     calls_max: usize,
-    counts: Arc<Mutex<ProxiedCounts>>,
+    counts: Arc<Mutex<ProxiedStats>>,
+    records: Records,
     emptied: Option<oneshot::Sender<()>>,
 }
 
@@ -62,10 +40,11 @@ impl Switchboard {
         ports: Arc<Mutex<PortDesk>>,
         facts: Facts,
         calls_max: usize,
-        counts: Arc<Mutex<ProxiedCounts>>,
+        counts: Arc<Mutex<ProxiedStats>>,
+        records: Records,
     ) -> Self {
-        let calls = HashMap::new();
-        Self { seats, dtls, ports, facts, calls, calls_max, counts, emptied: None }
+        let (calls, emptied) = (HashMap::new(), None);
+        Self { seats, dtls, ports, facts, calls, calls_max, counts, records, emptied }
     }
 
     /// Makes a call on the worker that has most room.
@@ -123,7 +102,10 @@ impl Switchboard {
             Some(call) => call.clone(),
             None if is_offer => match self.create(&id, ctx) {
                 Ok(call) => call,
-                Err(error) => return Err((error, ask)),
+                Err(error) => {
+                    lock(&self.counts).rejected += 1;
+                    return Err((error, ask));
+                }
             },
             None => {
                 if let Request::Delete(delete) = &ask.message.request
@@ -182,31 +164,56 @@ impl Handler<Ended> for Switchboard {
         }
         let mut counts = lock(&self.counts);
         counts.live = self.calls.len() as u64;
-        counts.note(&record);
+        note(&mut counts, &record);
         drop(counts);
+        self.records.tell(|| records::of_proxied(&record));
         self.say_emptied();
     }
 }
 
-impl ProxiedCounts {
-    #[allow(clippy::cast_precision_loss)] // seconds and scores
-    fn note(&mut self, record: &CallRecord) {
-        *self.ended.entry(record.by.label()).or_default() += 1;
-        if record.by == EndedBy::Refused {
-            return;
+/// Counts a call that is over.
+fn note(stats: &mut ProxiedStats, record: &CallRecord) {
+    *stats.ended.entry(record.by.label().to_owned()).or_default() += 1;
+    if record.by == EndedBy::Refused {
+        return;
+    }
+    let spoke = record.media.iter().filter(|media| media.packets > 0).count();
+    stats.one_way += u64::from(spoke == 1 && record.media.len() > 1);
+    stats.silent += (record.media.len() - spoke) as u64;
+    stats.seconds.note(record.ended.saturating_sub(record.began).as_secs_f64());
+    for media in &record.media {
+        stats.packets += media.packets;
+        stats.bytes += media.bytes;
+        stats.strangers += media.strangers;
+        if let Some(mos) = media.mos {
+            stats.mos.note(mos);
         }
-        let spoke = record.media.iter().filter(|media| media.packets > 0).count();
-        self.one_way += u64::from(spoke == 1 && record.media.len() > 1);
-        self.silent += record.media.len().saturating_sub(spoke) as u64;
-        self.seconds += record.ended.saturating_sub(record.began).as_secs_f64();
-        for media in &record.media {
-            self.packets += media.packets;
-            self.bytes += media.bytes;
-            self.strangers += media.strangers;
-            if let Some(mos) = media.mos {
-                self.mos = (self.mos.0 + mos, self.mos.1 + 1);
-            }
-        }
+    }
+}
+
+/// The ids of calls, so many at most.
+#[derive(Message)]
+#[rtype(result = "Vec<String>")]
+pub struct Ids(pub usize);
+
+impl Handler<Ids> for Switchboard {
+    type Result = Vec<String>;
+
+    fn handle(&mut self, Ids(limit): Ids, _: &mut Self::Context) -> Self::Result {
+        self.calls.keys().take(limit).cloned().collect()
+    }
+}
+
+/// The call of an id.
+#[derive(Message)]
+#[rtype(result = "Option<Addr<ProxiedActor>>")]
+pub struct Called(pub String);
+
+impl Handler<Called> for Switchboard {
+    type Result = Option<Addr<ProxiedActor>>;
+
+    fn handle(&mut self, Called(id): Called, _: &mut Self::Context) -> Self::Result {
+        self.calls.get(&id).cloned()
     }
 }
 
@@ -224,7 +231,7 @@ impl Handler<HangUp> for Switchboard {
     fn handle(&mut self, HangUp { emptied }: HangUp, _: &mut Self::Context) {
         self.calls_max = 0;
         for call in self.calls.values() {
-            call.do_send(Finish);
+            call.do_send(Finish(EndedBy::Stopped));
         }
         self.emptied = Some(emptied);
         self.say_emptied();

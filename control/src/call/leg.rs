@@ -69,6 +69,8 @@ pub(crate) struct CallLeg {
     sinks_made: usize,
     connected: bool,
     deadline: Instant,
+    /// When its far side last described itself.
+    pub(crate) signalled: Instant,
     dscp: u8,
 }
 
@@ -150,6 +152,7 @@ impl CallLeg {
             sinks_made: 0,
             connected: false,
             deadline: now + facts.join,
+            signalled: now,
             dscp: asked.dscp.unwrap_or(facts.dscp),
         };
         if let Some(negotiated) = negotiated {
@@ -380,6 +383,17 @@ impl CallLeg {
         let new = connected && !self.connected;
         self.connected |= connected;
         new
+    }
+
+    /// Whether something is due from it: it is to send, and is not on hold.
+    pub(crate) fn is_due(&self) -> bool {
+        let sends = |agreed: &Negotiated| agreed.media.iter().any(|m| m.direction.receives());
+        self.negotiated.as_ref().is_some_and(|agreed| sends(agreed) && !agreed.held())
+    }
+
+    /// Whether consent (RFC 7675) watches over it.
+    pub(crate) fn has_ice(&self) -> bool {
+        self.transports.iter().any(|held| held.ice.is_some())
     }
 
     /// Whether it should have been connected by now.

@@ -72,6 +72,7 @@ pub(crate) fn leg_stats(leg: &CallLeg, reading: &LegReading) -> LegStats {
         received: received.collect(),
         sent: sent.collect(),
         drops: drops.map(|r| (r.label().to_owned(), reading.drops.of(*r))).collect(),
+        strangers: reading.transports.iter().map(|(_, counters)| counters.strangers).sum(),
         latency_us: quantiles(&reading.latency),
     }
 }

@@ -17,8 +17,11 @@ mod leg;
 pub(crate) mod media;
 mod note;
 mod noting;
+mod record;
+pub(crate) mod score;
 mod seats;
 pub(crate) mod shake;
+mod silence;
 mod transport;
 mod why;
 mod wire;
@@ -48,6 +51,7 @@ use leg::{CallLeg, Remains};
 pub use media::random_id;
 use note::{Asked, Heard, Note};
 pub use note::{Eyes, Remark};
+pub use silence::Lifetimes;
 pub use why::sanitised;
 use wire::Wire;
 
@@ -64,6 +68,8 @@ pub struct NodeFacts {
     pub legs_per_call: usize,
     /// The code point of legs that ask for none.
     pub dscp: u8,
+    /// How long calls live.
+    pub lifetimes: Lifetimes,
 }
 
 impl NodeFacts {
@@ -184,6 +190,8 @@ enum Pending {
     Unsocket { leg: String, socket: SocketId },
     /// A leg's last counters, read before its removal.
     Last { leg: String },
+    /// A leg's counters for whoever watches that something still comes.
+    Watch { leg: String },
     /// A leg's counters for a statistics request.
     Read { leg: String, request: RequestId },
 }
@@ -214,6 +222,9 @@ pub struct Call {
     over_said: bool,
     lonely_until: Option<Instant>,
     ask_at: Option<Instant>,
+    /// When it is looked next whether legs without ICE are still heard.
+    watch_at: Option<Instant>,
+    final_at: Option<Instant>,
     outputs: VecDeque<Output>,
     journal: Journal,
 }
@@ -230,6 +241,7 @@ impl Call {
     ) -> Self {
         let lonely_until = Some(now + facts.join);
         let journal = Journal::new(&id, asked.name.as_deref(), created_ms, now);
+        let final_at = facts.lifetimes.end_of(now);
         let mut call = Self {
             id,
             name: asked.name,
@@ -248,6 +260,8 @@ impl Call {
             over_said: false,
             lonely_until,
             ask_at: None,
+            watch_at: None,
+            final_at,
             outputs: VecDeque::new(),
             journal,
         };
@@ -348,6 +362,7 @@ impl Call {
         self.legs.push(leg);
         self.lonely_until = None;
         let place = self.legs.len() - 1;
+        self.watch_leg(now, place);
         self.note_joined(place, heard);
         self.install_media(place);
         self.start_all_dtls(place);
@@ -404,6 +419,7 @@ impl Call {
             }
         };
         self.note_renegotiated(place, heard);
+        self.legs[place].signalled = now;
         self.install_media(place);
         self.rewire(now);
         let reply = Reply::Description(Description { sdp });
@@ -448,6 +464,7 @@ impl Call {
             return;
         }
         self.ended = Some(reason);
+        self.final_at = None;
         for place in 0..self.legs.len() {
             self.end_leg(now, place, EndReason::CallEnded);
         }
@@ -519,6 +536,7 @@ impl Call {
                 self.forget(|held| held.id == leg, |remains| remains.sockets -= 1);
             }
             Pending::Last { leg } => self.note_counters(&leg, returned),
+            Pending::Watch { leg } => self.watched(now, &leg, &returned),
             Pending::Read { leg, request } => {
                 if let Some(reading) = self.readings.get_mut(&request) {
                     reading.missing -= 1;
@@ -569,6 +587,11 @@ impl Call {
             self.end(now, EndReason::JoinTimeout);
             return;
         }
+        if self.final_at.take_if(|at| *at <= now).is_some() {
+            self.end(now, EndReason::FinalTimeout);
+            return;
+        }
+        self.watch(now);
         if self.ask_at.is_some_and(|at| at <= now) {
             self.ask_at = None;
             self.say_wants();
@@ -595,7 +618,13 @@ impl Call {
 
     fn next_timeout(&self) -> Option<Instant> {
         let legs = self.legs.iter().filter_map(CallLeg::next_timeout);
-        let own = [self.lonely_until, self.ask_at, self.floor.next_timeout()];
+        let own = [
+            self.lonely_until,
+            self.ask_at,
+            self.watch_at,
+            self.final_at,
+            self.floor.next_timeout(),
+        ];
         legs.chain(own.into_iter().flatten()).min()
     }
 
@@ -809,9 +838,14 @@ impl Call {
         if self.ended.is_some() || more || waits {
             return;
         }
-        let meant = matches!(reason, EndReason::Left | EndReason::Closed);
-        if self.was_active && meant && !stays {
-            self.end(now, EndReason::CallEnded);
+        // Whoever has no ICE cannot join again by itself.
+        let gone = match reason {
+            EndReason::Left | EndReason::Closed => Some(EndReason::CallEnded),
+            EndReason::MediaTimeout => Some(reason),
+            _ => None,
+        };
+        if let Some(why) = gone.filter(|_| self.was_active && !stays) {
+            self.end(now, why);
         } else {
             self.lonely_until = Some(now + self.facts.join);
         }

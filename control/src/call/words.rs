@@ -267,6 +267,8 @@ pub(super) fn end_words(reason: EndReason) -> &'static str {
         EndReason::ConsentLost => "nothing came from it for 30 s.",
         EndReason::Closed => "the far side closed the connection.",
         EndReason::EngineRefused => "the media worker had no room for it.",
+        EndReason::MediaTimeout => "no packet came from it for too long.",
+        EndReason::FinalTimeout => "it lasted as long as a call may.",
     }
 }
 

@@ -1,12 +1,13 @@
 //! As much HTTP/1.1 as a metadata service needs: one request per connection, a short answer (RFC 9112).
+//! Webhooks read their answers here too.
 
 use super::Request;
 
 /// A complete answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Response {
-    pub(super) status: u16,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
 }
 
 /// Writes a request; `host` is what stands in `Host`.
@@ -23,7 +24,7 @@ pub(super) fn write(request: &Request, host: &str) -> String {
 }
 
 /// Reads an answer from what has come so far. `Ok(None)` asks for more; `ended` says that there is no more.
-pub(super) fn read(bytes: &[u8], ended: bool) -> Result<Option<Response>, &'static str> {
+pub(crate) fn read(bytes: &[u8], ended: bool) -> Result<Option<Response>, &'static str> {
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
         return if ended { Err("the answer ends early") } else { Ok(None) };
     };

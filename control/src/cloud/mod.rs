@@ -7,7 +7,7 @@
 
 mod exchange;
 pub mod fetch;
-mod http;
+pub(crate) mod http;
 mod provider;
 
 use std::net::IpAddr;

@@ -12,7 +12,7 @@ use toml::{Spanned, Table, Value};
 
 use super::{Config, Interface, REDACTED, parse_cores, verify};
 
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 14] = [
     "node",
     "interface",
     "http",
@@ -24,6 +24,8 @@ const SECTIONS: [&str; 12] = [
     "auth",
     "limits",
     "timeouts",
+    "cdr",
+    "webhook",
     "log",
 ];
 /// Bytes of a configuration file, most.
@@ -418,7 +420,7 @@ fn unknown_section() -> String {
 }
 
 fn is_secret(path: &str) -> bool {
-    path.starts_with("auth.") || path.starts_with("whip.ice_server")
+    ["auth.", "whip.ice_server", "webhook.secret"].iter().any(|secret| path.starts_with(secret))
 }
 
 /// All cores but the first, which is left to control and the kernel.

@@ -35,6 +35,7 @@ pub(super) fn verify(config: &Config, host: &Host, draft: &mut Draft) {
     auth(config, draft);
     limits(config, draft);
     timeouts(config, draft);
+    webhook(config, draft);
     within(draft, "media.dscp", config.media.dscp.into(), 0, DSCP_MAX.into());
     descriptors(config, host, draft);
     if EnvFilter::builder().parse(&config.log.level).is_err() {
@@ -323,6 +324,23 @@ fn timeouts(config: &Config, draft: &mut Draft) {
             let words = format!("{value:?}: allowed are \"{low}s\" to \"{high}s\"");
             draft.fault(key, &[], words);
         }
+    }
+}
+
+fn webhook(config: &Config, draft: &mut Draft) {
+    let webhook = &config.webhook;
+    if webhook.secret.as_ref().is_some_and(|secret| secret.reveal().is_empty()) {
+        draft.fault("webhook.secret", &[], "is empty: it signs nothing");
+    }
+    if webhook.url.is_some() && webhook.events.is_empty() {
+        draft.warnings.push("webhook.events is empty: nothing is posted to webhook.url".into());
+    }
+    let open = webhook.url.as_ref().is_some_and(|url| !url.is_secure && webhook.secret.is_none());
+    if open {
+        draft.warnings.push(
+            "webhook.url is http and webhook.secret is not set: the receiver cannot tell who posts"
+                .into(),
+        );
     }
 }
 

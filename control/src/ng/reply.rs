@@ -6,19 +6,28 @@ use super::{CallStats, Dictionary, Format, LoadLimit, NgError, Value};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     entries: Dictionary,
+    /// What is told of a call.
+    call: Option<(Box<CallStats>, Extent)>,
     /// The result that is still to be written.
     result: Option<&'static str>,
+}
+
+/// How much is told of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    Whole,
+    Brief,
 }
 
 impl Reply {
     /// It was done.
     pub fn ok() -> Self {
-        Self { entries: Dictionary::new(), result: Some("ok") }
+        Self { entries: Dictionary::new(), call: None, result: Some("ok") }
     }
 
     /// Here I am.
     pub fn pong() -> Self {
-        Self { entries: Dictionary::new(), result: Some("pong") }
+        Self { entries: Dictionary::new(), call: None, result: Some("pong") }
     }
 
     /// It was not done. A limit that was reached is told in the way that lets the client try another
@@ -41,7 +50,8 @@ impl Reply {
     }
 
     fn failure(result: &str, name: &str, text: &str) -> Self {
-        Self { entries: Dictionary::new().with("result", result).with(name, text), result: None }
+        let entries = Dictionary::new().with("result", result).with(name, text);
+        Self { entries, call: None, result: None }
     }
 
     /// The same with one value more.
@@ -84,7 +94,7 @@ impl Reply {
     /// The same with all that is known of a call.
     #[must_use]
     pub fn with_call(mut self, call: &CallStats) -> Self {
-        call.write(&mut self.entries);
+        self.call = Some((Box::new(call.clone()), Extent::Whole));
         self
     }
 
@@ -92,8 +102,13 @@ impl Reply {
     /// into a datagram where all that is known may not.
     #[must_use]
     pub fn with_call_in_brief(mut self, call: &CallStats) -> Self {
-        call.write_brief(&mut self.entries);
+        self.call = Some((Box::new(call.clone()), Extent::Brief));
         self
+    }
+
+    /// What it tells of a call, if it does.
+    pub fn call(&self) -> Option<&CallStats> {
+        self.call.as_ref().map(|(call, _)| &**call)
     }
 
     /// Whether it says that nothing was done.
@@ -103,6 +118,11 @@ impl Reply {
 
     /// The document in a format.
     pub fn write(mut self, format: Format) -> Vec<u8> {
+        match &self.call {
+            Some((call, Extent::Whole)) => call.write(&mut self.entries),
+            Some((call, Extent::Brief)) => call.write_brief(&mut self.entries),
+            None => {}
+        }
         if let Some(result) = self.result {
             self.entries.push("result", result);
         }

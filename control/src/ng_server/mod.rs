@@ -22,6 +22,8 @@
 
 mod counts;
 mod desk;
+mod figures;
+mod statistics;
 mod tcp;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -40,6 +42,7 @@ use tokio::sync::mpsc;
 
 pub use self::counts::{Closed, Counts, Door, Proxy, Served, Silence};
 pub use self::desk::{Asker, NgDesk};
+pub use self::figures::{ClosedSessions, Figures, ProxyFigures};
 use self::work::Work;
 use crate::calls::NgCalls;
 use crate::config::Config;

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::work::Work;
 use super::*;
+use crate::api::{NodeStats, PortStats, ProxiedStats};
 use crate::calls::{NgAsked, NgCalls};
 use crate::ng::cookies::{RUNNING_MAX, WAITING_MAX};
 use crate::ng::{Command, NgError, Reply, Request};
@@ -46,6 +47,15 @@ impl Fake {
 }
 
 impl NgCalls for Fake {
+    fn stats(&self) -> NodeStats {
+        NodeStats {
+            uptime: 7,
+            proxied: ProxiedStats { live: 3, ..ProxiedStats::default() },
+            ports: vec![PortStats::default()],
+            ..NodeStats::default()
+        }
+    }
+
     fn ng(&self, asked: NgAsked) -> BoxFuture<'static, Reply> {
         self.runs.fetch_add(1, Ordering::Relaxed);
         self.briefs.fetch_add(usize::from(asked.brief), Ordering::Relaxed);
@@ -249,4 +259,17 @@ async fn only_named_peers_are_admitted_and_others_are_counted() {
     assert!(desk.admits(&from("10.1.2.3")) && desk.admits(&from("::ffff:10.1.2.3")));
     assert!(!desk.admits(&from("127.0.0.1")) && !desk.admits(&from("::1")));
     assert_eq!(desk.counts().refused(Door::Udp), 2);
+}
+
+#[actix_rt::test]
+async fn statistics_are_of_the_node_and_of_what_the_doors_counted() {
+    let (fake, desk) = open();
+    ask(&desk, Door::Udp, "1 d7:command4:pinge").await;
+    let told = ask(&desk, Door::Udp, "2 {\"command\":\"statistics\"}").await.unwrap();
+    for part in
+        ["\"sessionsown\":3", "\"uptime\":\"7\"", "\"totalpingcount\":1", "\"result\":\"ok\""]
+    {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+    assert_eq!(fake.runs(), 1, "the ping");
 }

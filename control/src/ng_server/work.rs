@@ -8,11 +8,13 @@ use tokio::sync::Semaphore;
 use super::Door;
 use super::counts::Counts;
 use super::desk::Asker;
+use super::figures::Figures;
+use super::statistics;
 use crate::actors::worker_link::lock;
 use crate::calls::{NgAsked, NgCalls};
 use crate::config::Peer;
 use crate::ng::cookies::RUNNING_MAX;
-use crate::ng::{Command, Dictionary, LoadLimit, Message, NgError, Reply, Value, frame};
+use crate::ng::{Command, Dictionary, LoadLimit, Message, NgError, Reply, Request, Value, frame};
 
 /// What all doors share.
 pub(super) struct Work {
@@ -90,6 +92,10 @@ impl Work {
     async fn ask(&self, asker: &Asker, message: Message) -> Option<Reply> {
         let (command, call) = (message.request.command(), message.request.call_id());
         tracing::debug!(%command, call, peer = %asker.peer, door = asker.door.label(), "ng request");
+        if message.request == Request::Statistics {
+            let figures = Figures::of(&self.calls.stats(), &self.counts());
+            return Some(Reply::ok().with("statistics", statistics::dictionary(&figures)));
+        }
         let brief = asker.door == Door::Udp;
         let reply = self.calls.ng(NgAsked { message, brief });
         tokio::time::timeout(self.patience, reply).await.ok()

@@ -88,3 +88,16 @@ fn another_announced_address_holds_for_new_pairs() {
     let pair = desk.lease(Instant::now(), WORKER, false).unwrap();
     assert_eq!(pair.rtcp.announced.ip().to_string(), "203.0.113.9");
 }
+
+#[test]
+fn it_is_told_how_many_ports_are_out_and_how_many_rest() {
+    let (mut desk, low) = desk();
+    let now = Instant::now();
+    let pair = desk.lease(now, WORKER, false).unwrap();
+    let stats = &desk.stats(now)[0];
+    assert_eq!((stats.total, stats.used, stats.resting, stats.last), (4, 2, 0, low));
+    free(&mut desk, now, pair);
+    let stats = &desk.stats(now)[0];
+    assert_eq!((stats.used, stats.resting), (0, 2));
+    assert_eq!(desk.stats(now + REST)[0].resting, 0);
+}

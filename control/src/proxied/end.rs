@@ -24,11 +24,25 @@ pub enum EndedBy {
     OfferTimeout,
     /// It has lasted as long as a call may.
     FinalTimeout,
+    /// An operator ended it.
+    Operator,
     /// The node stops.
     Stopped,
 }
 
 impl EndedBy {
+    /// Every reason.
+    pub const ALL: &'static [Self] = &[
+        Self::Deleted,
+        Self::Refused,
+        Self::MediaTimeout,
+        Self::SilentTimeout,
+        Self::OfferTimeout,
+        Self::FinalTimeout,
+        Self::Operator,
+        Self::Stopped,
+    ];
+
     /// Its name in records and metrics.
     pub fn label(self) -> &'static str {
         match self {
@@ -38,6 +52,7 @@ impl EndedBy {
             Self::SilentTimeout => "silent_timeout",
             Self::OfferTimeout => "offer_timeout",
             Self::FinalTimeout => "final_timeout",
+            Self::Operator => "operator",
             Self::Stopped => "stopped",
         }
     }

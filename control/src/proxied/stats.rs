@@ -13,6 +13,7 @@ use super::line::Line;
 use super::party::{Party, PartyId};
 use super::seat::{MEDIA, REPORTS, Seat};
 use super::seats::Seats;
+use crate::call::score;
 use crate::ng::{
     CallStats, Counters, Flag, MediaStats, Mos, MosSample, SsrcStats, StreamStats, Subscription,
     TagStats,
@@ -125,7 +126,7 @@ impl ProxiedCall {
                 sent: Counters {
                     packets: counters.packets_in,
                     bytes: counters.bytes_in,
-                    errors: 0,
+                    errors: counters.strangers,
                 },
             }
         })
@@ -266,14 +267,7 @@ fn mos_tenths(media: &MediaCounters) -> u64 {
     (mos(media) * 10.0) as u64
 }
 
-/// The mean opinion score that loss and jitter make likely: ITU-T G.107's E-model in the short form
-/// that is usual for RTP, with jitter counted as delay twice.
-#[allow(clippy::cast_precision_loss)] // counters far below 2^52
+/// The mean opinion score of what a source sent.
 fn mos(media: &MediaCounters) -> f64 {
-    let loss = media.lost as f64 * 100.0 / (media.lost + media.packets).max(1) as f64;
-    let delay = 10.0 + 2.0 * jitter_ms(media) as f64;
-    let delayed = if delay < 160.0 { delay / 40.0 } else { (delay - 120.0) / 10.0 };
-    let r = (93.2 - delayed - 2.5 * loss).clamp(0.0, 100.0);
-    let score = 1.0 + 0.035 * r + r * (r - 60.0) * (100.0 - r) * 7.0e-6;
-    score.clamp(1.0, 4.5)
+    score::mos(media.packets, media.lost, jitter_ms(media))
 }

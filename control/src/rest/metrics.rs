@@ -6,11 +6,12 @@ use causeway_engine::error::DropReason;
 
 use super::State;
 use super::access::{May, SeeNode};
-use super::rtpengine_metrics::Figures;
+use super::rtpengine_metrics;
 use super::text::Text;
-use crate::api::{NodeStats, Problem, WorkerStats};
+use crate::api::{NodeStats, PortStats, Problem, ProxiedStats, WorkerStats};
 use crate::ng::Command;
-use crate::ng_server::{Closed, Counts, Door, Silence};
+use crate::ng_server::{Closed, Counts, Door, Figures, Silence};
+use crate::proxied::EndedBy;
 
 /// Show the counters for Prometheus.
 #[utoipa::path(
@@ -23,7 +24,7 @@ pub(super) async fn show(_: May<SeeNode>, state: Data<State>) -> Result<HttpResp
     let stats = state.ask(state.calls.node()).await?;
     let counts = state.ng.counts();
     let text = encode(&stats, state.subscribers.count(), &counts);
-    let text = text + &Figures::of(&stats, &counts).encode();
+    let text = text + &rtpengine_metrics::encode(&Figures::of(&stats, &counts));
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
 }
 
@@ -74,6 +75,9 @@ fn encode(stats: &NodeStats, subscribers: usize, counts: &Counts) -> String {
     drops(&mut text, stats);
     latency(&mut text, stats);
     ng(&mut text, counts);
+    proxied(&mut text, &stats.proxied);
+    ports(&mut text, &stats.ports);
+    records(&mut text, stats);
     text.finish()
 }
 
@@ -156,6 +160,76 @@ fn ng_doors(text: &mut Text, counts: &Counts) {
     }
 }
 
+/// Calls behind SIP proxies. Media is counted when its call is over.
+fn proxied(text: &mut Text, stats: &ProxiedStats) {
+    for (name, kind, help, value) in [
+        ("proxied_calls", "gauge", "Calls behind SIP proxies that are not over.", stats.live),
+        ("proxied_calls_created_total", "counter", "Such calls since the start.", stats.created),
+        ("proxied_calls_rejected_total", "counter", "Calls not begun at a limit.", stats.rejected),
+        ("proxied_packets_total", "counter", "Packets that their parties sent.", stats.packets),
+        ("proxied_bytes_total", "counter", "Bytes of these packets.", stats.bytes),
+        (
+            "proxied_strangers_total",
+            "counter",
+            "Packets from somewhere else that were not taken: attempts to inject media.",
+            stats.strangers,
+        ),
+        ("proxied_one_way_total", "counter", "Calls with one side silent.", stats.one_way),
+        ("proxied_silent_total", "counter", "m-lines that carried nothing.", stats.silent),
+    ] {
+        text.family(name, kind, help);
+        text.sample(name, &[], value);
+    }
+    text.family("proxied_calls_ended_total", "counter", "Such calls that are over, by why.");
+    for by in EndedBy::ALL {
+        let count = stats.ended.get(by.label()).copied().unwrap_or_default();
+        text.sample("proxied_calls_ended_total", &[("reason", by.label())], count);
+    }
+    let (seconds, mos) = (&stats.seconds, &stats.mos);
+    for (name, help, value) in [
+        ("proxied_call_seconds_total", "Seconds that they lasted.", seconds.sum),
+        ("proxied_mos_total", "Mean opinion scores of their media, added up.", mos.sum),
+    ] {
+        text.family(name, "counter", help);
+        text.sample(name, &[], value);
+    }
+    text.family("proxied_mos_samples_total", "counter", "How many these are.");
+    text.sample("proxied_mos_samples_total", &[], mos.count);
+}
+
+/// The interface of a name may be there for IPv4 and for IPv6.
+fn ports(text: &mut Text, all: &[PortStats]) {
+    type Column = (&'static str, &'static str, fn(&PortStats) -> u64);
+    const COLUMNS: [Column; 3] = [
+        ("ports", "Dedicated ports.", |one| one.total),
+        ("ports_leased", "Dedicated ports that legs have.", |one| one.used),
+        ("ports_resting", "Dedicated ports that rest.", |one| one.resting),
+    ];
+    for (name, help, column) in COLUMNS {
+        text.family(name, "gauge", help);
+        for one in all {
+            let labels = [("interface", one.interface.as_str()), ("address", one.address.as_str())];
+            text.sample(name, &labels, column(one));
+        }
+    }
+}
+
+/// What became of records of calls that are over.
+fn records(text: &mut Text, stats: &NodeStats) {
+    text.family(
+        "records_total",
+        "counter",
+        "Records of calls that are over, by what became of them.",
+    );
+    for (to, delivery) in [("cdr", stats.cdr), ("webhook", stats.webhook)] {
+        let outcomes =
+            [("told", delivery.told), ("failed", delivery.failed), ("lost", delivery.lost)];
+        for (outcome, count) in outcomes {
+            text.sample("records_total", &[("to", to), ("outcome", outcome)], count);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
@@ -188,6 +262,19 @@ mod tests {
             calls_created: 3,
             legs: 4,
             workers: vec![worker(0), worker(1)],
+            proxied: ProxiedStats {
+                ended: BTreeMap::from([("media_timeout".to_owned(), 2)]),
+                strangers: 5,
+                ..ProxiedStats::default()
+            },
+            ports: vec![PortStats {
+                interface: "pub".into(),
+                address: "10.0.0.5".into(),
+                total: 100,
+                used: 4,
+                ..PortStats::default()
+            }],
+            ..NodeStats::default()
         }
     }
 
@@ -229,6 +316,14 @@ mod tests {
         assert!(
             text.contains("causeway_latency_seconds{worker=\"1\",quantile=\"0.999\"} 0.0009\n")
         );
-        assert!(text.contains("causeway_event_streams 3\n"));
+        for line in [
+            "event_streams 3",
+            "proxied_calls_ended_total{reason=\"media_timeout\"} 2",
+            "proxied_calls_ended_total{reason=\"deleted\"} 0",
+            "proxied_strangers_total 5",
+            "ports_leased{interface=\"pub\",address=\"10.0.0.5\"} 4",
+        ] {
+            assert!(text.contains(&format!("causeway_{line}\n")), "{line}");
+        }
     }
 }

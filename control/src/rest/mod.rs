@@ -27,6 +27,7 @@ mod owners;
 mod pace;
 mod pages;
 mod problem;
+mod proxied;
 mod rtpengine_metrics;
 mod sessions;
 mod sse;
@@ -240,6 +241,9 @@ fn admin(services: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
         .service(health::alive)
         .service(health::ready)
         .service(metrics::show)
+        .service(proxied::list)
+        .service(proxied::show)
+        .service(proxied::delete)
         .service(ng::ask)
         .service(ng::ask_plain)
         .service(ng::ping);

@@ -284,6 +284,19 @@ async fn an_interface_announces_another_address() {
 }
 
 #[actix_web::test]
+async fn calls_behind_proxies_are_listed_shown_and_ended() {
+    let (_, state) = open();
+    let admin = listen(&state, Door::Admin).await;
+    assert_eq!(admin.get("/v1/proxied", "").await.json(), json!(["a@proxy", "b@proxy"]));
+    assert_eq!(admin.get("/v1/proxied?limit=1", "").await.json(), json!(["a@proxy"]));
+    admin.get("/v1/proxied?limit=x", "").await.problem(400);
+    let call = "/v1/proxied/a%2F1%40proxy";
+    assert_eq!(admin.get(call, "").await.json()["call"], "a/1@proxy");
+    assert_eq!(admin.send(ask("DELETE", call, "")).await.status, 204);
+    admin.get("/v1/proxied/none", "").await.problem(404);
+}
+
+#[actix_web::test]
 async fn an_empty_body_asks_for_the_defaults() {
     let (_, state) = open();
     let admin = listen(&state, Door::Admin).await;

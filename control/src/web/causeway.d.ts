@@ -16,7 +16,9 @@ export type EndReason =
   | 'join_timeout'
   | 'consent_lost'
   | 'closed'
-  | 'engine_refused';
+  | 'engine_refused'
+  | 'media_timeout'
+  | 'final_timeout';
 
 /** What is done with a kind: send and receive (with constraints), only receive, or leave it out. */
 export type MediaWish = boolean | 'receive' | MediaTrackConstraints;

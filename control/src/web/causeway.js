@@ -69,6 +69,8 @@ const REASONS = {
   consent_lost: 'The connection to the call was lost.',
   closed: 'The connection to the call was closed.',
   engine_refused: 'The service has no room for this call right now.',
+  media_timeout: 'The other side of the call fell silent.',
+  final_timeout: 'The call has lasted as long as a call may.',
   failed: 'The call failed.',
 };
 

@@ -67,7 +67,9 @@ fn run(path: &str, bind: &str, announce: &str) -> Result<(), Box<dyn Error>> {
         calls: 16,
         legs_per_call: config.limits.legs_per_call,
         join: JOIN,
-        proxied: Timeouts::default(),
+        timeouts: Timeouts::default(),
+        cdr: config.cdr.clone(),
+        webhook: config.webhook.clone(),
     };
     let listener = Arc::new(UnixListener::bind(path)?);
     actix_rt::System::new().block_on(async {

@@ -112,6 +112,7 @@ fn stats(leg: &str, received: u64, lost: u64, sent: u64) -> LegStats {
         received: vec![stream(received, lost)],
         sent: vec![stream(sent, 0)],
         drops: BTreeMap::new(),
+        strangers: 0,
         latency_us: Latency::default(),
     }
 }

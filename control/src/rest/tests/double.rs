@@ -319,15 +319,25 @@ impl Calls for Double {
         self.remarks.lock().unwrap().push((call, remark));
     }
 
+    fn proxied(&self, limit: usize) -> Answer<Vec<String>> {
+        self.reply(Ok(["a@proxy", "b@proxy"].map(String::from).into_iter().take(limit).collect()))
+    }
+
+    fn show_proxied(&self, call: String) -> Answer<ProxiedCall> {
+        self.reply(proxied(call))
+    }
+
+    fn end_proxied(&self, call: String) -> Answer<()> {
+        self.reply(proxied(call).map(drop))
+    }
+
     fn node(&self) -> Answer<NodeStats> {
         self.reply(Ok(NodeStats {
             name: "n".into(),
             version: "0".into(),
             uptime: 1,
             calls: self.calls.lock().unwrap().len() as u64,
-            calls_created: 0,
-            legs: 0,
-            workers: Vec::new(),
+            ..NodeStats::default()
         }))
     }
 
@@ -338,6 +348,14 @@ impl Calls for Double {
     fn ready(&self) -> Answer<()> {
         let full = self.full.load(Ordering::Relaxed);
         self.reply(if full { Err(Problem::unavailable("full")) } else { Ok(()) })
+    }
+}
+
+/// There is one whose id has a slash.
+fn proxied(call: String) -> Result<ProxiedCall, Problem> {
+    match call.as_str() {
+        "a/1@proxy" => Ok(ProxiedCall { call, created: 1, last_signal: 2, parties: Vec::new() }),
+        _ => Err(Problem::not_found("no such call")),
     }
 }
 
