@@ -306,6 +306,9 @@ pub struct Ng {
     /// Who may ask, by whatever door: addresses and blocks of them. Everybody who reaches the door if none
     /// is named; the protocol itself knows no password.
     pub peers: Vec<Peer>,
+    /// Whether the SDES suites F8 and NULL are offered and taken, as rtpengine does by default. Nobody should
+    /// use them any more; a request can ask for them by the flag `SDES-legacy` too.
+    pub legacy_suites: bool,
 }
 
 /// Connections of `ng.tcp`, most: proxies keep one for each of their processes.

@@ -217,6 +217,7 @@ impl Node {
                 fingerprints: vec![fingerprint],
                 instance: random_id().chars().take(INSTANCE_LEN).collect(),
                 dscp: config.dscp,
+                legacy_suites: config.legacy_suites,
                 timeouts: config.timeouts,
             };
             Switchboard::start_in_arbiter(&calls_arbiter.handle(), move |_| {

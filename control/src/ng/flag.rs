@@ -166,6 +166,8 @@ flags! {
     SdesOff = "SDES-off" | "SDES-no" | "SDES-disable" | "SDES-disabled",
     /// Keys are written with the `=` that base64 ends with.
     SdesPad = "SDES-pad" | "pad-crypto",
+    /// Suites are offered and taken too that nobody should use any more: F8, and NULL, which encrypts nothing.
+    SdesLegacy = "SDES-legacy",
     /// Keys are written with their lifetime.
     SdesLifetime = "SDES-lifetime",
     /// Keys that a leg has stay in later offers and answers, even where both sides could share one.

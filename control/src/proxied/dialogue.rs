@@ -38,9 +38,10 @@ impl ProxiedCall {
     pub(super) fn offer(
         &mut self,
         request: RequestId,
-        offer: Offer,
+        mut offer: Offer,
         lender: &mut dyn Lender,
     ) -> Result<(), NgError> {
+        self.add_configured(&mut offer.flags);
         let said = Said {
             from: &offer.from_tag,
             to: offer.to_tag.as_deref(),
@@ -55,9 +56,10 @@ impl ProxiedCall {
     pub(super) fn answer(
         &mut self,
         request: RequestId,
-        answer: Answer,
+        mut answer: Answer,
         lender: &mut dyn Lender,
     ) -> Result<(), NgError> {
+        self.add_configured(&mut answer.flags);
         let said = Said {
             from: &answer.to_tag,
             to: Some(&answer.from_tag),
@@ -67,6 +69,13 @@ impl ProxiedCall {
             step: Move::Answer,
         };
         self.describe(request, &said, lender)
+    }
+
+    /// Says what is configured for all calls.
+    fn add_configured(&self, flags: &mut Flags) {
+        if self.facts.legacy_suites {
+            flags.set.insert(Flag::SdesLegacy);
+        }
     }
 
     fn describe(
@@ -108,7 +117,7 @@ impl ProxiedCall {
 
     /// What a request leaves of itself: that it came, what it is called, what its packets are marked
     /// with.
-    pub(super) fn note_signal(&mut self, sides: [PartyId; 2], said: &Said<'_>) {
+    fn note_signal(&mut self, sides: [PartyId; 2], said: &Said<'_>) {
         self.last_signal = self.clock.unix;
         // Whoever signals is not gone.
         self.over_at = None;

@@ -23,6 +23,8 @@ pub(super) struct Line {
     pub(super) is_rejected: bool,
     pub(super) mid: Option<String>,
     pub(super) ptime: Option<u32>,
+    /// Whether that is the proxy's word, and not the parties'.
+    pub(super) ptime_is_fixed: bool,
     /// The payload types that the party was offered last.
     pub(super) offered: Vec<u8>,
     pub(super) sends: bool,
@@ -97,6 +99,7 @@ impl Line {
             is_rejected: false,
             mid: None,
             ptime: None,
+            ptime_is_fixed: false,
             offered: Vec::new(),
             sends: false,
             receives: false,

@@ -22,7 +22,7 @@
 //!   early packet says nothing about who sent it.
 //! - A request that fails changes nothing of a call that was there before.
 //! - Media is decrypted and verified on its way in every case, also where both sides have the same key.
-//! - F8 and NULL suites are not offered.
+//! - F8 and NULL suites are offered and taken only where that is configured or asked for.
 
 mod described;
 mod dialogue;
@@ -65,6 +65,8 @@ pub struct Facts {
     pub instance: String,
     /// The code point of calls that ask for none.
     pub dscp: u8,
+    /// Whether every description is taken to have the flag `SDES-legacy`.
+    pub legacy_suites: bool,
     /// How long calls live without media, and at all.
     pub timeouts: Timeouts,
 }

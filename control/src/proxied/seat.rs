@@ -4,7 +4,7 @@
 //! without, encrypted or not. What is of another kind after an offer or its answer gets another leg
 //! on the same ports.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use arrayvec::ArrayVec;
@@ -74,8 +74,8 @@ pub(super) struct Spot {
     pub(super) socket: SocketId,
     pub(super) bound: SocketAddr,
     pub(super) announced: SocketAddr,
-    /// The socket, until the worker has it.
-    udp: Option<UdpSocket>,
+    /// The port itself, until the worker has it.
+    port: Option<Port>,
 }
 
 /// What a seat holds of the worker.
@@ -149,8 +149,8 @@ impl Part {
 
 impl Spot {
     fn new(interface: usize, port: Port) -> Self {
-        let Port { socket, udp, bound, announced } = port;
-        Self { interface, socket, bound, announced, udp: Some(udp) }
+        let Port { socket, bound, announced, .. } = port;
+        Self { interface, socket, bound, announced, port: Some(port) }
     }
 }
 
@@ -275,8 +275,8 @@ impl Seat {
     ) -> Result<Vec<Step>, Refusal> {
         let mut steps = Vec::new();
         for spot in self.parts.iter_mut().flat_map(|part| &mut part.spots) {
-            if let Some(udp) = spot.udp.take() {
-                steps.push(Step::Tell(Command::AddSocket { socket: spot.socket, udp }));
+            if let Some(Port { socket, udp, .. }) = spot.port.take() {
+                steps.push(Step::Tell(Command::AddSocket { socket, udp }));
             }
         }
         if let Some(renewed) = renewed {

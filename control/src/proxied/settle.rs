@@ -40,7 +40,7 @@ pub(super) fn settle(
     let before = writer.far.replace(said.clone());
     settle_protocol(writer, reader, said, flags, step);
     settle_mid(writer, reader, said, flags, step);
-    settle_ptime(writer, reader, said);
+    settle_ptime(writer, reader, said, flags);
     (reader.sends, reader.receives) = (said.sends, said.receives);
     (writer.receives, writer.sends) = (said.sends, said.receives);
     writer.is_rejected = said.is_rejected;
@@ -123,10 +123,18 @@ fn settle_mid(writer: &mut Line, reader: &mut Line, said: &Described, flags: &Fl
     }
 }
 
-fn settle_ptime(writer: &mut Line, reader: &mut Line, said: &Described) {
-    if let Some(ptime) = said.ptime.filter(|ptime| *ptime > 0) {
-        (writer.ptime, reader.ptime) = (Some(ptime), Some(ptime));
+/// What the proxy says of packets' lengths counts from then on, in either direction.
+fn settle_ptime(writer: &mut Line, reader: &mut Line, said: &Described, flags: &Flags) {
+    let ptime = said.ptime.filter(|ptime| *ptime > 0);
+    for line in [&mut *writer, &mut *reader] {
+        line.ptime = if line.ptime_is_fixed { line.ptime } else { ptime.or(line.ptime) };
     }
+    for (line, asked) in [(&mut *reader, flags.ptime), (&mut *writer, flags.ptime_reverse)] {
+        line.ptime = asked.or(line.ptime);
+    }
+    let is_fixed = flags.ptime.or(flags.ptime_reverse).is_some();
+    writer.ptime_is_fixed |= is_fixed;
+    reader.ptime_is_fixed |= is_fixed;
 }
 
 /// The answer follows the answerer unless the offer decided; the offer follows the offerer unless it is
@@ -160,7 +168,8 @@ fn take_keys(writer: &mut Line, said: &Described, flags: &Flags, step: Move) {
         keys.sdes = true;
     }
     keys.theirs.clone_from(&said.cryptos);
-    keys.theirs.retain(|crypto| is_wanted(crypto.suite, flags));
+    let legacy = flags.has(Flag::SdesLegacy);
+    keys.theirs.retain(|crypto| crypto.is_usable(legacy) && is_wanted(crypto.suite, flags));
     if let Some(first) = keys.theirs.first() {
         let is_chosen = |own: &Crypto| own.suite == first.suite && own.tag == first.tag;
         keys.own.retain(is_chosen);
@@ -269,7 +278,8 @@ fn choose(theirs: &mut Vec<Crypto>, own: &mut Vec<Crypto>, chosen: &[Crypto], fl
 
 fn is_wanted(suite: Suite, flags: &Flags) -> bool {
     let named = |list: &[String]| list.iter().any(|name| name == suite.name());
-    !named(&flags.sdes.no) && (flags.sdes.only.is_empty() || named(&flags.sdes.only))
+    let is_sound = flags.has(Flag::SdesLegacy) || !Suite::LEGACY.contains(&suite);
+    is_sound && !named(&flags.sdes.no) && (flags.sdes.only.is_empty() || named(&flags.sdes.only))
 }
 
 /// A key of random bytes.
@@ -361,7 +371,7 @@ pub(super) fn restarts(said: &Described, before: Option<&Described>) -> bool {
 }
 
 /// Suites in the order that they are offered in, the strongest first.
-const SUITES: [Suite; 8] = [
+const SUITES: [Suite; 12] = [
     Suite::AeadAes256Gcm,
     Suite::AeadAes128Gcm,
     Suite::AesCm256HmacSha1_80,
@@ -370,4 +380,8 @@ const SUITES: [Suite; 8] = [
     Suite::AesCm192HmacSha1_32,
     Suite::AesCm128HmacSha1_80,
     Suite::AesCm128HmacSha1_32,
+    Suite::F8_128HmacSha1_80,
+    Suite::F8_128HmacSha1_32,
+    Suite::NullHmacSha1_80,
+    Suite::NullHmacSha1_32,
 ];

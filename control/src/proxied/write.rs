@@ -10,7 +10,7 @@ use super::{Facts, seat};
 use crate::ice::host_priority;
 use crate::ng::{Flag, Flags, Ice as IceFlag, NgError};
 use crate::sdp::{
-    self, Candidate, CandidateKind, CodecRules, Dtls, Fingerprint, HashFunction, Ice,
+    self, Candidate, CandidateKind, CodecRules, Crypto, Dtls, Fingerprint, HashFunction, Ice,
     IceCredentials, Keys, MediaRewrite, OriginRewrite, OwnIce, Proxied, Rewrite, Rtcp,
     RtcpAttribute, Sdp, Security, SessionRewrite, Setup,
 };
@@ -197,8 +197,11 @@ fn keys(keys: &LineKeys, flags: &Flags, facts: &Facts) -> Keys {
     let fingerprint = facts.fingerprint(hash.unwrap_or(HashFunction::Sha256));
     let dtls =
         |fingerprint: &Fingerprint| Dtls { setup, fingerprint: fingerprint.clone(), tls_id: None };
+    let lifetime = flags.has(Flag::SdesLifetime).then_some(LIFETIME);
+    let told =
+        |crypto: &Crypto| Crypto { lifetime: lifetime.or(crypto.lifetime), ..crypto.clone() };
     Keys {
-        crypto: if keys.sdes { keys.own.clone() } else { Vec::new() },
+        crypto: if keys.sdes { keys.own.iter().map(told).collect() } else { Vec::new() },
         padded: flags.has(Flag::SdesPad),
         dtls: keys.dtls.then(|| dtls(fingerprint)),
     }
@@ -268,5 +271,8 @@ fn foundation(interface: usize) -> String {
     format!("causeway{interface:08}")
 }
 
+/// Packets that a key is said to be good for, where the proxy wants that told: what SRTCP allows
+/// (RFC 3711 §9.2).
+const LIFETIME: u64 = 1 << 31;
 /// The priority of a candidate beside the parties' own: below what they have, above nothing.
 const OPTIONAL_PRIORITY: u32 = 2_097_152_256;

@@ -6,8 +6,8 @@
 //!
 //! One key per line: a list of keys, and session parameters that change the packets in ways that the
 //! node does not speak, make the line unusable, as RFC 4568 §6.3.7 wants it. Suites are the engine's,
-//! so the F8 and NULL suites are unknown here. Padding at the end of the base64 text may be there or
-//! not.
+//! those among them that nobody should use any more too: whoever chooses a key has to leave them out.
+//! Padding at the end of the base64 text may be there or not.
 
 use std::fmt::{self, Write};
 
@@ -108,6 +108,14 @@ impl Crypto {
         crypto.read_key(key)?;
         words.try_for_each(|parameter| crypto.parameters.read(parameter))?;
         Ok(crypto)
+    }
+
+    /// Whether the engine can do with it what it says: packets carry no MKI, are encrypted and
+    /// authenticated. A suite that nobody should use is no such key unless `legacy` ones are wanted.
+    pub fn is_usable(&self, legacy: bool) -> bool {
+        let SessionParameters { unencrypted_srtp, unauthenticated_srtp, .. } = self.parameters;
+        let is_sound = legacy || !Suite::LEGACY.contains(&self.suite);
+        is_sound && self.mki.is_none() && !unencrypted_srtp && !unauthenticated_srtp
     }
 
     /// Writes what stands behind `a=`, the keys in the clear. `padded` says whether the base64 text
@@ -221,7 +229,7 @@ impl<'a> MediaSection<'a> {
 }
 
 fn suite_named(name: &str) -> Option<Suite> {
-    Suite::ALL.iter().copied().find(|suite| suite.name() == name)
+    Suite::ALL.iter().chain(Suite::LEGACY).copied().find(|suite| suite.name() == name)
 }
 
 fn lifetime_of(text: &str) -> Option<u64> {
@@ -348,7 +356,7 @@ mod tests {
         assert_eq!(refused(""), CryptoError::Malformed);
         assert_eq!(with("x", suite, &key), CryptoError::Malformed);
         assert_eq!(with("1000000000", suite, &key), CryptoError::Malformed);
-        assert_eq!(with("1", "F8_128_HMAC_SHA1_80", &key), CryptoError::UnknownSuite);
+        assert_eq!(with("1", "ARIA_128_CTR_HMAC_SHA1_80", &key), CryptoError::UnknownSuite);
         assert_eq!(with("1", suite, "uri:x"), CryptoError::KeyMethod);
         assert_eq!(with("1", suite, &format!("{key};{key}")), CryptoError::KeyMethod);
         assert_eq!(with("1", suite, "inline:abcd"), CryptoError::BadKey);

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use zeroize::Zeroizing;
 
 use super::answer::{Taken, negotiate_all, sections_of, taken};
-use super::crypto::{Crypto, SessionParameters};
+use super::crypto::Crypto;
 use super::error::{SdpError, SdpErrorKind};
 use super::local::{Local, LocalPorts};
 use super::model::{MediaSection, Sdp};
@@ -109,11 +109,7 @@ fn keys_of(
     ports: &LocalPorts,
     before: Option<&RemoteSecurity>,
 ) -> Result<Sdes, SdpError> {
-    let usable = |crypto: &Crypto| {
-        let SessionParameters { unencrypted_srtp, unauthenticated_srtp, .. } = crypto.parameters;
-        crypto.mki.is_none() && !unencrypted_srtp && !unauthenticated_srtp
-    };
-    let far = section.cryptos().filter_map(Result::ok).find(usable);
+    let far = section.cryptos().filter_map(Result::ok).find(|crypto| crypto.is_usable(false));
     let far = far.ok_or_else(|| section.blame(SdpErrorKind::NoCrypto))?;
     if let Some(RemoteSecurity::Sdes(held)) = before
         && held.far == far

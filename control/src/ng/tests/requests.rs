@@ -132,8 +132,8 @@ fn every_command_is_known_by_its_name() {
 
 #[test]
 fn commands_without_types_are_told_apart_from_nonsense() {
-    let message = parse(&request("publish").with("call-id", "a"));
-    assert_eq!(message.request, Request::Unserved(Command::Publish));
+    let message = parse(&request("play media").with("call-id", "a"));
+    assert_eq!(message.request, Request::Unserved(Command::PlayMedia));
     assert_eq!(fault(&request("dance")), NgError::UnknownCommand);
     assert_eq!(fault(&Dictionary::new()), NgError::NoCommand);
     assert_eq!(fault(&Dictionary::new().with("command", 1_i64)), NgError::NoCommand);
