@@ -221,7 +221,7 @@ fn a_browser_and_a_phone_are_joined() {
     }
     assert!(offer.contains("m=audio 30002 RTP/AVP 0\r\n"), "{offer}");
     let answer = bench.answer("a", "b", &audio("198.51.100.2", 5000, ""), &[("ICE", "force")]);
-    assert!(answer.contains("m=audio 30000 UDP/TLS/RTP/SAVPF 0 101\r\n"), "{answer}");
+    assert!(answer.contains("m=audio 30000 UDP/TLS/RTP/SAVPF 0\r\n"), "{answer}");
     for present in [
         "a=setup:active\r\n",
         "a=ice-ufrag:",

@@ -25,6 +25,10 @@
 //!   payload type that is listed twice is listed once.
 //! * Retransmissions of a stripped codec go with it (RFC 4588 §8.1). No events or comfort noise are
 //!   made up for a clock rate that has lost its own: that is for those who transcode.
+//! * An answer with nothing that was offered passes whole, and one that gives a number to another codec
+//!   than the offer did passes as it is; there both are transcoded where they can be.
+//! * A rejected answer with nothing that was offered names the first that was; there it is the first that
+//!   can be transcoded to.
 //! * Payload types 10 and 11 have two channels and one (RFC 3551 §6); there it is the other way
 //!   round.
 //! * A missing last line end and blank lines do not garble what is added: the first is made up for,
