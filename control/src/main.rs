@@ -155,6 +155,7 @@ fn node_config(config: &Config) -> NodeConfig {
         },
         interfaces: config.interface.iter().map(bound).collect(),
         dscp: config.media.dscp,
+        legacy_suites: config.ng.legacy_suites,
         dtls: config.dtls.versions(),
         calls: config.limits.calls,
         join: config.timeouts.join,

@@ -236,6 +236,7 @@ fn node_config(setup: &Setup) -> NodeConfig {
             ports: Some(PORTS),
         }],
         dscp: 0,
+        legacy_suites: false,
         dtls: Versions::Both,
         calls: setup.calls,
         join: setup.join,

@@ -100,6 +100,7 @@ fn config(
         )
     });
     let doors = ["http", "public"].map(|door| format!("[{door}]\nlisten = \"127.0.0.1:0\"\n"));
-    let ng = format!("[ng]\nudp = \"{ng}\"\n[timeouts]\ndelete_delay = \"0s\"\n");
+    let ng =
+        format!("[ng]\nudp = \"{ng}\"\nlegacy_suites = true\n[timeouts]\ndelete_delay = \"0s\"\n");
     interfaces.chain(doors).chain([ng]).collect()
 }

@@ -100,6 +100,8 @@ pub struct NodeConfig {
     pub calls: usize,
     /// For a leg to connect, and for a call to get its first.
     pub join: Duration,
+    /// Whether calls behind SIP proxies may use SDES suites that nobody should use any more.
+    pub legacy_suites: bool,
     /// How long calls live.
     pub timeouts: Timeouts,
     /// Legs of a call, most.

@@ -40,7 +40,7 @@ pub(super) fn settle(
     let before = writer.far.replace(said.clone());
     settle_protocol(writer, reader, said, flags, step);
     settle_mid(writer, reader, said, flags, step);
-    settle_ptime(writer, reader, said, flags);
+    settle_ptime(writer, reader, said, flags, step);
     (reader.sends, reader.receives) = (said.sends, said.receives);
     (writer.receives, writer.sends) = (said.sends, said.receives);
     writer.is_rejected = said.is_rejected;
@@ -123,11 +123,14 @@ fn settle_mid(writer: &mut Line, reader: &mut Line, said: &Described, flags: &Fl
     }
 }
 
-/// What the proxy says of packets' lengths counts from then on, in either direction.
-fn settle_ptime(writer: &mut Line, reader: &mut Line, said: &Described, flags: &Flags) {
+/// What the proxy says of packets' lengths with an offer counts from then on, in either direction.
+fn settle_ptime(writer: &mut Line, reader: &mut Line, said: &Described, flags: &Flags, step: Move) {
     let ptime = said.ptime.filter(|ptime| *ptime > 0);
     for line in [&mut *writer, &mut *reader] {
         line.ptime = if line.ptime_is_fixed { line.ptime } else { ptime.or(line.ptime) };
+    }
+    if step == Move::Answer {
+        return;
     }
     for (line, asked) in [(&mut *reader, flags.ptime), (&mut *writer, flags.ptime_reverse)] {
         line.ptime = asked.or(line.ptime);

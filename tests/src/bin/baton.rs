@@ -63,6 +63,7 @@ fn run(path: &str, bind: &str, announce: &str) -> Result<(), Box<dyn Error>> {
             ports: None,
         }],
         dscp: 0,
+        legacy_suites: false,
         dtls: Versions::Both,
         calls: 16,
         legs_per_call: config.limits.legs_per_call,
