@@ -222,6 +222,7 @@ impl Webrtc {
 fn contexts(keys: &dtls::SrtpKeys) -> Option<Srtp> {
     let suite = match keys.suite {
         dtls::Suite::AesCm128HmacSha1_80 => Suite::AesCm128HmacSha1_80,
+        dtls::Suite::AesCm128HmacSha1_32 => Suite::AesCm128HmacSha1_32,
         dtls::Suite::AeadAes128Gcm => Suite::AeadAes128Gcm,
         dtls::Suite::AeadAes256Gcm => Suite::AeadAes256Gcm,
     };

@@ -160,8 +160,9 @@ impl PortDesk {
         Err(error)
     }
 
-    /// Binds a pair on the interface of this name; on the first of the family, or of any, where
-    /// there is none, as SIP proxies expect it.
+    /// Binds a pair on the interface of this name and family; on the first of the family, or of any,
+    /// where there is none, as SIP proxies expect it. With `everywhere` also one at each other address
+    /// of that interface's name.
     ///
     /// # Errors
     /// [`PortError`]; nothing is taken then.
@@ -171,14 +172,32 @@ impl PortDesk {
         worker: WorkerId,
         name: Option<&str>,
         ipv6: bool,
-    ) -> Result<PortPair, PortError> {
+        everywhere: bool,
+    ) -> Result<Vec<PortPair>, PortError> {
         let fits = |range: &Range| range.interface.bind.is_ipv6() == ipv6;
         let named = |range: &Range| Some(range.interface.name.as_str()) == name && fits(range);
-        match self.ranges.iter().position(named) {
-            Some(place) => self.lease_of(place, now, worker),
-            None if self.ranges.iter().any(fits) => self.lease(now, worker, ipv6),
-            None => self.lease(now, worker, !ipv6),
+        let place = self.ranges.iter().position(named);
+        let place = place.or_else(|| self.ranges.iter().position(fits));
+        let place = place.or((!self.ranges.is_empty()).then_some(0)).ok_or(PortError::NoRange)?;
+        let mut pairs = vec![self.lease_of(place, now, worker)?];
+        let name = self.ranges[place].interface.name.clone();
+        let others = (0..self.ranges.len()).filter(|other| *other != place && everywhere);
+        for other in others.collect::<Vec<_>>() {
+            if self.ranges[other].interface.name != name {
+                continue;
+            }
+            match self.lease_of(other, now, worker) {
+                Ok(pair) => pairs.push(pair),
+                Err(error) => {
+                    let sockets = pairs.iter().flat_map(|pair| [pair.rtp.socket, pair.rtcp.socket]);
+                    let sockets: Vec<_> = sockets.collect();
+                    drop(pairs);
+                    sockets.into_iter().for_each(|socket| self.free(now, worker, socket));
+                    return Err(error);
+                }
+            }
         }
+        Ok(pairs)
     }
 
     fn lease_of(

@@ -212,6 +212,10 @@ impl Worker {
                 let result = self.check_for(transport, (socket, remote), &bytes);
                 (result, Returned::Datagram(bytes))
             }
+            Command::Inject { transport, kind, bytes } => {
+                let result = self.inject(transport, kind, &bytes);
+                (result, Returned::Datagram(bytes))
+            }
             Command::ReadWorker(mut into) => {
                 self.read_worker(&mut into);
                 (Ok(()), Returned::Worker(into))

@@ -257,6 +257,16 @@ pub enum Command {
         /// What; at most [`PAYLOAD_MAX`] bytes.
         bytes: Box<[u8]>,
     },
+    /// Send one packet that control has made to a transport's far side, protected with its keys: telephone
+    /// events, RTCP. May be lost like any datagram.
+    Inject {
+        /// The transport that it leaves by.
+        transport: TransportId,
+        /// What it is.
+        kind: InjectKind,
+        /// A plain packet; at most [`PAYLOAD_MAX`] bytes.
+        bytes: Box<[u8]>,
+    },
     /// Fill in the worker's counters and swap its latency histogram for the (empty) one given.
     ReadWorker(Box<WorkerReading>),
     /// Fill in a leg's counters.
@@ -324,6 +334,15 @@ impl Command {
                 | Self::Stop
         )
     }
+}
+
+/// What [`Command::Inject`] sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InjectKind {
+    /// RTP.
+    Media,
+    /// RTCP.
+    Reports,
 }
 
 /// Why a command was not applied. Nothing has changed then.
@@ -493,6 +512,9 @@ pub struct TransportSpec {
     pub keys: Option<KeysSpec>,
     /// Whether packets may move the far address where there is no ICE.
     pub learning: Learning,
+    /// Whether everything that comes on its socket from its far side passes unread through the pipes of its
+    /// stream: UDPTL (ITU-T T.38) and what else is no RTP. Only without SRTP and ICE.
+    pub raw: bool,
     /// The differentiated services code point that its packets leave with, 0 to 63 (RFC 2474 §3,
     /// RFC 8837 for which); 0 is best effort and costs nothing.
     pub dscp: u8,
@@ -654,6 +676,9 @@ pub struct StreamSpec {
     /// Which payload types are telephone events (RFC 4733), at most
     /// [`crate::config::EVENTS_PER_STREAM`]; unless it is open, they stand in `payload_types` too.
     pub events: Vec<u8>,
+    /// Whether the node reports in place of its sender, who sends no RTCP, to wherever it is piped, and to
+    /// its sender in place of those: every five seconds, while packets come and the sender says nothing.
+    pub reports: bool,
     /// Whether it starts on hold.
     pub paused: bool,
 }

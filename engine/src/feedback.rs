@@ -218,21 +218,14 @@ impl Worker {
     }
 
     /// Protects `scratch[..len]` in a fresh frame and queues it.
-    fn send_rtcp(&mut self, id: TransportId, len: usize, received: Nanos) {
+    pub(crate) fn send_rtcp(&mut self, id: TransportId, len: usize, received: Nanos) {
         let Some(frame) = self.frames.take() else {
             return self.drop_for(DropReason::FramesExhausted);
         };
         let bytes = self.frames.bytes_mut(&frame);
         bytes[HEAD_ROOM..HEAD_ROOM + len].copy_from_slice(&self.scratch[..len]);
-        match self.seal_reports(id, &frame, HEAD_ROOM, len) {
-            Ok(outgoing) => {
-                self.send(outgoing.packet(frame, received), outgoing);
-            }
-            Err(reason) => {
-                self.drop_for(reason);
-                self.frames.give(frame);
-            }
-        }
+        let sealed = self.seal_reports(id, &frame, (HEAD_ROOM, len));
+        self.send_sealed(frame, sealed, received);
     }
 
     /// Sends a picture loss indication if the stream wants one and may have it now.
@@ -362,7 +355,7 @@ impl Worker {
 }
 
 /// A compound begins with a report and a name (RFC 3550 §6.1).
-fn begin_report(
+pub(crate) fn begin_report(
     writer: &mut rtcp::Writer<'_>,
     own_ssrc: u32,
     blocks: &[ReportBlock],

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use arrayvec::ArrayVec;
 
-use crate::command::{LegSpec, Refusal};
+use crate::command::{LegSpec, Refusal, Security};
 use crate::config::{SINKS_PER_LEG, STREAMS_PER_LEG, TRANSPORTS_PER_LEG};
 use crate::error::DropReason;
 use crate::plain::plain;
@@ -30,7 +30,7 @@ impl Leg {
     ///
     /// # Errors
     /// [`Refusal::Full`] if the spec is beyond a limit, [`Refusal::Misuse`] if a stream or sink
-    /// names a transport that is not there.
+    /// names a transport that is not there, or a transport with SRTP or ICE is raw.
     pub fn new(spec: &LegSpec, mut random: impl FnMut() -> u64) -> Result<Box<Self>, Refusal> {
         let mut leg = Box::new(Self {
             transports: ArrayVec::new(),
@@ -41,6 +41,9 @@ impl Leg {
             has_news: false,
         });
         for transport in &spec.transports {
+            if transport.raw && (transport.security == Security::Srtp || transport.ice.is_some()) {
+                return Err(Refusal::Misuse);
+            }
             let state = Box::new(Transport::new(transport, random()));
             leg.transports.try_push(state).map_err(|_| Refusal::Full)?;
         }

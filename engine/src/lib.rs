@@ -51,6 +51,7 @@ pub mod rtcp;
 pub mod rtp;
 mod selection;
 pub mod srtp;
+mod standin;
 pub mod stats;
 mod stranger;
 pub mod stream;

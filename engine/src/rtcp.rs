@@ -3,6 +3,7 @@
 //! [`crate::route::reports`].
 
 use crate::error::DropReason;
+use crate::packet::Nanos;
 
 mod write;
 
@@ -332,6 +333,15 @@ impl<'p> Iterator for Compound<'p> {
         self.rest = rest;
         Some(packet.body().and_then(|body| read(packet.packet_type, packet.count, body)))
     }
+}
+
+/// Seconds from 1900, where NTP counts from, to 1970.
+const NTP_EPOCH: u64 = 2_208_988_800;
+
+/// A time of the wall clock as reports say it: seconds since 1900 in the upper half (RFC 3550 §4).
+pub fn ntp(wall: Nanos) -> u64 {
+    let (seconds, rest) = (wall.0 / 1_000_000_000, wall.0 % 1_000_000_000);
+    ((seconds + NTP_EPOCH) << 32) | ((rest << 32) / 1_000_000_000)
 }
 
 /// Whether `datagram` begins with a whole RTCP packet, whatever its type and what follows.

@@ -15,7 +15,7 @@ use crate::pictures;
 use crate::pipe::{Content, Pipe, Pipes};
 use crate::plain::plain;
 use crate::route::{Passing, Route};
-use crate::rtcp::{Compound, ReportBlock, Rtcp};
+use crate::rtcp::{self, Compound, ReportBlock, Rtcp, SenderInfo};
 use crate::rtp::RtpHeader;
 use crate::selection::{Selection, Verdict};
 use crate::stats::MediaCounters;
@@ -28,6 +28,12 @@ const KEY_FRAME_INTERVAL: Nanos = Nanos::from_millis(200);
 /// Time between two reports to one sender, a little less than that between two visits to a leg: the
 /// sender takes round trips and loss from them, and browsers report as often.
 const REPORT_INTERVAL: Nanos = Nanos::from_millis(900);
+
+/// Time between two reports in another's place (RFC 3550 §6.2 has five seconds), a little less than
+/// that between five visits to a leg.
+const STAND_IN_INTERVAL: Nanos = Nanos::from_millis(4500);
+/// How long after a report of the sender's own nothing is said in its place: a few of its intervals.
+const OWN_REPORTS_REST: Nanos = Nanos::from_millis(20_000);
 
 /// Ticks per second of audio of which nobody has said anything: that of most static payload types
 /// (RFC 3551 §6).
@@ -73,6 +79,7 @@ pub struct Stream {
     voice: Option<Voice>,
     open: bool,
     events: ArrayVec<u8, EVENTS_PER_STREAM>,
+    reports: bool,
 }
 
 impl Stream {
@@ -107,6 +114,7 @@ impl Stream {
             voice: spec.audio_level_extension.map(Voice::new),
             open: spec.open,
             events: spec.events.iter().copied().take(EVENTS_PER_STREAM).collect(),
+            reports: spec.reports,
         }
     }
 
@@ -272,7 +280,7 @@ impl Stream {
         layer.heard = now;
         layer.rate.count(packet.len(), now);
         let lost_before = layer.reception.lost();
-        layer.reception.take(header, payload_type.clock_rate, now);
+        layer.reception.take(header, payload_len, payload_type.clock_rate, now);
         self.counters.lost =
             (self.counters.lost + layer.reception.lost()).saturating_sub(lost_before);
         self.counters.jitter = layer.reception.jitter >> 4;
@@ -289,6 +297,12 @@ impl Stream {
         let payload = header.payload(packet).unwrap_or_default();
         tag.key_frame = pictures::begins_key_frame(payload_type.codec, payload);
         Some(tag)
+    }
+
+    /// Counts a datagram that is no RTP.
+    pub(crate) fn receive_raw(&mut self, len: usize) {
+        self.counters.packets += 1;
+        self.counters.bytes += len as u64;
     }
 
     /// Takes the audio level of a packet; true if control is to be told of it.
@@ -334,6 +348,30 @@ impl Stream {
         }
         self.reported_at = now;
         self.layers.iter_mut().filter_map(|layer| layer.reception.report(now)).collect()
+    }
+
+    /// Whether the node is to report in its sender's place now.
+    pub(crate) fn stands_in(&self, now: Nanos) -> bool {
+        let since = |layer: &Layer| layer.reception.sender_report.map(|(_, at)| now.since(at));
+        let own = self.layers.first().and_then(since);
+        self.reports
+            && self.is_piped()
+            && now.since(self.reported_at) >= STAND_IN_INTERVAL.0
+            && own.is_none_or(|ns| ns >= OWN_REPORTS_REST.0)
+    }
+
+    /// What its sender would say of it, if its clock is known and it passes, and what its receivers would;
+    /// nothing if nothing has come since the time before.
+    pub(crate) fn stand_in(
+        &mut self,
+        wall: Nanos,
+        now: Nanos,
+    ) -> Option<(Option<SenderInfo>, ReportBlock)> {
+        let reception = &mut self.layers.first_mut()?.reception;
+        let block = reception.report(now)?;
+        let info = reception.sender_info(wall, now).filter(|_| !self.paused);
+        self.reported_at = now;
+        Some((info, block))
     }
 
     /// The SSRC of a layer's media, once known.
@@ -417,6 +455,8 @@ pub(crate) struct Reception {
     base: u64,
     highest: u64,
     received: u64,
+    /// Bytes of payload received.
+    octets: u64,
     lost_before: u64,
     timestamp: u32,
     clock_rate: u32,
@@ -429,7 +469,7 @@ pub(crate) struct Reception {
 }
 
 impl Reception {
-    fn take(&mut self, header: &RtpHeader, clock_rate: u32, now: Nanos) {
+    fn take(&mut self, header: &RtpHeader, payload_len: usize, clock_rate: u32, now: Nanos) {
         if !self.started || self.ssrc != header.ssrc {
             let lost_before = self.lost();
             let first = u64::from(header.sequence) + 0x1_0000;
@@ -447,6 +487,7 @@ impl Reception {
             self.highest += u64::from(step.unsigned_abs());
         }
         self.received += 1;
+        self.octets += payload_len as u64;
         self.note_jitter(header.timestamp, clock_rate, now);
     }
 
@@ -465,6 +506,21 @@ impl Reception {
             return;
         }
         self.jitter = self.jitter.saturating_add(difference) - ((self.jitter + 8) >> 4);
+    }
+
+    /// What a report of the sender would say now; nothing where its clock is unknown.
+    #[allow(clippy::cast_possible_truncation)] // a report's counts wrap, and so do timestamps
+    fn sender_info(&self, wall: Nanos, now: Nanos) -> Option<SenderInfo> {
+        if self.clock_rate == 0 {
+            return None;
+        }
+        Some(SenderInfo {
+            ssrc: self.ssrc,
+            ntp: rtcp::ntp(wall),
+            timestamp: ticks(now, self.clock_rate).wrapping_sub(self.transit as u32),
+            packets: self.received as u32,
+            octets: self.octets as u32,
+        })
     }
 
     #[allow(clippy::cast_possible_truncation)] // RFC 3550 §6.4.1 takes the middle of 64 bits
@@ -506,8 +562,13 @@ impl Reception {
 }
 
 fn transit(timestamp: u32, clock_rate: u32, now: Nanos) -> i64 {
-    let ticks = u128::from(now.0) * u128::from(clock_rate) / 1_000_000_000;
-    i64::from((ticks as u32).wrapping_sub(timestamp).cast_signed())
+    i64::from(ticks(now, clock_rate).wrapping_sub(timestamp).cast_signed())
+}
+
+/// `now` in units of a timestamp.
+#[allow(clippy::cast_possible_truncation)] // timestamps wrap
+fn ticks(now: Nanos, clock_rate: u32) -> u32 {
+    (u128::from(now.0) * u128::from(clock_rate) / 1_000_000_000) as u32
 }
 
 /// One m-line's media to a leg, in the node's own name.
@@ -626,16 +687,17 @@ plain! {
     struct Stream {
         kind, transport, rtcp_transport, paused, sinks, counters, mid, mid_extension, senders,
         payload_types, rids, rid_extension, repaired_rid_extension, layers, reported_at, voice,
-        pipes, open, events,
+        pipes, open, events, reports,
     } if |it| {
         it.layers.len() == it.rids.len().max(1)
             && it.senders.iter().all(|sender| usize::from(sender.layer) < it.layers.len())
     };
     struct Reception {
-        started, ssrc, base, highest, received, lost_before, timestamp, clock_rate, transit, jitter,
-        told, sender_report,
+        started, ssrc, base, highest, received, octets, lost_before, timestamp, clock_rate, transit,
+        jitter, told, sender_report,
     } if |it| {
         it.base <= it.highest && it.highest.max(it.received).max(it.lost_before) < 1 << 56
+            && it.octets < 1 << 62
             && it.jitter < 1 << 30
     };
     struct Sink {

@@ -72,6 +72,7 @@ impl Worker {
         }
         for index in (0u8..).take(streams) {
             self.report_reception(StreamId { leg: id, index }, now);
+            self.stand_in(StreamId { leg: id, index }, now);
         }
     }
 

@@ -25,6 +25,13 @@ struct Slot {
     leg: Option<Box<Leg>>,
 }
 
+/// A transport that a socket is for.
+#[derive(Clone, Copy)]
+struct Owner {
+    id: TransportId,
+    raw: bool,
+}
+
 /// A worker's legs and how packets find them.
 pub(crate) struct Tables {
     worker: WorkerId,
@@ -35,7 +42,7 @@ pub(crate) struct Tables {
     names: HashMap<Ufrag, TransportId, foldhash::fast::RandomState>,
     names_max: usize,
     /// The transport without ICE that each socket is for, the latest if there are several.
-    owners: Vec<Option<TransportId>>,
+    owners: Vec<Option<Owner>>,
 }
 
 impl Tables {
@@ -145,6 +152,15 @@ impl Tables {
 
     /// The transport without ICE that this socket is for.
     pub(crate) fn owner_of(&self, socket: SocketId) -> Option<TransportId> {
+        self.owner(socket).map(|owner| owner.id)
+    }
+
+    /// Whether what comes on this socket is not read at all.
+    pub(crate) fn is_raw(&self, socket: SocketId) -> bool {
+        self.owner(socket).is_some_and(|owner| owner.raw)
+    }
+
+    fn owner(&self, socket: SocketId) -> Option<Owner> {
         self.owners.get(usize::from(socket.0)).copied().flatten()
     }
 
@@ -162,7 +178,8 @@ impl Tables {
                 self.pairs.insert(pair, transport_id);
             }
             if transport.consent.is_none() {
-                self.owners[usize::from(transport.socket.0)] = Some(transport_id);
+                let owner = Owner { id: transport_id, raw: transport.raw };
+                self.owners[usize::from(transport.socket.0)] = Some(owner);
             }
         }
         let slot = &mut self.legs[usize::from(id.slot)];
@@ -213,7 +230,7 @@ impl Tables {
                 self.names.remove(name.as_bytes());
             }
             if let Some(owner) = self.owners.get_mut(usize::from(transport.socket.0)) {
-                owner.take_if(|owner| owner.leg == id);
+                owner.take_if(|owner| owner.id.leg == id);
             }
         }
         Some(leg)

@@ -67,6 +67,8 @@ pub struct Transport {
     pub(crate) srtp: Option<Box<Srtp>>,
     pub(crate) answerer: Option<Box<Answerer>>,
     pub(crate) bandwidth: Option<Box<Bandwidth>>,
+    /// Whether what comes is not read at all.
+    pub(crate) raw: bool,
     /// Of no use with ICE, whose checks say where the far side is.
     pub(crate) learner: Learner,
     pub(crate) started: bool,
@@ -93,6 +95,7 @@ impl Transport {
             srtp: keys.map(|keys| Box::new(Srtp::new(&keys.inbound, &keys.outbound))),
             answerer: None,
             bandwidth: None,
+            raw: spec.raw,
             learner: Learner::new(spec.learning, spec.remote),
             started: false,
             heard: Nanos(0),
@@ -167,6 +170,14 @@ impl Transport {
         Ok((remote, len))
     }
 
+    /// Where `len` bytes go that pass unread.
+    pub(crate) fn pass(&mut self, len: usize) -> Result<SocketAddr, DropReason> {
+        let is_plain = self.security == Security::Plain;
+        let remote = self.remote.filter(|_| is_plain).ok_or(DropReason::SinkNotReady)?;
+        self.count_out(len);
+        Ok(remote)
+    }
+
     /// The pairs that lead to it alone: with ICE its paths, else its fixed address.
     pub(crate) fn own_pairs(&self) -> impl Iterator<Item = (SocketId, SocketAddr)> + '_ {
         let fixed = self.remote.filter(|_| self.consent.is_none());
@@ -236,7 +247,9 @@ impl Transport {
         now: Nanos,
     ) -> Admission {
         match self.security {
-            Security::Plain if sound && self.learner.judge(stranger, of_media, now) => {
+            Security::Plain
+                if (sound || self.raw) && self.learner.judge(stranger, of_media, now) =>
+            {
                 Admission::Granted
             }
             Security::Srtp if self.srtp.is_some() && self.learner.follows() => {
@@ -278,6 +291,6 @@ plain! {
     struct News { nominated, consent_lost, role_conflict, media_started }
     struct Transport {
         socket, consent, next, retired, stale_from, remote, paths, security, traffic_class, srtp,
-        answerer, bandwidth, learner, started, heard, news, counters,
-    }
+        answerer, bandwidth, raw, learner, started, heard, news, counters,
+    } if |it| !it.raw || it.security == Security::Plain && it.consent.is_none();
 }

@@ -1,4 +1,5 @@
-//! What passes a worker as it came: media and RTCP of streams with pipes.
+//! What passes a worker as it came, or as control gives it: media and RTCP of streams with pipes, raw
+//! datagrams, injected packets.
 //!
 //! No number is rewritten, so nothing is kept of what passed and nothing has to be mapped back. RTCP
 //! speaks of both directions at once, so that of a leg goes wherever its media goes, held streams and
@@ -6,38 +7,42 @@
 
 use arrayvec::ArrayVec;
 
-use crate::command::{StreamId, TransportId};
-use crate::config::{PIPES_PER_STREAM, STREAMS_PER_LEG};
+use crate::command::{InjectKind, Refusal, StreamId, TransportId};
+use crate::config::{HEAD_ROOM, PAYLOAD_MAX, PIPES_PER_STREAM, STREAMS_PER_LEG};
 use crate::error::DropReason;
-use crate::leg::Leg;
 use crate::packet::{Nanos, Packet};
 use crate::pipe::{Content, Outflow, Pipe};
 use crate::rtcp::{self, Compound};
 use crate::rtp::RtpHeader;
+use crate::stranger::Whose;
+use crate::stream::Stream;
 use crate::sys::frames::Frame;
 use crate::worker::{Fate, Outgoing, Worker};
 
-/// Where the RTCP of one transport goes, each place once.
-type Targets = ArrayVec<TransportId, { PIPES_PER_STREAM * STREAMS_PER_LEG }>;
+/// Where the RTCP of a leg goes, each place once.
+pub(crate) type Targets = ArrayVec<TransportId, { PIPES_PER_STREAM * STREAMS_PER_LEG }>;
+
+/// Where in its frame a plain packet starts, and its length.
+type Extent = (usize, usize);
 
 impl Worker {
     /// Each pipe whose filter lets the packet pass gets a copy, but the last one the frame itself: it is
-    /// silenced and protected where it lies.
+    /// silenced and protected where it lies. What has no `header` is no RTP.
     pub(crate) fn pour(
         &mut self,
         stream: StreamId,
         packet: &Packet,
-        header: &RtpHeader,
+        header: Option<&RtpHeader>,
     ) -> Result<Fate, DropReason> {
         let mut taker = None;
         let mut place = 0;
-        while let Some((pipe, content)) = self.pipe_of(stream, place, header.payload_type) {
+        while let Some((pipe, content)) = self.pipe_of(stream, place, header) {
             place += 1;
             let earlier = pipe.filter.judge(content).map(|flow| taker.replace((pipe.media, flow)));
             let outcome = earlier.and_then(|earlier| match earlier {
-                Some((to, flow)) => {
-                    self.send_copy(packet, |worker, copy| worker.seal_media(to, flow, copy, header))
-                }
+                Some((to, flow)) => self.send_copy(packet, |worker, frame, extent| {
+                    worker.seal_media(to, flow, header, frame, extent)
+                }),
                 None => Ok(()),
             });
             if let Err(reason) = outcome {
@@ -45,38 +50,48 @@ impl Worker {
             }
         }
         match taker {
-            Some((to, flow)) => self.seal_media(to, flow, packet, header).map(Fate::Send),
+            Some((to, flow)) => {
+                self.seal_media(to, flow, header, &packet.frame, extent(packet)).map(Fate::Send)
+            }
             None => Ok(Fate::Done),
         }
     }
 
-    /// A pipe of a stream, and what a packet of this payload type carries.
+    /// A pipe of a stream, and what a packet with this header carries.
     fn pipe_of(
         &mut self,
         stream: StreamId,
         place: usize,
-        payload_type: u8,
+        header: Option<&RtpHeader>,
     ) -> Option<(Pipe, Content)> {
         let stream = self.stream(stream)?;
-        Some((*stream.pipes().get(place)?, stream.content_of(payload_type)))
+        let content = header.map_or(Content::Media { silence: None }, |header| {
+            stream.content_of(header.payload_type)
+        });
+        Some((*stream.pipes().get(place)?, content))
     }
 
-    fn seal_media(
-        &mut self,
-        to: TransportId,
-        flow: Outflow,
-        packet: &Packet,
-        header: &RtpHeader,
-    ) -> Result<Outgoing, DropReason> {
-        if let Outflow::Filled(byte) = flow {
-            fill(packet.payload_mut(&mut self.frames), header, byte);
+    /// A datagram of whatever protocol on a socket that nobody reads.
+    pub(crate) fn raw(&mut self, packet: &Packet, now: Nanos) -> Result<Fate, DropReason> {
+        let Whose { id, .. } = self.who(packet, now)?;
+        let leg = self.tables.leg_mut(id.leg).ok_or(DropReason::UnknownRemote)?;
+        let transport = &mut leg.transports[usize::from(id.index)];
+        transport.count_in(usize::from(packet.len));
+        let first = transport.hear(packet.remote, now);
+        let mut streams = (0u8..).zip(&mut leg.streams);
+        let stream = streams.find(|(_, stream)| stream.transport == id.index);
+        let state = stream.map(|(index, stream)| {
+            stream.receive_raw(usize::from(packet.len));
+            (index, stream.paused, stream.is_piped())
+        });
+        if first {
+            self.mark_news(id.leg);
         }
-        let (start, len) = (usize::from(packet.start), usize::from(packet.len));
-        let transport = self.tables.transport_mut(to).ok_or(DropReason::SinkGone)?;
-        let bytes = &mut self.frames.bytes_mut(&packet.frame)[start..];
-        let (remote, len) = transport.protect_rtp(bytes, len)?;
-        let (socket, traffic_class) = (transport.socket, transport.traffic_class);
-        Ok(Outgoing { socket, remote, start, len, traffic_class })
+        match state.ok_or(DropReason::StreamUnknown)? {
+            (_, true, _) => Err(DropReason::StreamPaused),
+            (_, _, false) => Err(DropReason::NoSink),
+            (index, ..) => self.pour(StreamId { leg: id.leg, index }, packet, None),
+        }
     }
 
     /// RTCP of a leg with pipes, decrypted in `packet`.
@@ -93,18 +108,68 @@ impl Worker {
             let streams = leg.streams.iter_mut().filter(|s| s.rtcp_transport == id.index);
             streams.for_each(|stream| stream.note_reports(&compound, now));
         }
-        let targets = targets_of(leg, id.index);
+        let streams = leg.streams.iter().filter(|stream| stream.rtcp_transport == id.index);
+        let targets = targets_of(streams.map(Box::as_ref));
         let (last, earlier) = targets.split_last().ok_or(DropReason::RtcpNoTarget)?;
-        let (start, len) = (usize::from(packet.start), usize::from(packet.len));
         for to in earlier {
-            let seal = |worker: &mut Self, copy: &Packet| {
-                worker.seal_reports(*to, &copy.frame, usize::from(copy.start), len)
-            };
+            let seal =
+                |worker: &mut Self, frame: &Frame, extent| worker.seal_reports(*to, frame, extent);
             if let Err(reason) = self.send_copy(packet, seal) {
                 self.drop_for(reason);
             }
         }
-        self.seal_reports(*last, &packet.frame, start, len).map(Fate::Send)
+        self.seal_reports(*last, &packet.frame, extent(packet)).map(Fate::Send)
+    }
+
+    /// Sends a packet that control has made.
+    pub(crate) fn inject(
+        &mut self,
+        to: TransportId,
+        kind: InjectKind,
+        bytes: &[u8],
+    ) -> Result<(), Refusal> {
+        let header = match kind {
+            InjectKind::Media => RtpHeader::parse(bytes).map(Some),
+            InjectKind::Reports => Compound::parse(bytes).map(|_| None),
+        };
+        let header = header.map_err(|_| Refusal::Misuse)?;
+        if bytes.len() > PAYLOAD_MAX {
+            return Err(Refusal::Misuse);
+        }
+        self.transport(to).ok_or(Refusal::Gone)?;
+        let frame = self.frames.take().ok_or(Refusal::Full)?;
+        let extent = (HEAD_ROOM, bytes.len());
+        self.frames.bytes_mut(&frame)[HEAD_ROOM..HEAD_ROOM + bytes.len()].copy_from_slice(bytes);
+        let sealed = match kind {
+            InjectKind::Media => {
+                self.seal_media(to, Outflow::Whole, header.as_ref(), &frame, extent)
+            }
+            InjectKind::Reports => self.seal_reports(to, &frame, extent),
+        };
+        self.send_sealed(frame, sealed, Nanos(0));
+        Ok(())
+    }
+
+    /// Makes a packet what leaves of it, and protects it.
+    fn seal_media(
+        &mut self,
+        to: TransportId,
+        flow: Outflow,
+        header: Option<&RtpHeader>,
+        frame: &Frame,
+        (start, len): Extent,
+    ) -> Result<Outgoing, DropReason> {
+        let transport = self.tables.transport_mut(to).ok_or(DropReason::SinkGone)?;
+        let bytes = &mut self.frames.bytes_mut(frame)[start..];
+        if let (Outflow::Filled(byte), Some(header)) = (flow, header) {
+            fill(&mut bytes[..len], header, byte);
+        }
+        let (remote, len) = match header {
+            Some(_) => transport.protect_rtp(bytes, len)?,
+            None => (transport.pass(len)?, len),
+        };
+        let (socket, traffic_class) = (transport.socket, transport.traffic_class);
+        Ok(Outgoing { socket, remote, start, len, traffic_class })
     }
 
     /// Protects the RTCP that lies in a frame.
@@ -112,8 +177,7 @@ impl Worker {
         &mut self,
         to: TransportId,
         frame: &Frame,
-        start: usize,
-        len: usize,
+        (start, len): Extent,
     ) -> Result<Outgoing, DropReason> {
         let transport = self.tables.transport_mut(to).ok_or(DropReason::SinkGone)?;
         let bytes = &mut self.frames.bytes_mut(frame)[start..];
@@ -125,26 +189,40 @@ impl Worker {
     fn send_copy(
         &mut self,
         packet: &Packet,
-        seal: impl FnOnce(&mut Self, &Packet) -> Result<Outgoing, DropReason>,
+        seal: impl FnOnce(&mut Self, &Frame, Extent) -> Result<Outgoing, DropReason>,
     ) -> Result<(), DropReason> {
-        let copy = self.copy(packet, usize::from(packet.start), usize::from(packet.len))?;
-        match seal(self, &copy) {
-            Ok(outgoing) => {
-                self.send(copy, outgoing);
-                Ok(())
-            }
+        let (start, len) = extent(packet);
+        let copy = self.copy(packet, start, len)?;
+        let sealed = seal(self, &copy.frame, extent(&copy));
+        self.send_sealed(copy.frame, sealed, packet.received);
+        Ok(())
+    }
+
+    /// Queues the packet in a frame of its own, or counts why not.
+    pub(crate) fn send_sealed(
+        &mut self,
+        frame: Frame,
+        sealed: Result<Outgoing, DropReason>,
+        received: Nanos,
+    ) {
+        match sealed {
+            Ok(outgoing) => self.send(outgoing.packet(frame, received), outgoing),
             Err(reason) => {
-                self.frames.give(copy.frame);
-                Err(reason)
+                self.drop_for(reason);
+                self.frames.give(frame);
             }
         }
     }
 }
 
-/// Where RTCP goes that came on a transport of a leg.
-fn targets_of(leg: &Leg, rtcp_transport: u8) -> Targets {
+/// Where a packet lies in its frame.
+fn extent(packet: &Packet) -> Extent {
+    (usize::from(packet.start), usize::from(packet.len))
+}
+
+/// Where the RTCP of streams of one leg goes.
+pub(crate) fn targets_of<'s>(streams: impl Iterator<Item = &'s Stream>) -> Targets {
     let mut targets = Targets::new();
-    let streams = leg.streams.iter().filter(|stream| stream.rtcp_transport == rtcp_transport);
     for pipe in streams.flat_map(|stream| stream.pipes()) {
         if !targets.contains(&pipe.reports) {
             targets.push(pipe.reports);

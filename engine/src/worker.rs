@@ -241,13 +241,15 @@ impl Worker {
         self.blame = None;
         self.counters.packets_in += 1;
         self.counters.bytes_in += u64::from(packet.len);
-        let fate = demux::classify(packet.payload(&self.frames)).and_then(|class| match class {
-            Class::Rtp => self.media(&mut packet, now),
-            Class::Rtcp => self.reports(&mut packet, now),
-            Class::Stun => self.check(&packet, now),
-            Class::Dtls => self.handshake(&packet),
-            Class::Channel => Err(DropReason::ChannelUnknown),
-        });
+        let fate = match demux::classify(packet.payload(&self.frames)) {
+            _ if self.tables.is_raw(packet.socket) => self.raw(&packet, now),
+            Ok(Class::Rtp) => self.media(&mut packet, now),
+            Ok(Class::Rtcp) => self.reports(&mut packet, now),
+            Ok(Class::Stun) => self.check(&packet, now),
+            Ok(Class::Dtls) => self.handshake(&packet),
+            Ok(Class::Channel) => Err(DropReason::ChannelUnknown),
+            Err(reason) => Err(reason),
+        };
         match fate {
             Ok(Fate::Send(outgoing)) => self.send(packet, outgoing),
             Ok(Fate::Done) => self.frames.give(packet.frame),
@@ -290,7 +292,7 @@ impl Worker {
             return Err(DropReason::StreamPaused);
         }
         if heard.piped {
-            return self.pour(stream, packet, &header);
+            return self.pour(stream, packet, Some(&header));
         }
         if heard.wants_key_frame {
             self.ask_key_frame(stream, now);

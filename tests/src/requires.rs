@@ -18,6 +18,8 @@ pub enum Need {
     Chromium,
     /// Firefox, and what drives it.
     Firefox,
+    /// OpenSSL's program, as a peer.
+    OpenSsl,
     /// The real rtpengine.
     Rtpengine,
     /// The media server that the tests of the `ng` protocol are about.
@@ -72,6 +74,7 @@ impl Need {
                 let browser = browser("FIREFOX", "/usr/bin/firefox-esr");
                 browser.into_iter().chain(driver()).collect()
             }
+            Self::OpenSsl => programs(&["openssl"]),
             Self::Rtpengine => programs(&["rtpengine"]),
             Self::MediaServer if server::target() == "rtpengine" => Self::Rtpengine.missing(),
             Self::MediaServer => Vec::new(),

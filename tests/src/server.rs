@@ -1,17 +1,23 @@
 //! A media server that speaks `ng`: causeway, or what it is measured against.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::ng::Ng;
 use crate::node::Node;
 use crate::rtpengine::{Rtpengine, free_udp};
 
 /// Names the server that the tests of the `ng` protocol are about: `rtpengine` or `causeway`.
-const TARGET: &str = "CAUSEWAY_NG_TARGET";
+const TARGET: &str = "TEST_NG_TARGET";
 /// Which it is if nobody says.
-const DEFAULT: &str = "rtpengine";
-/// Media ports of a causeway.
-const PORTS: (u16, u16) = (30_000, 39_999);
+const DEFAULT: &str = "causeway";
+/// Media ports of each causeway; tests run side by side, so that each has its own.
+const PORTS: u16 = 1_000;
+/// The first of them, and the first of the ports that WebRTC legs share.
+const FIRST: (u16, u16) = (20_000, 40_500);
+
+/// How many causeways were started.
+static STARTED: AtomicU16 = AtomicU16::new(0);
 
 /// An address that media comes in on.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +32,8 @@ pub struct Interface {
 pub enum Server {
     /// The oracle.
     Rtpengine(Rtpengine),
-    /// The node, and where it takes `ng` requests.
-    Causeway(Node, SocketAddr),
+    /// The node, where it takes `ng` requests, and its media ports.
+    Causeway(Node, SocketAddr, (u16, u16)),
 }
 
 impl Server {
@@ -52,7 +58,7 @@ impl Server {
     pub fn ng(&self) -> SocketAddr {
         match self {
             Self::Rtpengine(server) => server.ng,
-            Self::Causeway(_, ng) => *ng,
+            Self::Causeway(_, ng, _) => *ng,
         }
     }
 
@@ -60,13 +66,17 @@ impl Server {
     pub fn ports(&self) -> (u16, u16) {
         match self {
             Self::Rtpengine(server) => server.ports,
-            Self::Causeway(..) => PORTS,
+            Self::Causeway(_, _, ports) => *ports,
         }
     }
 
     fn causeway(interfaces: &[Interface]) -> Self {
         let ng = free_udp();
-        let server = Self::Causeway(Node::start(None, &config(interfaces, ng)), ng);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed) % 20;
+        let low = FIRST.0 + number * PORTS;
+        let ports = (low, low + PORTS - 1);
+        let config = config(interfaces, ng, ports, FIRST.1 + 64 * number);
+        let server = Self::Causeway(Node::start(None, &config), ng, ports);
         server.client().wait();
         server
     }
@@ -77,16 +87,19 @@ pub fn target() -> String {
     std::env::var(TARGET).unwrap_or_else(|_| DEFAULT.to_owned())
 }
 
-fn config(interfaces: &[Interface], ng: SocketAddr) -> String {
-    let (low, high) = PORTS;
+fn config(
+    interfaces: &[Interface],
+    ng: SocketAddr,
+    (low, high): (u16, u16),
+    mux_port: u16,
+) -> String {
     let interfaces = interfaces.iter().map(|Interface { name, bind }| {
-        // A node's interface has one address, and its name is its own.
-        let six = if bind.is_ipv6() { "6" } else { "" };
         format!(
-            "[[interface]]\nname = \"{name}{six}\"\nbind = \"{bind}\"\nports = \"{low}-{high}\"\n"
+            "[[interface]]\nname = \"{name}\"\nbind = \"{bind}\"\nports = \"{low}-{high}\"\n\
+             mux_port = {mux_port}\n"
         )
     });
     let doors = ["http", "public"].map(|door| format!("[{door}]\nlisten = \"127.0.0.1:0\"\n"));
-    let ng = format!("[ng]\nudp = \"{ng}\"\n");
+    let ng = format!("[ng]\nudp = \"{ng}\"\n[timeouts]\ndelete_delay = \"0s\"\n");
     interfaces.chain(doors).chain([ng]).collect()
 }

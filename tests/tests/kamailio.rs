@@ -1,5 +1,5 @@
 //! Calls through the real Kamailio and its rtpengine module, with a media server
-//! (`CAUSEWAY_NG_TARGET`) between the two sides: SIPp signals, the test sends and counts the media.
+//! (`TEST_NG_TARGET`) between the two sides: SIPp signals, the test sends and counts the media.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::thread;

@@ -19,7 +19,11 @@ struct Oracle {
 
 impl Oracle {
     fn new(suite: Suite) -> Self {
-        let bytes: Vec<u8> = (1..=46).map(|i: u8| i.wrapping_mul(101)).collect();
+        // Without a cipher libsrtp takes no byte of the master key and derives the tag's key from zeros,
+        // so only there can the two agree. RFC 3711 §4.3 knows no such exception.
+        let is_keyless = suite == Suite::NullHmacSha1_80;
+        let bytes: Vec<u8> =
+            (1..=46).map(|i: u8| if is_keyless { 0 } else { i.wrapping_mul(101) }).collect();
         let (key, salt) = bytes[..suite.key_len() + suite.salt_len()].split_at(suite.key_len());
         let master = MasterKey::new(suite, key, salt).unwrap();
         let joined = [key, salt].concat();
@@ -93,13 +97,14 @@ impl Oracle {
 
 /// The suites that libsrtp speaks as RFC 6188 has them: it derives the session keys of AES-192 with
 /// a 256-bit key made of master key and salt, so those have the RFC's vectors alone.
-const SUITES: [Suite; 6] = [
+const SUITES: [Suite; 7] = [
     Suite::AesCm128HmacSha1_80,
     Suite::AesCm128HmacSha1_32,
     Suite::AesCm256HmacSha1_80,
     Suite::AesCm256HmacSha1_32,
     Suite::AeadAes128Gcm,
     Suite::AeadAes256Gcm,
+    Suite::NullHmacSha1_80,
 ];
 
 fn rtp_policy(suite: Suite) -> CryptoPolicy {
@@ -112,6 +117,10 @@ fn rtp_policy(suite: Suite) -> CryptoPolicy {
         Suite::AesCm256HmacSha1_32 => CryptoPolicy::aes_cm_256_hmac_sha1_32(),
         Suite::AeadAes128Gcm => CryptoPolicy::aes_gcm_128_16_auth(),
         Suite::AeadAes256Gcm => CryptoPolicy::aes_gcm_256_16_auth(),
+        Suite::NullHmacSha1_80 => CryptoPolicy::null_cipher_hmac_sha1_80(),
+        Suite::NullHmacSha1_32 | Suite::F8_128HmacSha1_80 | Suite::F8_128HmacSha1_32 => {
+            panic!("libsrtp has no {suite:?}")
+        }
     }
 }
 
@@ -194,6 +203,11 @@ fn aead_aes_128_gcm_rtp_is_the_same_through_a_wrap() {
 #[test]
 fn aead_aes_256_gcm_rtp_is_the_same_through_a_wrap() {
     rtp_is_the_same_through_a_wrap(Suite::AeadAes256Gcm);
+}
+
+#[test]
+fn null_hmac_sha1_80_rtp_is_the_same_through_a_wrap() {
+    rtp_is_the_same_through_a_wrap(Suite::NullHmacSha1_80);
 }
 
 #[test]

@@ -40,6 +40,7 @@ const ENGINE_LAYERS: &[&[&str]] = &[
         "feedback",
         "verbatim",
         "stranger",
+        "standin",
         "repeats",
         "sweep",
         "restart",
@@ -848,7 +849,10 @@ fn collect(folder: &Path, prefix: &str, files: &mut Vec<Source>) {
         let path = format!("{prefix}{name}");
         let is_folder = entry.file_type().expect("a type").is_dir();
         let skipped = name.starts_with('.') && is_folder
-            || matches!(name.as_str(), "target" | "node_modules" | "Cargo.lock" | "LICENSE");
+            || matches!(
+                name.as_str(),
+                "target" | "node_modules" | "vendor" | "Cargo.lock" | "LICENSE"
+            );
         if skipped {
             continue;
         }

@@ -167,8 +167,14 @@ impl Desk {
 }
 
 impl Lender for Desk {
-    fn lease(&mut self, interface: Option<&str>, ipv6: bool) -> Result<PortPair, PortError> {
-        lock(&self.ports).lease_on(Instant::now(), self.worker(), interface, ipv6)
+    fn lease(
+        &mut self,
+        interface: Option<&str>,
+        ipv6: bool,
+        everywhere: bool,
+    ) -> Result<Vec<PortPair>, PortError> {
+        let worker = self.worker();
+        lock(&self.ports).lease_on(Instant::now(), worker, interface, ipv6, everywhere)
     }
 
     fn free(&mut self, ports: PortPair) {

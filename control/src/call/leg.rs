@@ -494,6 +494,7 @@ fn stream_spec(media: &NegotiatedMedia, (transport, rtcp_transport): (u8, u8)) -
         audio_level_extension: media.extension_id(sdp::extension::AUDIO_LEVEL),
         open: false,
         events: Vec::new(),
+        reports: false,
         paused: !media.direction.receives(),
     }
 }

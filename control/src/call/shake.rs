@@ -65,6 +65,7 @@ pub(crate) fn agreed(keys: &SrtpKeys) -> Option<(KeysSpec, Suite)> {
 fn engine_suite(suite: dtls::Suite) -> Suite {
     match suite {
         dtls::Suite::AesCm128HmacSha1_80 => Suite::AesCm128HmacSha1_80,
+        dtls::Suite::AesCm128HmacSha1_32 => Suite::AesCm128HmacSha1_32,
         dtls::Suite::AeadAes128Gcm => Suite::AeadAes128Gcm,
         dtls::Suite::AeadAes256Gcm => Suite::AeadAes256Gcm,
     }

@@ -197,6 +197,7 @@ impl CallTransport {
             security: if self.is_secure { Security::Srtp } else { Security::Plain },
             keys: keys.and_then(keys_spec),
             learning: LEARNING,
+            raw: false,
             dscp,
         }
     }

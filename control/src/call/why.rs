@@ -330,7 +330,7 @@ impl<'a> Story<'a> {
                 words::dtls_words(error)
             );
             let advice = "Compare the far side's DTLS versions, SRTP profiles and certificate kind \
-                          (the node takes ECDSA) with the node's.";
+                          (the node takes ECDSA, and RSA of 2048 bits or more) with the node's.";
             return (Verdict::DtlsFailed, what, Some(advice.into()));
         }
         let prints = self.certificates.map_or_else(String::new, |(described, shown)| {

@@ -116,11 +116,12 @@ impl fmt::Debug for Identity {
 }
 
 /// No cookies: the pair has passed an authenticated check, so its address is no forgery, and a
-/// cookie would cost a round trip.
+/// cookie would cost a round trip. Extended master secret where the far side has it.
 fn config() -> Config {
     Config::builder()
         .mtu(MTU)
         .use_server_cookie(false)
+        .require_extended_master_secret(false)
         .flight_start_rto(FIRST_RETRY)
         .flight_retries(RETRIES)
         .handshake_timeout(HANDSHAKE_TIMEOUT)

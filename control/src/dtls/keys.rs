@@ -12,6 +12,8 @@ use super::Role;
 pub enum Suite {
     /// `SRTP_AES128_CM_HMAC_SHA1_80` (RFC 5764 §4.1.2).
     AesCm128HmacSha1_80,
+    /// `SRTP_AES128_CM_HMAC_SHA1_32` (RFC 5764 §4.1.2), for clients that offer nothing else.
+    AesCm128HmacSha1_32,
     /// `SRTP_AEAD_AES_128_GCM` (RFC 7714 §14.2).
     AeadAes128Gcm,
     /// `SRTP_AEAD_AES_256_GCM` (RFC 7714 §14.2).
@@ -22,7 +24,7 @@ impl Suite {
     /// Bytes of a master key.
     pub const fn key_len(self) -> usize {
         match self {
-            Self::AesCm128HmacSha1_80 | Self::AeadAes128Gcm => 16,
+            Self::AesCm128HmacSha1_80 | Self::AesCm128HmacSha1_32 | Self::AeadAes128Gcm => 16,
             Self::AeadAes256Gcm => 32,
         }
     }
@@ -30,7 +32,7 @@ impl Suite {
     /// Bytes of a master salt.
     pub const fn salt_len(self) -> usize {
         match self {
-            Self::AesCm128HmacSha1_80 => 14,
+            Self::AesCm128HmacSha1_80 | Self::AesCm128HmacSha1_32 => 14,
             Self::AeadAes128Gcm | Self::AeadAes256Gcm => 12,
         }
     }
@@ -38,6 +40,7 @@ impl Suite {
     pub(super) fn from_profile(profile: SrtpProfile) -> Option<Self> {
         match profile {
             SrtpProfile::AES128_CM_SHA1_80 => Some(Self::AesCm128HmacSha1_80),
+            SrtpProfile::AES128_CM_SHA1_32 => Some(Self::AesCm128HmacSha1_32),
             SrtpProfile::AEAD_AES_128_GCM => Some(Self::AeadAes128Gcm),
             SrtpProfile::AEAD_AES_256_GCM => Some(Self::AeadAes256Gcm),
             _ => None,

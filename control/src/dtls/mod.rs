@@ -12,7 +12,17 @@
 //! Keep the machine after [`Output::Connected`]: the far side may need the last flight again, and its
 //! close_notify ends the leg. [`Handshake::is_settled`] and [`KEEP_FOR`] say how long.
 //!
-//! The node's `dimpl` knows ECDSA certificates only, no RSA; it demands the far side's certificate and extended master secret.
+//! Far sides may show an ECDSA certificate, or one with an RSA key of 2048 bits or more; the node's is ECDSA
+//! (RFC 8827 §6.5). In DTLS 1.2 the two are independent: as a server the node asks for either kind, as
+//! a client it offers cipher suites for either. `dimpl` as released knows no RSA, and no hook of it
+//! reaches the lists that say so, hence the copy in `control/vendor/dimpl`.
+//!
+//! A far side without extended master secret (OpenSSL before 1.1.0) is served (RFC 7627 §5.2, §5.3). What the
+//! extension prevents is one party in the middle having the same master secret with two others
+//! (RFC 7627 §1), whose exported keys then are the same too. That takes a key exchange whose outcome
+//! one side can force. Here it is always ECDHE on X25519, P-256 or P-384 with a fresh key of the node's, and
+//! aws-lc refuses points off the curve and all-zero secrets, so it cannot; nor is there resumption or
+//! renegotiation, by which the attack goes on. It cannot be stripped from those who have it: Finished covers the hellos.
 
 mod fingerprint;
 mod identity;

@@ -3,7 +3,13 @@
 
 use std::sync::Arc;
 
-use dimpl::{Config, DtlsCertificate, SrtpProfile, certificate};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeyPair;
+use aws_lc_rs::signature::RSA_PSS_SHA256;
+use dimpl::crypto::{
+    Buf, CryptoProvider, HashAlgorithm, KeyProvider, SignatureAlgorithm, SigningKey,
+};
+use dimpl::{Config, ConfigBuilder, CryptoError, DtlsCertificate, SrtpProfile, certificate};
 
 use super::*;
 
@@ -62,10 +68,21 @@ impl Link {
     }
 
     fn allowing(versions: Versions, role: Role, version: FarVersion, mtu: usize) -> Self {
+        let certificate = certificate::generate_self_signed_certificate().unwrap();
+        let config = Config::builder().mtu(mtu);
+        Self::towards(config, certificate, versions, role, version)
+    }
+
+    fn towards(
+        config: ConfigBuilder,
+        certificate: DtlsCertificate,
+        versions: Versions,
+        role: Role,
+        version: FarVersion,
+    ) -> Self {
         let now = Instant::now();
         let identity = Identity::generate().unwrap();
-        let certificate = certificate::generate_self_signed_certificate().unwrap();
-        let config = Config::builder().mtu(mtu).use_server_cookie(false);
+        let config = config.use_server_cookie(false);
         let config = config.flight_start_rto(Duration::from_millis(100)).flight_retries(12);
         let config = Arc::new(config.build().unwrap());
         let mut dtls = match version {
@@ -230,6 +247,87 @@ fn both_roles_agree_on_keys_in_every_version() {
             assert!(link.node.is_settled(), "{role:?} {version:?}");
             assert_eq!(link.node.poll_output_timeout(), None);
         }
+    }
+}
+
+/// A far side with an RSA key, which signs as DTLS 1.3 wants it (RFC 8446 §4.4.3).
+fn with_rsa(role: Role, salt: &[u8]) -> Link {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+    let pair = DtlsCertificate {
+        certificate: certificate.der().to_vec(),
+        private_key: [salt, &key.serialize_der()].concat(),
+    };
+    let provider =
+        CryptoProvider { key_provider: &RsaKeys, ..dimpl::crypto::aws_lc_rs::default_provider() };
+    let config = Config::builder().mtu(1200).with_crypto_provider(provider);
+    let mut link = Link::towards(config, pair, Versions::Both, role, FarVersion::Only13);
+    let expected = vec![Fingerprint::of(Hash::Sha256, &link.far.certificate.certificate)];
+    link.node.set_expected(expected, link.now);
+    link
+}
+
+/// Loads RSA keys, which `dimpl` itself does not. A byte before the key spoils what it signs.
+#[derive(Debug)]
+struct RsaKeys;
+
+#[derive(Debug)]
+struct RsaKey {
+    pair: KeyPair,
+    spoils: bool,
+}
+
+impl KeyProvider for RsaKeys {
+    fn load_private_key(&self, der: &[u8]) -> Result<Box<dyn SigningKey>, CryptoError> {
+        let spoils = der[0] == 0;
+        let pair = KeyPair::from_pkcs8(&der[usize::from(spoils)..]).unwrap();
+        Ok(Box::new(RsaKey { pair, spoils }))
+    }
+}
+
+impl SigningKey for RsaKey {
+    fn sign(&mut self, data: &[u8], _: HashAlgorithm, out: &mut Buf) -> Result<(), CryptoError> {
+        let mut signature = vec![0; self.pair.public_modulus_len()];
+        self.pair.sign(&RSA_PSS_SHA256, &SystemRandom::new(), data, &mut signature).unwrap();
+        signature[100] ^= u8::from(self.spoils);
+        out.clear();
+        out.extend_from_slice(&signature);
+        Ok(())
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::RSA
+    }
+
+    fn hash_algorithm(&self) -> HashAlgorithm {
+        HashAlgorithm::SHA256
+    }
+
+    fn supported_hash_algorithms(&self) -> &[HashAlgorithm] {
+        &[HashAlgorithm::SHA256]
+    }
+}
+
+/// DTLS 1.2 with RSA certificates is tested against OpenSSL, in `tests/tests/dtls.rs`.
+#[test]
+fn an_rsa_certificate_does_in_dtls_1_3_in_either_role() {
+    for role in [Role::Passive, Role::Active] {
+        for (seed, weather) in [(1, CALM), (7, STORM), (8, STORM)] {
+            let mut link = with_rsa(role, &[]);
+            (link.weather, link.random) = (weather, seed);
+            link.run(HANDSHAKE_TIMEOUT);
+            assert_eq!(link.assert_keys_fit(), Version::Dtls13, "{role:?} {seed}");
+        }
+    }
+}
+
+#[test]
+fn an_rsa_signature_that_is_wrong_gets_no_keys() {
+    for role in [Role::Passive, Role::Active] {
+        let mut link = with_rsa(role, &[0]);
+        link.run(Duration::from_secs(2));
+        assert!(matches!(link.failed, Some(DtlsError::Protocol(_))), "{role:?} {:?}", link.failed);
+        assert!(link.connected.is_none());
     }
 }
 

@@ -15,10 +15,10 @@
 //! 6 bytes more per packet.
 //!
 //! Security: both versions are authenticated by the fingerprints of the descriptions and agree on a
-//! fresh key for each call; `dimpl` has no cipher suite in 1.2 that is not AEAD with ephemeral keys, and
-//! insists on extended master secret. 1.3 hides the certificates, has one way to be wrong where 1.2 has
-//! several, and is what standards and browsers go on with; sooner or later a peer will offer nothing else,
-//! while many that are no browser offer 1.2 alone today. No profile of the three is broken.
+//! fresh key for each call; `dimpl` has no cipher suite in 1.2 that is not AEAD with ephemeral keys.
+//! 1.3 hides the certificates, has one way to be wrong where 1.2 has several, and is what standards and
+//! browsers go on with; sooner or later a peer will offer nothing else, while many that are no browser
+//! offer 1.2 alone today. No profile of the three is broken.
 //!
 //! So both is the default: a newer handshake and every peer for some CPU that only nodes full of video
 //! feel. Those say `versions = ["1.2"]`, which every peer that we know of can do.

@@ -14,7 +14,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Makes fresh ones from the system's random source: 48 bits of ufrag and 156 of password
+    /// Makes fresh ones from the system's random source: 47 bits of ufrag and 154 of password
     /// where RFC 8445 §5.3 asks for 24 and 128.
     ///
     /// Two sides can meet with the same ufrag by chance; who keeps the node's table of ufrags draws again then.
@@ -32,16 +32,23 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Characters of `ice-char` (RFC 8839 §5.4), each one worth six bits.
+/// Letters and digits, of which `ice-char` (RFC 8839 §5.4) has two more: there are SIP elements that take
+/// nothing else. Each is worth nearly six bits; the two numbers in 64 that name none are drawn again.
 fn random_text<const LEN: usize>() -> String {
+    let mut text = String::with_capacity(LEN);
     let mut bytes = Zeroizing::new([0u8; LEN]);
-    aws_lc_rs::rand::fill(&mut *bytes).expect("the system's random source never fails once seeded");
-    bytes.iter().map(|byte| char::from(ICE_CHARS[usize::from(byte & 0x3f)])).collect()
+    while text.len() < LEN {
+        aws_lc_rs::rand::fill(&mut *bytes)
+            .expect("the system's random source never fails once seeded");
+        let drawn = bytes.iter().filter_map(|byte| ICE_CHARS.get(usize::from(byte & 0x3f)));
+        text.extend(drawn.map(|byte| char::from(*byte)).take(LEN - text.len()));
+    }
+    text
 }
 
 const UFRAG_LEN: usize = 8;
 const PASSWORD_LEN: usize = 26;
-const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const ICE_CHARS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 #[cfg(test)]
 mod tests {

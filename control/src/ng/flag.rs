@@ -80,7 +80,17 @@ flags! {
     /// ICE is not taken even where it is offered.
     RejectIce = "reject-ICE" | "ICE-reject",
     /// The node writes RTCP reports of its own.
-    GenerateRtcp = "generate-RTCP",
+    GenerateRtcp = "generate-RTCP" | "generate-RTCP-on",
+    /// It writes none any more.
+    GenerateRtcpOff = "generate-RTCP-off",
+    /// RTCP is passed on to those who listen in, too.
+    RtcpMirror = "RTCP-mirror" | "mirror-RTCP",
+    /// Media is passed on at once even where the node is configured to smooth it.
+    NoJitterBuffer = "no-jitter-buffer",
+    /// Digits are looked for in the sound.
+    DetectDtmf = "detect-DTMF",
+    /// Descriptions carry what recorders want (RFC 7866).
+    Siprec = "SIPREC",
     /// Digits may be played into the call later on.
     InjectDtmf = "inject-DTMF",
     /// The call is recorded from the start.
@@ -156,6 +166,33 @@ flags! {
     SdesOff = "SDES-off" | "SDES-no" | "SDES-disable" | "SDES-disabled",
     /// Keys are written with the `=` that base64 ends with.
     SdesPad = "SDES-pad" | "pad-crypto",
+    /// Keys are written with their lifetime.
+    SdesLifetime = "SDES-lifetime",
+    /// Keys that a leg has stay in later offers and answers, even where both sides could share one.
+    SdesStatic = "SDES-static",
+    /// Only keys that came in are offered, none of the node's own beside them.
+    SdesNoNew = "SDES-nonew",
+    /// Keys in the description are preferred to DTLS where both are offered.
+    SdesPrefer = "SDES-prefer",
+    /// RTP is offered in the clear (RFC 4568 §6.3.2).
+    SdesUnencryptedSrtp = "SDES-unencrypted-srtp" | "SDES-UNENCRYPTED-SRTP",
+    /// RTCP is offered in the clear.
+    SdesUnencryptedSrtcp = "SDES-unencrypted-srtcp" | "SDES-UNENCRYPTED-SRTCP",
+    /// RTP is offered without authentication (RFC 4568 §6.3.3).
+    SdesUnauthenticatedSrtp = "SDES-unauthenticated-srtp" | "SDES-UNAUTHENTICATED-SRTP",
+    /// RTP is encrypted even where the clear was offered.
+    SdesEncryptedSrtp = "SDES-encrypted-srtp" | "SDES-ENCRYPTED-SRTP",
+    /// RTCP is encrypted even where the clear was offered.
+    SdesEncryptedSrtcp = "SDES-encrypted-srtcp" | "SDES-ENCRYPTED-SRTCP",
+    /// RTP is authenticated even where that it is not was offered.
+    SdesAuthenticatedSrtp = "SDES-authenticated-srtp" | "SDES-AUTHENTICATED-SRTP",
+
+    /// One codec is left in an answer.
+    SingleCodec = "single-codec",
+    /// Codecs of a re-INVITE keep the order that they had.
+    ReuseCodecs = "reuse-codecs" | "no-codec-renegotiation",
+    /// Obsolete words about codecs, which rtpengine takes and passes over, too.
+    ObsoleteCodecs = "asymmetric-codecs" | "symmetric-codecs" | "reorder-codecs",
 }
 
 impl Flag {
@@ -185,6 +222,8 @@ impl Flag {
             Self::Asymmetric => Self::Symmetric,
             Self::PortLatching => Self::NoPortLatching,
             Self::NoPortLatching => Self::PortLatching,
+            Self::GenerateRtcp => Self::GenerateRtcpOff,
+            Self::GenerateRtcpOff => Self::GenerateRtcp,
             Self::NoRtcpAttribute => Self::FullRtcpAttribute,
             Self::FullRtcpAttribute => Self::NoRtcpAttribute,
             _ => return None,

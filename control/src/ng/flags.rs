@@ -22,6 +22,8 @@ pub struct Flags {
     pub dtls_off: bool,
     /// What the node is in handshakes where it may choose.
     pub dtls_role: Option<DtlsRole>,
+    /// The same towards the writer of the description, where it answers.
+    pub dtls_reverse: Option<DtlsRole>,
     /// The hash function that the node's certificate is named with.
     pub dtls_fingerprint: Option<String>,
     /// Which keys are offered in the description.
@@ -50,6 +52,16 @@ pub struct Flags {
     pub metadata: Option<String>,
     /// Whether the call is recorded from now on.
     pub record_call: Option<bool>,
+    /// Milliseconds of media in a packet to the receiver of an offer, in the place of what it says.
+    pub ptime: Option<u32>,
+    /// The same to its writer.
+    pub ptime_reverse: Option<u32>,
+    /// Who hears himself instead of the other side.
+    pub media_echo: Option<MediaEcho>,
+    /// Whether media passes as it comes, encryption included.
+    pub passthrough: Option<bool>,
+    /// Whether media is dropped from now on.
+    pub drop_traffic: Option<bool>,
 }
 
 impl Flags {
@@ -201,6 +213,31 @@ impl IceLite {
     }
 }
 
+/// Who hears himself instead of the other side; what the other side sends is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaEcho {
+    /// Nobody, and nobody hears the other side.
+    Blackhole,
+    /// The receiver of the rewritten description.
+    Forward,
+    /// Its writer.
+    Backward,
+    /// Both.
+    Both,
+}
+
+impl MediaEcho {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "blackhole" | "sinkhole" => Some(Self::Blackhole),
+            "forward" | "fwd" | "fw" => Some(Self::Forward),
+            "backward" | "backwards" | "reverse" | "back" | "bkw" | "bk" => Some(Self::Backward),
+            "both" => Some(Self::Both),
+            _ => None,
+        }
+    }
+}
+
 /// Which keys are offered in a description (RFC 4568). That none are is [`Flag::SdesOff`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sdes {
@@ -208,6 +245,10 @@ pub struct Sdes {
     pub no: Vec<String>,
     /// The only suites that are offered; empty for all.
     pub only: Vec<String>,
+    /// The order that suites are offered in; those that it does not name come behind.
+    pub order: Vec<String>,
+    /// Suites that the offerer is to be answered with if it has them, the favourite first.
+    pub offerer_pref: Vec<String>,
 }
 
 /// Which codecs are left in a description, by name or by name and what follows it, such as

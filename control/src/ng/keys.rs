@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::flag::is_name;
-use super::flags::{AddressFamily, EndpointLearning, Ice, IceLite, TransportProtocol};
+use super::flags::{AddressFamily, EndpointLearning, Ice, IceLite, MediaEcho, TransportProtocol};
 use super::line::{self, Word};
 use super::value::{Dictionary, Value, canonical};
 use super::{ENTRIES_MAX, Flag, Flags, LIST_MAX, NgError, UNKNOWN_MAX};
@@ -17,6 +17,7 @@ pub(super) struct Keys {
     pub(super) call_id: Option<String>,
     pub(super) from_tag: Option<String>,
     pub(super) to_tag: Option<String>,
+    pub(super) from_tags: Vec<String>,
     pub(super) via_branch: Option<String>,
     pub(super) label: Option<String>,
     pub(super) to_label: Option<String>,
@@ -98,6 +99,7 @@ impl Keys {
         match key.as_str() {
             "sdp-media-remove" | "SDP-media-remove" => self.media_remove(value)?,
             "codec" | "codecs" => self.codecs(name, value),
+            "from-tags" => self.from_tags = members(value).take(LIST_MAX).collect(),
             "direction" => self.direction(name, value),
             _ if self.named(&key, value) => {}
             _ if self.numbered(&key, value) => {}
@@ -161,6 +163,8 @@ impl Keys {
             "duration" => self.duration = number,
             "pause" => self.pause = number,
             "volume" => self.volume = number,
+            "ptime" => self.flags.ptime = milliseconds(number),
+            "ptime-reverse" | "reverse-ptime" => self.flags.ptime_reverse = milliseconds(number),
             "TOS" | "tos" => self.flags.tos = number.and_then(|tos| tos.try_into().ok()),
             "delete-delay" => {
                 self.delete_delay =
@@ -195,10 +199,14 @@ impl Keys {
                     flags.dtls_off = true;
                     true
                 }
-                "passive" => set(&mut flags.dtls_role, Some(DtlsRole::Passive)),
-                "active" => set(&mut flags.dtls_role, Some(DtlsRole::Active)),
-                _ => false,
+                role => set(&mut flags.dtls_role, dtls_role(role)),
             },
+            "DTLS-reverse" | "dtls-reverse" => set(&mut flags.dtls_reverse, dtls_role(word)),
+            "media-echo" | "echo" => set(&mut flags.media_echo, MediaEcho::parse(word)),
+            "passthrough" | "passthru" | "media-passthrough" => {
+                set(&mut flags.passthrough, on_or_off(word))
+            }
+            "drop-traffic" => set(&mut flags.drop_traffic, start_or_stop(word)),
             _ => false,
         }
     }
@@ -283,6 +291,16 @@ impl Keys {
             ("codec-offer-", &mut flags.codecs.offer),
             ("codec-except-", &mut flags.codecs.except),
         ];
+        let orders = [
+            ("SDES-order:", &mut flags.sdes.order),
+            ("SDES-offerer-pref:", &mut flags.sdes.offerer_pref),
+        ];
+        for (prefix, list) in orders {
+            if let Some(suites) = behind(prefix) {
+                let suites = suites.split(';').filter(|suite| !suite.is_empty());
+                return suites.fold(false, |_, suite| push(list, suite.into()));
+            }
+        }
         for (prefix, list) in lists {
             if let Some(value) = behind(prefix).filter(|value| !value.is_empty()) {
                 return push(list, unescaped(value));
@@ -293,6 +311,8 @@ impl Keys {
         }
         match name {
             "WebRTC" | "webRTC" | "WebRtc" | "webrtc" => flags.set_webrtc(),
+            "passthrough" => flags.passthrough = Some(true),
+            "no-passthrough" => flags.passthrough = Some(false),
             "internal" | "external" => return flags.interfaces.push(name.into()),
             _ => return false,
         }
@@ -381,6 +401,35 @@ fn yes_or_no(word: &str) -> Option<bool> {
     }
 }
 
+fn on_or_off(word: &str) -> Option<bool> {
+    match word {
+        "enable" | "enabled" => Some(true),
+        "disable" | "disabled" => Some(false),
+        _ => yes_or_no(word),
+    }
+}
+
+fn start_or_stop(word: &str) -> Option<bool> {
+    match word {
+        "start" => Some(true),
+        "stop" => Some(false),
+        _ => None,
+    }
+}
+
+fn dtls_role(word: &str) -> Option<DtlsRole> {
+    match word {
+        "passive" => Some(DtlsRole::Passive),
+        "active" => Some(DtlsRole::Active),
+        _ => None,
+    }
+}
+
+/// A packet's length; none and less says nothing.
+fn milliseconds(number: Option<i64>) -> Option<u32> {
+    number.and_then(|number| number.try_into().ok()).filter(|number| *number > 0)
+}
+
 /// Where a flag can hold neither `=` nor a space, `--` and `..` stand for them.
 fn unescaped(value: &str) -> String {
     value.replace("--", "=").replace("..", " ")
@@ -405,6 +454,7 @@ const LISTS: &[(&str, &str)] = &[
     ("OSRTP", "OSRTP-"),
     ("BUNDLE", "BUNDLE-"),
     ("endpoint-learning", "endpoint-learning-"),
+    ("generate-RTCP", "generate-RTCP-"),
     ("supports", "supports-"),
     ("codec-strip", "codec-strip-"),
     ("codec-offer", "codec-offer-"),

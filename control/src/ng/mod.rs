@@ -58,7 +58,7 @@ pub use cut::{Cut, CutError, FRAME_MAX};
 pub use error::{LoadLimit, NgError};
 pub use flag::{Flag, FlagSet};
 pub use flags::{
-    AddressFamily, Codecs, EndpointLearning, Flags, Ice, IceLite, Interfaces, Sdes,
+    AddressFamily, Codecs, EndpointLearning, Flags, Ice, IceLite, Interfaces, MediaEcho, Sdes,
     TransportProtocol,
 };
 pub use frame::{Format, Frame, FrameError};
@@ -66,7 +66,7 @@ pub use json::JsonError;
 pub use reply::Reply;
 pub use request::{
     All, Answer, Delete, Description, MediaAction, Message, Offer, Party, PlayDtmf, Query,
-    Recording, RecordingAction, Request, Select,
+    Recording, RecordingAction, Request, Select, Subscribe, Subscribed, Unsubscribe,
 };
 pub use stats::{
     CallStats, Counters, MediaStats, Mos, MosSample, SsrcStats, StreamStats, Subscription, TagStats,

@@ -73,6 +73,18 @@ impl Reply {
         self.with("warning", warning)
     }
 
+    /// The same with a tag under this name.
+    #[must_use]
+    pub fn with_tag(self, name: &str, tag: &str) -> Self {
+        self.with(name, tag)
+    }
+
+    /// The same with the tags of those whose media a copy is of.
+    #[must_use]
+    pub fn with_from_tags<'t>(self, tags: impl IntoIterator<Item = &'t str>) -> Self {
+        self.with("from-tags", tags.into_iter().map(Value::from).collect::<Vec<_>>())
+    }
+
     /// The same with the ids of calls.
     #[must_use]
     pub fn with_calls<'c>(self, ids: impl IntoIterator<Item = &'c str>) -> Self {

@@ -46,8 +46,53 @@ pub enum Request {
     PlayDtmf(PlayDtmf),
     /// Whether a call is recorded.
     Record(RecordingAction, Recording),
+    /// A copy of a call's media that is offered.
+    Subscribe(Box<Subscribe>),
+    /// The description that answers that offer.
+    Subscribed(Box<Subscribed>),
+    /// No copy any longer.
+    Unsubscribe(Unsubscribe),
+    /// Media that nobody answers, for copies of it.
+    Publish(Box<Offer>),
     /// A command that rtpengine knows and that is not typed here.
     Unserved(Command),
+}
+
+/// A copy of a call's media that is offered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscribe {
+    /// The call.
+    pub call_id: String,
+    /// Whose media it is a copy of.
+    pub party: Party,
+    /// The same, where several are named.
+    pub from_tags: Vec<String>,
+    /// Whom it is offered to; the node draws a tag where there is none.
+    pub to_tag: Option<String>,
+    /// What becomes of the description.
+    pub flags: Flags,
+}
+
+/// The description that answers the offer of a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscribed {
+    /// The call.
+    pub call_id: String,
+    /// Who answers.
+    pub to_tag: String,
+    /// The description.
+    pub sdp: Description,
+    /// What becomes of it.
+    pub flags: Flags,
+}
+
+/// No copy any longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsubscribe {
+    /// The call.
+    pub call_id: String,
+    /// Who had it.
+    pub to_tag: String,
 }
 
 /// A description that one side offers.
@@ -262,6 +307,10 @@ impl Request {
             Command::StartRecording => record(RecordingAction::Start, keys),
             Command::StopRecording => record(RecordingAction::Stop, keys),
             Command::PauseRecording => record(RecordingAction::Pause, keys),
+            Command::SubscribeRequest => Ok(Self::Subscribe(Box::new(Subscribe::of(keys)?))),
+            Command::SubscribeAnswer => Ok(Self::Subscribed(Box::new(Subscribed::of(keys)?))),
+            Command::Unsubscribe => Ok(Self::Unsubscribe(Unsubscribe::of(keys)?)),
+            Command::Publish => Ok(Self::Publish(Box::new(Offer::of(keys)?))),
             other => Ok(Self::Unserved(other)),
         }
     }
@@ -286,6 +335,10 @@ impl Request {
             Self::Record(RecordingAction::Start, _) => Command::StartRecording,
             Self::Record(RecordingAction::Stop, _) => Command::StopRecording,
             Self::Record(RecordingAction::Pause, _) => Command::PauseRecording,
+            Self::Subscribe(_) => Command::SubscribeRequest,
+            Self::Subscribed(_) => Command::SubscribeAnswer,
+            Self::Unsubscribe(_) => Command::Unsubscribe,
+            Self::Publish(_) => Command::Publish,
             Self::Unserved(command) => *command,
         }
     }
@@ -301,6 +354,10 @@ impl Request {
             Self::Media(_, select) => Some(&select.call_id),
             Self::PlayDtmf(play) => Some(&play.select.call_id),
             Self::Record(_, recording) => Some(&recording.call_id),
+            Self::Subscribe(subscribe) => Some(&subscribe.call_id),
+            Self::Subscribed(answer) => Some(&answer.call_id),
+            Self::Unsubscribe(unsubscribe) => Some(&unsubscribe.call_id),
+            Self::Publish(offer) => Some(&offer.call_id),
         }
     }
 }
@@ -323,6 +380,36 @@ impl Answer {
         let Offer { call_id, from_tag, to_tag, via_branch, sdp, flags } = Offer::of(keys)?;
         let to_tag = to_tag.ok_or(NgError::NoToTag)?;
         Ok(Self { call_id, from_tag, to_tag, via_branch, sdp, flags })
+    }
+}
+
+impl Subscribe {
+    fn of(keys: Keys) -> Result<Self, NgError> {
+        Ok(Self {
+            call_id: keys.call_id.clone().ok_or(NgError::NoCallId)?,
+            party: Party::of(&keys)?,
+            from_tags: keys.from_tags,
+            to_tag: keys.to_tag,
+            flags: keys.flags,
+        })
+    }
+}
+
+impl Subscribed {
+    fn of(keys: Keys) -> Result<Self, NgError> {
+        Ok(Self {
+            sdp: Description(keys.sdp.ok_or(NgError::NoSdp)?),
+            call_id: keys.call_id.ok_or(NgError::NoCallId)?,
+            to_tag: keys.to_tag.ok_or(NgError::NoToTag)?,
+            flags: keys.flags,
+        })
+    }
+}
+
+impl Unsubscribe {
+    fn of(keys: Keys) -> Result<Self, NgError> {
+        let call_id = keys.call_id.ok_or(NgError::NoCallId)?;
+        Ok(Self { call_id, to_tag: keys.to_tag.ok_or(NgError::NoToTag)? })
     }
 }
 

@@ -63,6 +63,8 @@ pub(super) struct DescribedIce {
 pub(super) enum Protocol {
     /// RTP in one of its profiles.
     Rtp(Profile),
+    /// RTP in a profile without encryption, with keys all the same (RFC 8643).
+    Opportunistic(Profile),
     /// Something else, which passes unread: UDPTL for fax, and what nobody knows.
     Other(String),
 }
@@ -70,19 +72,23 @@ pub(super) enum Protocol {
 impl Protocol {
     pub(super) fn profile(&self) -> Option<Profile> {
         match self {
-            Self::Rtp(profile) => Some(*profile),
+            Self::Rtp(profile) | Self::Opportunistic(profile) => Some(*profile),
             Self::Other(_) => None,
         }
     }
 
     /// Whether its media is encrypted.
     pub(super) fn is_secure(&self) -> bool {
-        self.profile().is_some_and(|profile| !matches!(profile, Profile::Avp | Profile::Avpf))
+        match self {
+            Self::Rtp(profile) => profile.is_secure(),
+            Self::Opportunistic(_) => true,
+            Self::Other(_) => false,
+        }
     }
 
     pub(super) fn name(&self) -> &str {
         match self {
-            Self::Rtp(profile) => profile.name(),
+            Self::Rtp(profile) | Self::Opportunistic(profile) => profile.name(),
             Self::Other(name) => name,
         }
     }
@@ -92,8 +98,19 @@ impl Described {
     /// Reads every m-line of a description.
     ///
     /// # Errors
-    /// [`NgError::IncompleteSdp`] if one of them has no address, or formats that are no payload types.
+    /// [`NgError::BadSdp`] if a line of it is none, or its origin or an address cannot be read;
+    /// [`NgError::IncompleteSdp`] if an m-line has no address, or formats that are no payload types;
+    /// [`NgError::NotRewritten`] if there is no m-line.
     pub(super) fn all(sdp: &Sdp, flags: &Flags) -> Result<Vec<Self>, NgError> {
+        if !sdp.is_sound() {
+            return Err(NgError::BadSdp);
+        }
+        if sdp.media_count() == 0 {
+            return Err(NgError::NotRewritten);
+        }
+        if flags.has(Flag::SipSourceAddress) && flags.received_from.is_none() {
+            return Err(NgError::IncompleteSdp);
+        }
         sdp.media().map(|section| Self::read(section, sdp, flags)).collect()
     }
 
@@ -104,11 +121,16 @@ impl Described {
         let at =
             |address: SocketAddr| SocketAddr::new(source.unwrap_or(address.ip()), address.port());
         let rtp = section.rtp_address().map(at).ok_or(NgError::IncompleteSdp)?;
+        let fingerprint =
+            section.inherited("fingerprint").and_then(|found| Fingerprint::named(found.value));
+        let cryptos: Vec<Crypto> = section.cryptos().filter_map(Result::ok).collect();
+        let has_keys = fingerprint.is_some() || !cryptos.is_empty();
         let protocol = match section.profile() {
+            Some(profile) if has_keys && !profile.is_secure() => Protocol::Opportunistic(profile),
             Some(profile) => Protocol::Rtp(profile),
             None => Protocol::Other(line.profile.clone()),
         };
-        let is_rtp = matches!(protocol, Protocol::Rtp(_));
+        let is_rtp = protocol.profile().is_some();
         if is_rtp && !line.formats.iter().all(|format| is_payload_type(format)) {
             return Err(NgError::IncompleteSdp);
         }
@@ -127,8 +149,8 @@ impl Described {
             sends: direction.sends(),
             receives: direction.receives(),
             setup: section.setup().ok().flatten(),
-            fingerprint: section.inherited("fingerprint").and_then(|f| Fingerprint::named(f.value)),
-            cryptos: section.cryptos().filter_map(Result::ok).collect(),
+            fingerprint,
+            cryptos,
             ice,
             mid: section.mid().ok().flatten().map(Into::into),
             ptime: section.ptime(),

@@ -1,5 +1,7 @@
 //! Offers and answers.
 
+use std::net::SocketAddr;
+
 use causeway_engine::command::{Command, LegId, Refusal};
 use causeway_engine::learning::Learning;
 use causeway_engine::packet::Nanos;
@@ -9,6 +11,7 @@ use super::described::Described;
 use super::line::Line;
 use super::party::{Party, PartyFilter, PartyId};
 use super::seat::{Held, MEDIA, REPORTS, Seat};
+use super::seats::{Place, Seats};
 use super::settle::{self, Move, settle};
 use super::{EndedBy, Lender, Output, Pending, ProxiedCall, RequestId, write};
 use crate::address::is_global;
@@ -105,7 +108,7 @@ impl ProxiedCall {
 
     /// What a request leaves of itself: that it came, what it is called, what its packets are marked
     /// with.
-    fn note_signal(&mut self, sides: [PartyId; 2], said: &Said<'_>) {
+    pub(super) fn note_signal(&mut self, sides: [PartyId; 2], said: &Said<'_>) {
         self.last_signal = self.clock.unix;
         // Whoever signals is not gone.
         self.over_at = None;
@@ -115,6 +118,9 @@ impl ProxiedCall {
             }
         }
         self.answered |= said.step == Move::Answer;
+        if let Some(party) = self.parties.at_mut(sides[0]) {
+            party.text.said = Some(said.text.to_owned());
+        }
         let label = said.flags.label.as_ref().or(said.flags.set_label.as_ref());
         if let (Some(party), Some(label)) = (self.parties.at_mut(sides[0]), label) {
             party.label = Some(label.clone());
@@ -133,94 +139,129 @@ impl ProxiedCall {
         }
     }
 
-    /// Settles every m-line, writes what the reader is told, and tells the worker.
+    /// Settles every m-line, gives it ports, writes what the reader is told, and tells the worker. What was
+    /// settled before comes back if there are no ports.
     fn settle(
         &mut self,
         sdp: &Sdp,
         lines: &[Described],
-        (writer, reader): (PartyId, PartyId),
+        sides: (PartyId, PartyId),
         said: &Said<'_>,
         lender: &mut dyn Lender,
     ) -> Result<String, NgError> {
+        let [from, to] = self.parties.two(sides.0, sides.1).ok_or(NgError::BadDialogue)?;
+        let before = (from.lines.clone(), to.lines.clone());
+        let mut restarts = Vec::new();
+        for line in lines {
+            from.make_lines(line.index, &line.kind);
+            to.make_lines(line.index, &line.kind);
+            let (one, other) = (&mut from.lines[line.index - 1], &mut to.lines[line.index - 1]);
+            restarts.push(settle::restarts(line, one.far.as_ref()));
+            settle(one, other, line, said.flags, said.step);
+            settle_family(one, other, line, said.flags);
+        }
+        if let Err(error) = self.take_seats(lines, (Some(sides.0), sides.1), said.flags, lender) {
+            if let Some([from, to]) = self.parties.two(sides.0, sides.1) {
+                from.lines.splice(..before.0.len(), before.0);
+                to.lines.splice(..before.1.len(), before.1);
+            }
+            return Err(error);
+        }
         if let Some(tos) = said.flags.tos {
             self.dscp = tos >> 2;
         }
-        self.take_seats(lines, (writer, reader), said.flags, lender)?;
-        let [from, to] = self.parties.two(writer, reader).ok_or(NgError::BadDialogue)?;
-        for (index, line) in lines.iter().enumerate() {
-            let (one, other) = (&mut from.lines[index], &mut to.lines[index]);
-            let restarts = settle::restarts(line, one.far.as_ref());
-            settle(one, other, line, said.flags, said.step);
-            one.learning = learning(one, said.flags);
-            if let Some(seat) = one.seat.as_mut().filter(|_| restarts) {
+        let [from, to] = self.parties.two(sides.0, sides.1).ok_or(NgError::BadDialogue)?;
+        for (line, restarts) in lines.iter().zip(restarts) {
+            let place = line.index - 1;
+            let seat = from.seats[place].current.as_mut();
+            from.lines[place].learning = learning(&from.lines[place], seat.as_deref(), said.flags);
+            if let Some(seat) = seat.filter(|_| restarts) {
                 seat.renew_credentials();
             }
-            prepare(one);
-            prepare(other);
         }
-        let nowhere: Vec<bool> = from.lines.iter().map(|line| line.is_nowhere).collect();
-        let text = write::write(sdp, to, &nowhere, said.flags, said.step, &self.facts)?;
-        self.sync(writer, lender)?;
-        self.sync(reader, lender)?;
+        from.prepare_seats();
+        to.prepare_seats();
+        let text = write::write(sdp, to, &from.lines, said.flags, said.step, &self.facts)?;
+        self.sync(sides.0, lender)?;
+        self.sync(sides.1, lender)?;
         Ok(text)
     }
 
-    /// Gives every m-line in use of both sides ports, all of them or none.
-    fn take_seats(
+    /// Gives every m-line in use of both sides ports, all of them or none: the writer some, the reader
+    /// those that are for this writer.
+    pub(super) fn take_seats(
         &mut self,
         lines: &[Described],
-        (writer, reader): (PartyId, PartyId),
+        (writer, reader): (Option<PartyId>, PartyId),
         flags: &Flags,
         lender: &mut dyn Lender,
     ) -> Result<(), NgError> {
-        let names = (flags.interfaces.from.as_deref(), flags.interfaces.to.as_deref());
+        let names = [&flags.interfaces.from, &flags.interfaces.to].map(Option::as_deref);
+        let only = flags.interfaces.only.as_deref();
         let mut taken = Vec::new();
-        for (party, name) in [(writer, names.0), (reader, names.1)] {
+        let sides = [(writer, names[0]), (Some(reader), names[1].or(only))];
+        for (party, name) in sides.into_iter().filter_map(|(party, name)| Some((party?, name))) {
+            if writer == Some(reader) && !taken.is_empty() {
+                break;
+            }
             let Some(held) = self.parties.at_mut(party) else { continue };
-            for line in lines {
-                let own = line_at(held, line);
-                if own.seat.is_some() || line.is_rejected || line.kind == "message" {
-                    continue;
+            for line in lines.iter().filter(|line| !line.is_rejected && line.kind != "message") {
+                let (own, seats) = (&held.lines[line.index - 1], &held.seats[line.index - 1]);
+                let far = (party == reader && writer != Some(reader)).then_some(line.rtp);
+                let place = seats.place_for(far, name, own, flags);
+                let is_missing = place == Place::New;
+                let leased = is_missing.then(|| lease(lender, name, own));
+                if leased.as_ref().is_some_and(Option::is_none) {
+                    taken.into_iter().for_each(|taken: Taken| taken.give_back(lender));
+                    return Err(NgError::OutOfPorts);
                 }
-                let family = match flags.address_family.filter(|_| party == reader) {
-                    Some(family) => family == AddressFamily::Ip6,
-                    None => own.is_ipv6.unwrap_or(line.rtp.is_ipv6()),
-                };
-                own.is_ipv6 = Some(family);
-                match seat(lender, name, family) {
-                    Some(seat) => taken.push((party, line.index, seat)),
-                    None => {
-                        taken.into_iter().for_each(|(_, _, (leg, ports))| {
-                            lender.give(leg);
-                            lender.free(ports);
-                        });
-                        return Err(NgError::OutOfPorts);
-                    }
-                }
+                let asked = (name.map(Into::into), own.is_ipv6.unwrap_or_default());
+                let (line, leased) = (line.index - 1, leased.flatten());
+                taken.push(Taken { party, line, far, place, asked, leased });
             }
         }
-        for (party, index, (leg, ports)) in taken {
-            let line = self.parties.at_mut(party).map(|held| &mut held.lines[index - 1]);
-            if let Some(line) = line {
-                line.seat = Some(Seat::new(leg, ports));
-            }
+        for one in taken {
+            self.take_seat(one);
         }
         Ok(())
     }
 
+    fn take_seat(&mut self, taken: Taken) {
+        let Taken { party, line, far, place, asked, leased } = taken;
+        let Some(held) = self.parties.at_mut(party) else { return };
+        let whole = held.lines[line].has_agent();
+        let seats = &mut held.seats[line];
+        let gone = match (place, leased) {
+            (Place::New, Some((leg, ports))) => seats.take(Seat::new(leg, ports, asked, whole)),
+            (Place::Former(place), _) => {
+                seats.take_back(place);
+                None
+            }
+            _ => None,
+        };
+        if let (Some(seat), Some(far)) = (&mut seats.current, far) {
+            let is_known = seat.other_side.is_some_and(|known| !known.ip().is_unspecified());
+            if !is_known {
+                seat.other_side = Some(far);
+            }
+        }
+        if let Some(gone) = gone {
+            self.give_up(gone.held());
+        }
+    }
+
     /// Tells the worker what is different about a party's m-lines.
-    fn sync(&mut self, party: PartyId, lender: &mut dyn Lender) -> Result<(), NgError> {
+    pub(super) fn sync(&mut self, party: PartyId, lender: &mut dyn Lender) -> Result<(), NgError> {
         let (now, dscp) = (self.clock.now, self.dscp);
         let Some(held) = self.parties.at_mut(party) else { return Ok(()) };
         let mut steps = Vec::new();
-        for line in &mut held.lines {
-            let Some(mut seat) = line.seat.take() else { continue };
+        for (line, seats) in held.places_mut() {
+            let Some(seat) = &mut seats.current else { continue };
             let renewed = if seat.wants_leg(line) { Some(lender.leg()) } else { None };
             let outcome = match renewed {
                 Some(None) => Err(Refusal::Full),
                 renewed => seat.sync(now, line, line.learning, dscp, renewed.flatten()),
             };
-            line.seat = Some(seat);
             steps.extend(outcome.map_err(|_| NgError::OutOfPorts)?);
         }
         self.take_steps(steps);
@@ -231,10 +272,9 @@ impl ProxiedCall {
     pub(super) fn pipe_all(&mut self) {
         let mut wanted: Vec<(LegId, Pipes)> = Vec::new();
         for party in self.parties.iter() {
-            for line in &party.lines {
-                if let Some(seat) = &line.seat {
-                    wanted.push((seat.leg, self.pipes_of(party, line.index)));
-                }
+            for (line, seats) in party.places() {
+                let pipes = self.pipes_of(party, line.index);
+                wanted.extend(seats.all().map(|seat| (seat.leg, pipes.clone())));
             }
         }
         for (leg, pipes) in wanted {
@@ -250,8 +290,8 @@ impl ProxiedCall {
         let links = self.parties.links.iter().filter(|link| link.from == party.id);
         let pipes = links.filter_map(|link| {
             let to = self.parties.at(link.to)?;
-            let line = to.lines.iter().find(|line| line.index == index)?;
-            pipe(line, party.filter)
+            let (line, seats) = to.places().find(|(line, _)| line.index == index + link.offset)?;
+            pipe(line, seats.current.as_ref()?, party.filter)
         });
         pipes.take(Pipes::new().capacity()).collect()
     }
@@ -263,9 +303,11 @@ impl ProxiedCall {
         let party = self.parties.tagged(said.from).ok_or(NgError::UnknownCall)?;
         let held = self.parties.at_mut(party).ok_or(NgError::UnknownCall)?;
         for section in &fragment.media {
-            let named = |line: &&mut Line| line.mid.as_deref() == section.mid.as_deref();
-            let Some(line) = held.lines.iter_mut().find(named) else { continue };
-            let Some(seat) = &mut line.seat else { continue };
+            let named = |line: &Line| line.mid.as_deref() == section.mid.as_deref();
+            let Some((_, seats)) = held.places_mut().find(|(line, _)| named(line)) else {
+                continue;
+            };
+            let Some(seat) = &mut seats.current else { continue };
             let lines: Vec<String> = section.candidates.iter().map(ToString::to_string).collect();
             for ice in seat.parts.iter_mut().filter_map(|part| part.ice.as_mut()) {
                 ice.newest().add_candidates(&lines);
@@ -282,10 +324,8 @@ impl ProxiedCall {
     /// Takes a party out of the call, with what the worker has of it.
     pub(super) fn remove_party(&mut self, id: PartyId) {
         let Some(party) = self.parties.remove(id) else { return };
-        for line in party.lines {
-            if let Some(seat) = line.seat {
-                self.give_up(seat.held());
-            }
+        for seat in party.seats.iter().flat_map(Seats::all) {
+            self.give_up(seat.held());
         }
         self.pipe_all();
     }
@@ -293,7 +333,7 @@ impl ProxiedCall {
     /// Takes a seat from the worker; sockets that it never had go with the seat.
     pub(super) fn give_up(&mut self, held: Held) {
         if !held.is_installed {
-            self.outputs.extend(held.sockets.map(Output::Freed));
+            self.outputs.extend(held.sockets.into_iter().map(Output::Freed));
             return;
         }
         self.retire(held.leg);
@@ -305,9 +345,32 @@ impl ProxiedCall {
     }
 }
 
+/// What an m-line is given, once everything is there.
+struct Taken {
+    party: PartyId,
+    /// Its place, from 0.
+    line: usize,
+    far: Option<SocketAddr>,
+    place: Place,
+    /// The interface and family.
+    asked: (Option<String>, bool),
+    leased: Option<(LegId, Vec<PortPair>)>,
+}
+
+impl Taken {
+    fn give_back(self, lender: &mut dyn Lender) {
+        if let Some((leg, ports)) = self.leased {
+            lender.give(leg);
+            ports.into_iter().for_each(|pair| lender.free(pair));
+        }
+    }
+}
+
 /// The pipe to an m-line of a party that receives; none where there is nowhere to go.
-fn pipe(line: &Line, filter: PartyFilter) -> Option<Pipe> {
-    let seat = line.seat.as_ref().filter(|seat| seat.is_installed() && !line.is_rejected)?;
+fn pipe(line: &Line, seat: &Seat, filter: PartyFilter) -> Option<Pipe> {
+    if !seat.is_installed() || line.is_rejected {
+        return None;
+    }
     let media = match () {
         () if filter.media_blocked || line.is_nowhere => MediaFilter::Block,
         () if filter.silenced => MediaFilter::Silence,
@@ -321,9 +384,13 @@ fn pipe(line: &Line, filter: PartyFilter) -> Option<Pipe> {
     })
 }
 
-fn seat(lender: &mut dyn Lender, name: Option<&str>, ipv6: bool) -> Option<(LegId, PortPair)> {
+fn lease(
+    lender: &mut dyn Lender,
+    name: Option<&str>,
+    line: &Line,
+) -> Option<(LegId, Vec<PortPair>)> {
     let leg = lender.leg()?;
-    match lender.lease(name, ipv6) {
+    match lender.lease(name, line.is_ipv6.unwrap_or_default(), line.has_agent()) {
         Ok(ports) => Some((leg, ports)),
         Err(error) => {
             tracing::warn!(%error, "no ports for a call");
@@ -333,30 +400,27 @@ fn seat(lender: &mut dyn Lender, name: Option<&str>, ipv6: bool) -> Option<(LegI
     }
 }
 
-/// A party's m-line, which is made if need be with those before it.
-fn line_at<'a>(party: &'a mut Party, line: &Described) -> &'a mut Line {
-    while party.lines.len() < line.index {
-        party.lines.push(Line::new(party.lines.len() + 1, &line.kind));
+/// The family of each side's address: the writer's is its own, the reader's is the same unless the proxy
+/// says otherwise; with ICE it stays.
+pub(super) fn settle_family(writer: &mut Line, reader: &mut Line, said: &Described, flags: &Flags) {
+    if writer.is_ipv6.is_none() || !writer.ice.used {
+        writer.is_ipv6 = Some(said.rtp.is_ipv6());
     }
-    &mut party.lines[line.index - 1]
-}
-
-fn prepare(line: &mut Line) {
-    if let Some(mut seat) = line.seat.take() {
-        seat.prepare(line);
-        line.seat = Some(seat);
+    if reader.is_ipv6.is_none() || !reader.ice.used {
+        let asked = flags.address_family.map(|family| family == AddressFamily::Ip6);
+        reader.is_ipv6 = asked.or(reader.is_ipv6).or(writer.is_ipv6);
     }
 }
 
 /// How the far address of an m-line is learnt. A party that can be reached where it says is waited for
 /// there; one behind a NAT is where its SIP messages come from, or where its first packet does.
-fn learning(line: &Line, flags: &Flags) -> Learning {
+pub(super) fn learning(line: &Line, seat: Option<&Seat>, flags: &Flags) -> Learning {
     let Some(far) = &line.far else { return Learning::Off };
     if flags.has(Flag::MediaHandover) {
         return Learning::Always;
     }
     let is_reachable = || {
-        let own = line.seat.as_ref().map(|seat| seat.parts[0].announced.ip());
+        let own = seat.map(|seat| seat.parts[0].announced().ip());
         is_global(far.rtp.ip()) || !own.is_some_and(is_global)
     };
     let waits = |grace| Learning::Once { hint: flags.received_from, grace };

@@ -204,18 +204,17 @@ impl ProxiedCall {
         self.say_over();
     }
 
-    pub(super) fn query(&mut self, request: RequestId, query: &Query) -> Result<(), NgError> {
+    /// Tells what is known; of a tag that nobody has nothing is.
+    pub(super) fn query(&mut self, request: RequestId, query: &Query) {
         let chosen = match &query.tag {
             None => None,
             Some(tag) => {
-                let party = self.parties.tagged(tag).ok_or(NgError::UnknownCall)?;
-                let mut chosen = vec![party];
-                chosen.extend(self.parties.other_side(party));
-                Some(chosen)
+                let party = self.parties.tagged(tag);
+                let other = party.and_then(|party| self.parties.other_side(party));
+                Some(party.into_iter().chain(other).collect())
             }
         };
         self.begin_reading(Reader::Request(request, Telling::Whole(chosen)));
-        Ok(())
     }
 
     /// Asks the worker for the counters of every leg.

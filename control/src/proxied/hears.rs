@@ -7,8 +7,7 @@ use causeway_engine::command::{
 };
 use causeway_engine::srtp::Srtp;
 
-use super::line::Line;
-use super::seat::{MEDIA, Part, REPORTS, Seat};
+use super::seat::{MEDIA, Part, REPORTS};
 use super::{Clock, Output, Pending, ProxiedCall};
 use crate::call::DtlsInput;
 use crate::call::shake;
@@ -52,9 +51,11 @@ impl ProxiedCall {
     fn take_check(&mut self, punt: &Punt) {
         let now = self.clock.now;
         let Some(seat) = self.seat_mut(punt.transport.leg) else { return };
-        let part = seat.parts.iter_mut().find(|part| part.socket == punt.socket);
-        if let Some(Part { ice: Some(ice), bound, .. }) = part {
-            ice.take_stun(now, punt.remote, *bound, &punt.bytes);
+        for Part { ice, spots, .. } in &mut seat.parts {
+            let spot = spots.iter().find(|spot| spot.socket == punt.socket);
+            if let (Some(ice), Some(spot)) = (ice, spot) {
+                ice.take_stun(now, punt.remote, spot.bound, &punt.bytes);
+            }
         }
         self.drain_agents();
     }
@@ -81,7 +82,7 @@ impl ProxiedCall {
     pub fn dtls_connected(&mut self, clock: Clock, transport: TransportId, keys: &SrtpKeys) {
         self.clock = clock;
         let Some((spec, suite)) = shake::agreed(keys) else { return };
-        let Some(line) = self.line_mut(transport.leg) else { return };
+        let Some(line) = self.line_of(transport.leg) else { return };
         let (learning, has_ice) = (line.learning, line.ice.used);
         let Some(part) = self.part(transport) else { return };
         part.suite = Some(suite);
@@ -126,18 +127,18 @@ impl ProxiedCall {
     /// Begins handshakes as far as it is known who begins, and hands over late fingerprints.
     pub(super) fn start_handshakes(&mut self) {
         let mut inputs = Vec::new();
-        let lines = self.parties.iter_mut().flat_map(|party| &mut party.lines);
-        for line in lines.filter(|line| line.keys.dtls && line.is_secure()) {
+        let places = self.parties.iter_mut().flat_map(super::party::Party::places_mut);
+        for (line, seats) in places.filter(|(line, _)| line.keys.dtls && line.is_secure()) {
             let described = line.dtls();
             let (has_ice, mux) = (line.ice.used, line.mux);
             let remotes = [line.remote(false), line.remote(true)];
-            let Some(seat) = &mut line.seat else { continue };
+            let Some(seat) = &mut seats.current else { continue };
             for (index, remote) in [MEDIA, REPORTS].into_iter().zip(remotes) {
                 let transport = seat.transport(index);
                 let part = &mut seat.parts[usize::from(index)];
                 let fixed = remote.filter(|_| !has_ice && !(mux && index == REPORTS));
                 if let (None, Some(remote)) = (part.shake.path, fixed) {
-                    part.shake.path = Some((part.socket, remote));
+                    part.shake.path = Some((part.socket(), remote));
                 }
                 if let Some(input) = part.shake.input(described.as_ref()) {
                     inputs.push(Output::Dtls(transport, input));
@@ -150,8 +151,7 @@ impl ProxiedCall {
     /// Lets the agents do what their timers are for.
     pub(super) fn tick_agents(&mut self) {
         let now = self.clock.now;
-        let lines = self.parties.iter_mut().flat_map(|party| &mut party.lines);
-        let parts = lines.filter_map(|line| line.seat.as_mut()).flat_map(|seat| &mut seat.parts);
+        let parts = self.seats_mut().flat_map(|seat| &mut seat.parts);
         parts.filter_map(|part| part.ice.as_mut()).for_each(|ice| ice.handle_timeout(now));
         self.drain_agents();
     }
@@ -174,32 +174,47 @@ impl ProxiedCall {
     }
 
     fn follow_agent(&mut self, transport: TransportId, generation: u32, output: FromIce) {
-        let Some(socket) = self.part(transport).map(|part| part.socket) else { return };
+        let socket_at = |call: &mut Self, local| call.part(transport)?.socket_at(local);
         match output {
-            FromIce::Check { remote, bytes, .. } => {
-                self.tell(Command::Check { transport, socket, remote, bytes });
+            FromIce::Check { local, remote, bytes } => {
+                if let Some(socket) = socket_at(self, local) {
+                    self.tell(Command::Check { transport, socket, remote, bytes });
+                }
             }
-            FromIce::Transmit { remote, bytes, .. } => {
-                self.tell(Command::Transmit { socket, remote, bytes });
+            FromIce::Transmit { local, remote, bytes } => {
+                if let Some(socket) = socket_at(self, local) {
+                    self.tell(Command::Transmit { socket, remote, bytes });
+                }
             }
-            FromIce::PairAuthenticated { remote, .. } => {
-                let nominated = false;
-                let command =
-                    Command::InstallPair { transport, socket, remote, nominated, generation };
-                self.tell(command);
+            FromIce::PairAuthenticated { local, remote } => {
+                if let Some(socket) = socket_at(self, local) {
+                    self.install_pair(transport, (socket, remote), false, generation);
+                }
             }
-            FromIce::Nominated { remote, .. } => {
-                let nominated = true;
-                let command =
-                    Command::InstallPair { transport, socket, remote, nominated, generation };
-                self.tell(command);
-                self.nominated(transport, generation, remote);
+            FromIce::Nominated { local, remote } => {
+                if let Some(socket) = socket_at(self, local) {
+                    self.install_pair(transport, (socket, remote), true, generation);
+                    self.nominated(transport, generation, remote);
+                }
             }
             FromIce::Failed(error) => {
                 tracing::info!(call = self.id, ?transport, %error, "ICE failed");
             }
             FromIce::Timeout(_) => {}
         }
+    }
+
+    fn install_pair(
+        &mut self,
+        transport: TransportId,
+        (socket, remote): (SocketId, SocketAddr),
+        nominated: bool,
+        generation: u32,
+    ) {
+        if let Some(part) = self.part(transport) {
+            part.add_path((socket, remote));
+        }
+        self.tell(Command::InstallPair { transport, socket, remote, nominated, generation });
     }
 
     fn nominated(&mut self, transport: TransportId, generation: u32, remote: SocketAddr) {
@@ -209,16 +224,12 @@ impl ProxiedCall {
             return;
         }
         part.remote = Some(remote);
-        part.shake.path = Some((part.socket, remote));
+        let path = part.paths.iter().rev().find(|(_, held)| *held == remote);
+        part.shake.path = Some(path.copied().unwrap_or((part.socket(), remote)));
         self.start_handshakes();
     }
 
     fn part(&mut self, transport: TransportId) -> Option<&mut Part> {
-        let seat: &mut Seat = self.line_mut(transport.leg).and_then(of)?;
-        seat.parts.get_mut(usize::from(transport.index))
+        self.seat_mut(transport.leg)?.parts.get_mut(usize::from(transport.index))
     }
-}
-
-fn of(line: &mut Line) -> Option<&mut Seat> {
-    line.seat.as_mut()
 }

@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 use causeway_engine::learning::Learning;
 
 use super::described::{Described, Protocol};
-use super::seat::Seat;
+use crate::ng::FlagSet;
 use crate::sdp::{Crypto, Direction, DtlsRole, Fingerprint, HashFunction, RemoteDtls};
 
 /// An m-line of a party.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Line {
     /// Its place in the party's descriptions, from 1.
     pub(super) index: usize,
@@ -23,6 +23,8 @@ pub(super) struct Line {
     pub(super) is_rejected: bool,
     pub(super) mid: Option<String>,
     pub(super) ptime: Option<u32>,
+    /// The payload types that the party was offered last.
+    pub(super) offered: Vec<u8>,
     pub(super) sends: bool,
     pub(super) receives: bool,
     /// Whether the party's address is said to be nowhere, to hold the other side.
@@ -35,18 +37,20 @@ pub(super) struct Line {
     pub(super) mux_is_required: bool,
     pub(super) keys: LineKeys,
     pub(super) ice: LineIce,
+    /// What was said of it with the party's last description.
+    pub(super) flags: FlagSet,
+    /// Whether the node reports in place of the party where that sends no RTCP.
+    pub(super) reports: bool,
     /// How the party's address is learnt.
     pub(super) learning: Learning,
     /// The family that the node's address has towards the party.
     pub(super) is_ipv6: Option<bool>,
     /// What the party said of it last.
     pub(super) far: Option<Described>,
-    /// The node's ports and engine leg.
-    pub(super) seat: Option<Seat>,
 }
 
 /// What protects an m-line.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct LineKeys {
     /// Whether DTLS is offered to the party, or agreed on.
     pub(super) dtls: bool,
@@ -69,7 +73,7 @@ pub(super) struct LineKeys {
 }
 
 /// ICE of an m-line.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct LineIce {
     pub(super) used: bool,
     /// Whether the parties' candidates pass, and the node is but one more.
@@ -78,6 +82,8 @@ pub(super) struct LineIce {
     pub(super) controls: bool,
     /// Whether the node says that it trickles.
     pub(super) trickles: bool,
+    /// Whether the node has had an agent for it.
+    pub(super) had_agent: bool,
 }
 
 impl Line {
@@ -91,6 +97,7 @@ impl Line {
             is_rejected: false,
             mid: None,
             ptime: None,
+            offered: Vec::new(),
             sends: false,
             receives: false,
             is_nowhere: false,
@@ -99,11 +106,17 @@ impl Line {
             mux_is_required: false,
             keys: LineKeys::default(),
             ice: LineIce::default(),
+            flags: FlagSet::default(),
+            reports: false,
             learning: Learning::Off,
             is_ipv6: None,
             far: None,
-            seat: None,
         }
+    }
+
+    /// Whether the node has an agent for it.
+    pub(super) fn has_agent(&self) -> bool {
+        self.ice.used && !self.ice.passes
     }
 
     pub(super) fn is_rtp(&self) -> bool {

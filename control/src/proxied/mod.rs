@@ -20,7 +20,6 @@
 //! # Where this is not rtpengine
 //! - Nothing is accepted from a party before its description has come, unless it authenticates: an
 //!   early packet says nothing about who sent it.
-//! - Ports stay when the other side's address changes; there a party gets other ports then.
 //! - A request that fails changes nothing of a call that was there before.
 //! - Media is decrypted and verified on its way in every case, also where both sides have the same key.
 //! - F8 and NULL suites are not offered.
@@ -32,9 +31,11 @@ mod hears;
 mod line;
 mod party;
 mod seat;
+mod seats;
 mod select;
 mod settle;
 mod stats;
+mod subscribe;
 mod write;
 
 use std::collections::{HashMap, VecDeque};
@@ -115,11 +116,17 @@ impl Facts {
 
 /// Where ports and leg ids come from.
 pub trait Lender {
-    /// Binds a pair of ports on the interface of this name, or on the first that fits.
+    /// Binds a pair of ports on the interface of this name, or on the first that fits; with `everywhere`
+    /// one at each address that the name stands for, that of the family first.
     ///
     /// # Errors
     /// [`PortError`]; nothing is taken then.
-    fn lease(&mut self, interface: Option<&str>, ipv6: bool) -> Result<PortPair, PortError>;
+    fn lease(
+        &mut self,
+        interface: Option<&str>,
+        ipv6: bool,
+        everywhere: bool,
+    ) -> Result<Vec<PortPair>, PortError>;
     /// Takes back ports that the worker never had.
     fn free(&mut self, ports: PortPair);
     /// A leg id that was never used before, on the call's worker.
@@ -296,7 +303,17 @@ impl ProxiedCall {
             Request::Offer(offer) => self.offer(request, *offer, lender),
             Request::Answer(answer) => self.answer(request, *answer, lender),
             Request::Delete(delete) => self.delete(request, &delete, brief),
-            Request::Query(query) => self.query(request, &query),
+            Request::Query(query) => {
+                self.query(request, &query);
+                Ok(())
+            }
+            Request::Subscribe(subscribe) => self.subscribe(request, &subscribe, lender),
+            Request::Subscribed(answer) => self.subscribed(request, &answer, lender),
+            Request::Unsubscribe(unsubscribe) => {
+                self.unsubscribe(request, &unsubscribe.to_tag);
+                Ok(())
+            }
+            Request::Publish(offer) => self.publish(request, &offer, lender),
             Request::Media(action, select) => self.filter(request, action, &select),
             other => Err(NgError::Unserved(other.command())),
         };
@@ -368,8 +385,7 @@ impl ProxiedCall {
             return None;
         }
         let branches = self.parties.iter().filter_map(|party| party.over_at);
-        let lines = self.parties.iter().flat_map(|party| &party.lines);
-        let parts = lines.filter_map(|line| line.seat.as_ref()).flat_map(|seat| &seat.parts);
+        let parts = self.seats().flat_map(|seat| &seat.parts);
         let agents = parts.filter_map(|part| part.ice.as_ref()?.due());
         let own = [Some(self.watch_at), self.final_at, self.over_at.map(|(at, _)| at)];
         branches.chain(agents).chain(own.into_iter().flatten()).min()
@@ -440,20 +456,26 @@ impl ProxiedCall {
         self.tell_tagged(Pending::Remove, Command::RemoveLeg { leg });
     }
 
+    /// Every seat, former ones too.
     fn seats(&self) -> impl Iterator<Item = &seat::Seat> {
-        let lines = self.parties.iter().flat_map(|party| &party.lines);
-        lines.filter_map(|line| line.seat.as_ref())
+        let parties = self.parties.iter().flat_map(|party| &party.seats);
+        parties.flat_map(seats::Seats::all)
+    }
+
+    fn seats_mut(&mut self) -> impl Iterator<Item = &mut seat::Seat> {
+        let parties = self.parties.iter_mut().flat_map(|party| &mut party.seats);
+        parties.flat_map(seats::Seats::all_mut)
     }
 
     fn seat_mut(&mut self, leg: LegId) -> Option<&mut seat::Seat> {
-        let lines = self.parties.iter_mut().flat_map(|party| &mut party.lines);
-        lines.filter_map(|line| line.seat.as_mut()).find(|seat| seat.leg == leg)
+        self.seats_mut().find(|seat| seat.leg == leg)
     }
 
     /// The m-line of a leg.
-    fn line_mut(&mut self, leg: LegId) -> Option<&mut line::Line> {
-        let mut lines = self.parties.iter_mut().flat_map(|party| &mut party.lines);
-        lines.find(|line| line.seat.as_ref().is_some_and(|seat| seat.leg == leg))
+    fn line_of(&self, leg: LegId) -> Option<&line::Line> {
+        let mut places = self.parties.iter().flat_map(party::Party::places);
+        let found = places.find(|(_, seats)| seats.all().any(|seat| seat.leg == leg));
+        found.map(|(line, _)| line)
     }
 }
 

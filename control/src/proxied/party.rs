@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use super::line::Line;
+use super::seats::Seats;
 use crate::ng::NgError;
 
 /// Parties of a call, most; each branch of a forked call is one.
@@ -24,6 +25,8 @@ pub(super) struct Party {
     /// When it came, since 1970.
     pub(super) created: Duration,
     pub(super) lines: Vec<Line>,
+    /// Those of each m-line.
+    pub(super) seats: Vec<Seats>,
     /// When it is over, if that is known.
     pub(super) over_at: Option<Instant>,
     pub(super) filter: PartyFilter,
@@ -38,13 +41,44 @@ pub(super) struct PartyFilter {
     pub(super) dtmf_blocked: bool,
 }
 
-/// What a party was told above the m-lines, where it is to stay the same for the call.
+/// What a party was told above the m-lines, where it is to stay the same for the call; and what it said.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub(super) username: Option<String>,
     pub(super) session_name: Option<String>,
     pub(super) version: Option<u64>,
     pub(super) last: Option<String>,
+    /// What it said last itself.
+    pub(super) said: Option<String>,
+}
+
+impl Party {
+    /// Makes m-lines up to this place, from 1.
+    pub(super) fn make_lines(&mut self, index: usize, kind: &str) {
+        while self.lines.len() < index {
+            self.lines.push(Line::new(self.lines.len() + 1, kind));
+            self.seats.push(Seats::default());
+        }
+    }
+
+    /// Its m-lines with their seats.
+    pub(super) fn places(&self) -> impl Iterator<Item = (&Line, &Seats)> {
+        self.lines.iter().zip(&self.seats)
+    }
+
+    /// Makes the agents that its description is to speak of.
+    pub(super) fn prepare_seats(&mut self) {
+        for (line, seats) in self.places_mut() {
+            if let Some(seat) = &mut seats.current {
+                seat.prepare(line);
+            }
+        }
+    }
+
+    /// Its m-lines with their seats.
+    pub(super) fn places_mut(&mut self) -> impl Iterator<Item = (&mut Line, &mut Seats)> {
+        self.lines.iter_mut().zip(&mut self.seats)
+    }
 }
 
 /// Names a party for the call's life.
@@ -58,6 +92,8 @@ pub(super) struct Link {
     pub(super) to: PartyId,
     /// Whether it comes from an offer and its answer.
     pub(super) is_dialogue: bool,
+    /// How many m-lines of others stand before those of `from` in what `to` was told.
+    pub(super) offset: usize,
 }
 
 /// The parties of a call.
@@ -128,6 +164,7 @@ impl Parties {
             label: None,
             created,
             lines: Vec::new(),
+            seats: Vec::new(),
             over_at: None,
             filter: PartyFilter::default(),
             text: Told::default(),
@@ -159,9 +196,11 @@ impl Parties {
     }
 
     /// Lets one party receive another.
-    pub(super) fn link(&mut self, from: PartyId, to: PartyId, is_dialogue: bool) {
+    pub(super) fn link(&mut self, from: PartyId, to: PartyId, is_dialogue: bool, offset: usize) {
         if !self.links.iter().any(|link| link.from == from && link.to == to) {
-            self.links.push(Link { from, to, is_dialogue });
+            // The dialogue that was joined last counts.
+            let place = if is_dialogue { 0 } else { self.links.len() };
+            self.links.insert(place, Link { from, to, is_dialogue, offset });
         }
     }
 
@@ -170,8 +209,8 @@ impl Parties {
     pub(super) fn join(&mut self, one: PartyId, other: PartyId) {
         let ends = |link: &Link| link.is_dialogue && (link.from == one || link.from == other);
         self.links.retain(|link| !ends(link));
-        self.link(one, other, true);
-        self.link(other, one, true);
+        self.link(one, other, true, 0);
+        self.link(other, one, true, 0);
         let is_known =
             |(a, b): &(PartyId, PartyId)| (*a, *b) == (one, other) || (*a, *b) == (other, one);
         if !self.met.iter().any(is_known) {

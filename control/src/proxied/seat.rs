@@ -7,10 +7,12 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Instant;
 
+use arrayvec::ArrayVec;
 use causeway_engine::command::{
     Command, Credentials as EngineCredentials, KeysSpec, LegId, LegSpec, MediaKind, Refusal,
     Security, SocketId, StreamId, StreamSpec, TransportId, TransportSpec,
 };
+use causeway_engine::config::PAIRS_PER_TRANSPORT;
 use causeway_engine::learning::Learning;
 use causeway_engine::leg::Leg;
 use causeway_engine::pipe::Pipes;
@@ -34,8 +36,12 @@ pub(super) const REPORTS: u8 = 1;
 #[derive(Debug)]
 pub(super) struct Seat {
     pub(super) leg: LegId,
-    /// The interface's place in the configuration.
-    pub(super) interface: usize,
+    /// Where the other side was that it is for; `None` while there was none.
+    pub(super) other_side: Option<SocketAddr>,
+    /// The interface and family that it was leased for.
+    pub(super) asked: (Option<String>, bool),
+    /// Whether it has ports at every address of its interface, as ICE wants them.
+    pub(super) is_whole: bool,
     /// RTP and RTCP.
     pub(super) parts: [Part; 2],
     /// The kind of leg that the worker has; `None` while it has none.
@@ -47,27 +53,37 @@ pub(super) struct Seat {
     told: Told,
 }
 
-/// One of the two ports.
+/// RTP, or RTCP alone: a port at each address.
 pub(super) struct Part {
-    pub(super) socket: SocketId,
-    pub(super) bound: SocketAddr,
-    pub(super) announced: SocketAddr,
+    /// There is one at least; it is what the description names.
+    pub(super) spots: Vec<Spot>,
+    /// The pairs that have passed a check, the latest last.
+    pub(super) paths: ArrayVec<(SocketId, SocketAddr), PAIRS_PER_TRANSPORT>,
     pub(super) ice: Option<Ice>,
     pub(super) shake: Shake,
     /// The suite of the keys that the worker has.
     pub(super) suite: Option<Suite>,
     /// Where the far side is, as far as is known.
     pub(super) remote: Option<SocketAddr>,
+}
+
+/// A port at an address.
+pub(super) struct Spot {
+    /// The interface's place in the configuration.
+    pub(super) interface: usize,
+    pub(super) socket: SocketId,
+    pub(super) bound: SocketAddr,
+    pub(super) announced: SocketAddr,
     /// The socket, until the worker has it.
     udp: Option<UdpSocket>,
 }
 
 /// What a seat holds of the worker.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Held {
     pub(super) leg: LegId,
     pub(super) is_installed: bool,
-    pub(super) sockets: [SocketId; 2],
+    pub(super) sockets: Vec<SocketId>,
 }
 
 /// What a leg is for life.
@@ -91,22 +107,50 @@ struct Told {
 
 impl std::fmt::Debug for Part {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Part").field("announced", &self.announced).finish_non_exhaustive()
+        f.debug_struct("Part").field("announced", &self.announced()).finish_non_exhaustive()
     }
 }
 
 impl Part {
-    fn new(port: Port) -> Self {
+    fn new(spots: Vec<Spot>) -> Self {
         Self {
-            socket: port.socket,
-            bound: port.bound,
-            announced: port.announced,
+            spots,
+            paths: ArrayVec::new(),
             ice: None,
             shake: Shake::default(),
             suite: None,
             remote: None,
-            udp: Some(port.udp),
         }
+    }
+
+    /// What the description names.
+    pub(super) fn announced(&self) -> SocketAddr {
+        self.spots[0].announced
+    }
+
+    pub(super) fn socket(&self) -> SocketId {
+        self.spots[0].socket
+    }
+
+    /// The socket that is bound to this address.
+    pub(super) fn socket_at(&self, bound: SocketAddr) -> Option<SocketId> {
+        self.spots.iter().find(|spot| spot.bound == bound).map(|spot| spot.socket)
+    }
+
+    /// Notes a pair that has passed a check.
+    pub(super) fn add_path(&mut self, path: (SocketId, SocketAddr)) {
+        self.paths.retain(|held| *held != path);
+        if self.paths.is_full() {
+            self.paths.remove(0);
+        }
+        self.paths.push(path);
+    }
+}
+
+impl Spot {
+    fn new(interface: usize, port: Port) -> Self {
+        let Port { socket, udp, bound, announced } = port;
+        Self { interface, socket, bound, announced, udp: Some(udp) }
     }
 }
 
@@ -123,11 +167,22 @@ pub(super) enum Step {
 
 impl Seat {
     /// A seat on these ports, with a leg that is yet to be installed.
-    pub(super) fn new(leg: LegId, ports: PortPair) -> Self {
-        let PortPair { interface, rtp, rtcp } = ports;
+    pub(super) fn new(
+        leg: LegId,
+        ports: Vec<PortPair>,
+        asked: (Option<String>, bool),
+        is_whole: bool,
+    ) -> Self {
+        let (mut rtp, mut rtcp) = (Vec::new(), Vec::new());
+        for pair in ports {
+            rtp.push(Spot::new(pair.interface, pair.rtp));
+            rtcp.push(Spot::new(pair.interface, pair.rtcp));
+        }
         Self {
             leg,
-            interface,
+            other_side: None,
+            asked,
+            is_whole,
             parts: [Part::new(rtp), Part::new(rtcp)],
             kind: None,
             credentials: None,
@@ -158,16 +213,15 @@ impl Seat {
 
     /// What is to be taken from the worker when the seat is given up.
     pub(super) fn held(&self) -> Held {
-        let [rtp, rtcp] = &self.parts;
-        let sockets = [rtp.socket, rtcp.socket];
+        let spots = self.parts.iter().flat_map(|part| &part.spots);
+        let sockets = spots.map(|spot| spot.socket).collect();
         Held { leg: self.leg, is_installed: self.is_installed(), sockets }
     }
 
     /// Makes the agents that the description is to speak of, before it is written.
     pub(super) fn prepare(&mut self, line: &Line) {
-        let wants = line.ice.used && !line.ice.passes;
         let lite = line.ice.is_lite;
-        if !wants {
+        if !line.has_agent() {
             self.credentials = None;
             self.parts.iter_mut().for_each(|part| part.ice = None);
             return;
@@ -193,9 +247,10 @@ impl Seat {
         lite: bool,
         controlling: bool,
     ) -> Option<Generation> {
-        let Part { announced, bound, .. } = self.parts[usize::from(index)];
+        let spots = &self.parts[usize::from(index)].spots;
+        let local = |spot: &Spot| LocalAddress { announced: spot.announced, bound: spot.bound };
         let config = AgentConfig {
-            local: vec![LocalAddress { announced, bound }],
+            local: spots.iter().map(local).collect(),
             lite,
             controlling,
             component: index + 1,
@@ -219,9 +274,9 @@ impl Seat {
         renewed: Option<LegId>,
     ) -> Result<Vec<Step>, Refusal> {
         let mut steps = Vec::new();
-        for part in &mut self.parts {
-            if let Some(udp) = part.udp.take() {
-                steps.push(Step::Tell(Command::AddSocket { socket: part.socket, udp }));
+        for spot in self.parts.iter_mut().flat_map(|part| &mut part.spots) {
+            if let Some(udp) = spot.udp.take() {
+                steps.push(Step::Tell(Command::AddSocket { socket: spot.socket, udp }));
             }
         }
         if let Some(renewed) = renewed {
@@ -253,12 +308,13 @@ impl Seat {
         let keys = line.sdes().map(|(theirs, own)| (theirs.clone(), own.clone()));
         let remotes = [false, true].map(|rtcp| line.remote(rtcp).filter(|_| !kind.ice));
         let transports = self.parts.iter().zip(remotes).map(|(part, remote)| TransportSpec {
-            socket: part.socket,
+            socket: part.socket(),
             ice: part.ice.as_ref().filter(|_| kind.ice).map(|ice| ice.current.spec(None)),
             remote,
             security: if kind.secure { Security::Srtp } else { Security::Plain },
             keys: keys.as_ref().and_then(keys_spec),
             learning,
+            raw: kind.raw,
             dscp,
         });
         let stream = stream_spec(line);
@@ -396,7 +452,7 @@ impl Seat {
 impl Kind {
     fn of(line: &Line) -> Self {
         Self {
-            ice: line.ice.used && !line.ice.passes,
+            ice: line.has_agent(),
             secure: line.is_secure(),
             raw: !line.is_rtp() || line.ice.passes,
         }
@@ -418,6 +474,7 @@ fn stream_spec(line: &Line) -> StreamSpec {
         repaired_rid_extension: None,
         audio_level_extension: None,
         paused: false,
+        reports: line.reports,
         open: true,
         events: said.map(|said| said.events.clone()).unwrap_or_default(),
     }

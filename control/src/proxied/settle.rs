@@ -33,6 +33,10 @@ pub(super) fn settle(
     if flags.has(Flag::Reset) && step == Move::Offer {
         (writer.is_described, reader.is_described) = (false, false);
     }
+    if flags.has(Flag::GenerateRtcp) {
+        (writer.reports, reader.reports) = (true, true);
+    }
+    writer.flags = flags.set;
     let before = writer.far.replace(said.clone());
     settle_protocol(writer, reader, said, flags, step);
     settle_mid(writer, reader, said, flags, step);
@@ -71,7 +75,10 @@ fn settle_protocol(
     }
     if writer.protocol.as_ref() != Some(&said.protocol) {
         writer.protocol = Some(said.protocol.clone());
-        if step == Move::Offer || flags.transport == Some(TransportProtocol::Accept) {
+        let rejects = matches!(reader.protocol, Some(Protocol::Opportunistic(_)))
+            && matches!(said.protocol, Protocol::Rtp(profile) if !profile.is_secure())
+            && !flags.has(Flag::OsrtpAcceptRfc);
+        if step == Move::Offer || rejects || flags.transport == Some(TransportProtocol::Accept) {
             reader.protocol = None;
         }
     }
@@ -80,6 +87,13 @@ fn settle_protocol(
     }
     if let Some(profile) = flags.transport.and_then(profile_of).filter(|_| writer.is_rtp()) {
         reader.protocol = Some(Protocol::Rtp(profile));
+    }
+    if let Some(Protocol::Rtp(profile)) = reader.protocol
+        && step == Move::Offer
+        && flags.has(Flag::OsrtpOffer)
+        && !profile.is_secure()
+    {
+        reader.protocol = Some(Protocol::Opportunistic(profile));
     }
 }
 
@@ -309,6 +323,13 @@ fn settle_ice(
         (writer.ice.passes, reader.ice.passes) = (true, true);
         return;
     }
+    // ICE that the answerer does not have cannot be kept up by a node that was one candidate of many.
+    if !is_forced && step == Move::Answer && !writer.ice.used && !reader.ice.had_agent {
+        reader.ice.used = false;
+        return;
+    }
+    reader.ice.had_agent |= reader.ice.used;
+    writer.ice.had_agent |= writer.ice.used;
     if step == Move::Offer {
         if let Some(lite) = flags.ice_lite {
             reader.ice.is_lite = matches!(lite, IceLite::Forward | IceLite::Both);

@@ -12,9 +12,11 @@ use super::end::{CallRecord, EndedBy, MediaRecord};
 use super::line::Line;
 use super::party::{Party, PartyId};
 use super::seat::{MEDIA, REPORTS, Seat};
+use super::seats::Seats;
 use crate::call::score;
 use crate::ng::{
-    CallStats, Counters, MediaStats, Mos, MosSample, SsrcStats, StreamStats, Subscription, TagStats,
+    CallStats, Counters, Flag, MediaStats, Mos, MosSample, SsrcStats, StreamStats, Subscription,
+    TagStats,
 };
 
 type Readings = HashMap<LegId, Box<LegReading>>;
@@ -24,8 +26,8 @@ impl ProxiedCall {
     pub(super) fn stats(&self, readings: &Readings, chosen: Option<&[PartyId]>) -> CallStats {
         let is_chosen = |party: &&Party| chosen.is_none_or(|chosen| chosen.contains(&party.id));
         let parties: Vec<&Party> = self.parties.iter().filter(is_chosen).collect();
-        let lines = parties.iter().flat_map(|party| &party.lines);
-        let heard = lines.filter_map(|line| media_of(line, readings));
+        let places = parties.iter().flat_map(|party| party.places());
+        let heard = places.filter_map(|(_, seats)| media_of(seats, readings));
         let ssrcs = heard.filter(|media| media.ssrc != 0);
         CallStats {
             created: self.created.unix,
@@ -51,11 +53,11 @@ impl ProxiedCall {
             created: party.created,
             subscriptions: to.map(|link| subscription(link.from, link.is_dialogue)).collect(),
             subscribers: from.map(|link| subscription(link.to, link.is_dialogue)).collect(),
-            medias: party.lines.iter().map(|line| self.media(line, readings)).collect(),
+            medias: party.places().map(|place| self.media(place, readings)).collect(),
         }
     }
 
-    fn media(&self, line: &Line, readings: &Readings) -> MediaStats {
+    fn media(&self, (line, seats): (&Line, &Seats), readings: &Readings) -> MediaStats {
         let mut flags = Vec::new();
         let said = [
             (line.is_described, "initialized"),
@@ -67,12 +69,15 @@ impl ProxiedCall {
             (line.ice.trickles, "trickle ICE"),
             (line.ice.controls, "ICE controlling"),
             (line.ice.is_lite, "ICE-lite-self"),
+            (line.flags.has(Flag::Asymmetric), "asymmetric"),
+            (line.flags.has(Flag::Unidirectional), "unidirectional"),
             (line.sends, "send"),
             (line.receives, "recv"),
         ];
         flags.extend(said.into_iter().filter(|(is_so, _)| *is_so).map(|(_, name)| name));
         let index = u32::try_from(line.index).unwrap_or(u32::MAX);
-        let streams = line.seat.iter().flat_map(|seat| self.streams(line, seat, readings));
+        let seat = seats.current.iter();
+        let streams = seat.flat_map(|seat| self.streams(line, seat, seats, readings));
         MediaStats {
             index,
             kind: line.kind.clone(),
@@ -83,11 +88,17 @@ impl ProxiedCall {
         }
     }
 
-    fn streams(&self, line: &Line, seat: &Seat, readings: &Readings) -> [StreamStats; 2] {
+    fn streams(
+        &self,
+        line: &Line,
+        seat: &Seat,
+        seats: &Seats,
+        readings: &Readings,
+    ) -> [StreamStats; 2] {
         [MEDIA, REPORTS].map(|index| {
             let part = &seat.parts[usize::from(index)];
             let transport = transport_of(seat, index, readings);
-            let media = media_of(line, readings).filter(|_| index == MEDIA);
+            let media = media_of(seats, readings).filter(|_| index == MEDIA);
             let is_rtp = index == MEDIA;
             let counters = transport.unwrap_or_default();
             let mut flags = Vec::new();
@@ -98,12 +109,14 @@ impl ProxiedCall {
                 (filled, "filled"),
                 (confirmed, "confirmed"),
                 (verified, "DTLS fingerprint verified"),
+                (line.flags.has(Flag::StrictSource), "strict source address"),
+                (line.flags.has(Flag::MediaHandover), "media handover"),
                 (line.ice.used, "ICE"),
             ];
             flags.extend(said.into_iter().filter(|(is_so, _)| *is_so).map(|(_, name)| name));
             StreamStats {
                 is_rtp,
-                local: Some(part.announced),
+                local: Some(part.announced()),
                 endpoint: counters.remote.or(part.remote),
                 advertised: line.remote(!is_rtp),
                 crypto_suite: part.suite.map(|suite| suite.name()),
@@ -149,9 +162,9 @@ impl ProxiedCall {
     pub(super) fn record(&self, readings: &Readings) -> CallRecord {
         let lines = self.parties.iter().flat_map(|party| {
             let tag = party.tag.clone().unwrap_or_default();
-            party.lines.iter().map(move |line| (tag.clone(), line))
+            party.places().map(move |place| (tag.clone(), place))
         });
-        let media = lines.filter_map(|(tag, line)| media_record(tag, line, readings));
+        let media = lines.filter_map(|(tag, place)| media_record(tag, place, readings));
         CallRecord {
             call: self.id.clone(),
             began: self.created.unix,
@@ -173,8 +186,8 @@ impl ProxiedCall {
             return;
         }
         let mut by = EndedBy::SilentTimeout;
-        for line in self.parties.iter().flat_map(|party| &party.lines) {
-            let Some(seat) = &line.seat else { continue };
+        for (line, seats) in self.parties.iter().flat_map(Party::places) {
+            let Some(seat) = &seats.current else { continue };
             let is_due = line.receives && line.is_described && self.answered;
             let most = if is_due { timeouts.media } else { timeouts.silent };
             if is_due {
@@ -199,17 +212,32 @@ fn transport_of(seat: &Seat, index: u8, readings: &Readings) -> Option<Transport
     found.map(|(_, counters)| *counters)
 }
 
-fn media_of(line: &Line, readings: &Readings) -> Option<MediaCounters> {
-    let reading = readings.get(&line.seat.as_ref()?.leg)?;
-    reading.streams.first().map(|(_, counters)| *counters)
+/// What came in on all seats of an m-line.
+fn media_of(seats: &Seats, readings: &Readings) -> Option<MediaCounters> {
+    let of = |seat: &Seat| {
+        let reading = readings.get(&seat.leg)?;
+        reading.streams.first().map(|(_, counters)| *counters)
+    };
+    let mut all = seats.all().filter_map(of);
+    let first = all.next()?;
+    Some(all.fold(first, |sum, one| MediaCounters {
+        packets: sum.packets + one.packets,
+        bytes: sum.bytes + one.bytes,
+        lost: sum.lost + one.lost,
+        ..if sum.packets > 0 { sum } else { one }
+    }))
 }
 
-fn media_record(tag: String, line: &Line, readings: &Readings) -> Option<MediaRecord> {
-    let seat = line.seat.as_ref()?;
-    let media = media_of(line, readings)?;
-    let strangers = [MEDIA, REPORTS]
-        .into_iter()
-        .filter_map(|index| transport_of(seat, index, readings))
+fn media_record(
+    tag: String,
+    (line, seats): (&Line, &Seats),
+    readings: &Readings,
+) -> Option<MediaRecord> {
+    let media = media_of(seats, readings)?;
+    let strangers = seats
+        .all()
+        .flat_map(|seat| [MEDIA, REPORTS].map(|index| transport_of(seat, index, readings)))
+        .flatten()
         .map(|counters| counters.strangers)
         .sum();
     Some(MediaRecord {

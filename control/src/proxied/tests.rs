@@ -15,7 +15,7 @@ struct Fake {
 }
 
 impl Lender for Fake {
-    fn lease(&mut self, _: Option<&str>, _: bool) -> Result<PortPair, PortError> {
+    fn lease(&mut self, _: Option<&str>, _: bool, _: bool) -> Result<Vec<PortPair>, PortError> {
         self.pairs = self.pairs.checked_sub(1).ok_or(PortError::Sockets)?;
         let number = 30_000 + 2 * (98 - self.pairs);
         let port = |number: u16| Port {
@@ -24,7 +24,7 @@ impl Lender for Fake {
             bound: SocketAddr::from((Ipv4Addr::new(10, 0, 0, 5), number)),
             announced: SocketAddr::from((Ipv4Addr::new(203, 0, 113, 5), number)),
         };
-        Ok(PortPair { interface: 0, rtp: port(number), rtcp: port(number + 1) })
+        Ok(vec![PortPair { interface: 0, rtp: port(number), rtcp: port(number + 1) }])
     }
 
     fn free(&mut self, ports: PortPair) {
@@ -456,4 +456,39 @@ fn addresses_of_private_networks_are_not_waited_for() {
     );
     assert_eq!(learning("8.8.8.8", &[("endpoint-learning", "off")]), Learning::Off);
     assert_eq!(learning("8.8.8.8", &[("flags", "[media-handover]")]), Learning::Always);
+}
+
+#[test]
+fn a_recorder_gets_a_copy_of_both_sides_and_goes_again() {
+    let mut bench = Bench::new();
+    bench.offer("a", &audio("198.51.100.1", 4000, ""), &[]);
+    bench.answer("a", "b", &audio("198.51.100.2", 5000, ""), &[]);
+    let reply = bench.ask("subscribe request", &[("to-tag", "s"), ("flags", "[all]")]);
+    let offer = sdp_of(&reply);
+    assert_eq!(offer.matches("m=audio").count(), 2, "{offer}");
+    assert_eq!(offer.matches("a=sendonly").count(), 2, "{offer}");
+    let taken = offer.replace("203.0.113.5", "198.51.100.9").replace("sendonly", "recvonly");
+    let reply = bench.ask("subscribe answer", &[("to-tag", "s"), ("sdp", &taken)]);
+    assert_eq!(text(&reply, "result"), "ok");
+    let pipes = bench.pipes();
+    assert_eq!(pipes[0].1.len(), 2, "a is heard by b and the recorder: {pipes:?}");
+    assert_eq!(pipes[1].1.len(), 2, "b is heard by a and the recorder: {pipes:?}");
+    assert_ne!(pipes[0].1[1], pipes[1].1[1], "on m-lines of their own");
+    assert!(pipes[2..].iter().all(|(_, to)| to.is_empty()), "nobody hears it");
+    bench.ask("unsubscribe", &[("to-tag", "s")]);
+    assert_eq!(bench.freed.len(), 4, "its ports");
+    assert_eq!(bench.pipes()[0].1.len(), 1);
+    let reply = bench.ask("subscribe request", &[("from-tag", "x")]);
+    assert_eq!(text(&reply, "error-reason"), "From-tag given, but no such tag exists");
+}
+
+#[test]
+fn a_publisher_is_answered_by_the_node() {
+    let mut bench = Bench::new();
+    let sdp = audio("198.51.100.1", 4000, "a=sendonly\r\n");
+    let answer = sdp_of(&bench.ask("publish", &[("from-tag", "a"), ("sdp", &sdp)]));
+    assert!(answer.contains("m=audio 30000 RTP/AVP 0 101\r\n"), "{answer}");
+    assert!(answer.contains("a=recvonly\r\n"), "{answer}");
+    let copy = sdp_of(&bench.ask("subscribe request", &[("from-tag", "a"), ("to-tag", "s")]));
+    assert!(copy.contains("m=audio 30002") && copy.contains("a=sendonly"), "{copy}");
 }

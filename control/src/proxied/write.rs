@@ -1,9 +1,10 @@
 //! The description that a party receives: the other side's, with what the node has settled on with it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::line::{Line, LineKeys};
 use super::party::{Party, Told};
+use super::seat::Seat;
 use super::settle::Move;
 use super::{Facts, seat};
 use crate::ice::host_priority;
@@ -14,20 +15,23 @@ use crate::sdp::{
     RtcpAttribute, Sdp, Security, SessionRewrite, Setup,
 };
 
-/// Rewrites the writer's description for its reader.
+/// Rewrites the writer's description for its reader. Without lines of the writer's it is the node itself
+/// that writes.
 ///
 /// # Errors
 /// [`NgError::NotRewritten`] if it has no such form.
 pub(super) fn write(
     sdp: &Sdp,
     reader: &mut Party,
-    writer_is_nowhere: &[bool],
+    writer: &[Line],
     flags: &Flags,
     step: Move,
     facts: &Facts,
 ) -> Result<String, NgError> {
-    let lines = reader.lines.iter().zip(sdp.media());
-    let media = lines.enumerate().map(|(place, (line, section))| {
+    let home = home(reader, flags);
+    let lines = reader.places().zip(sdp.media());
+    let media = lines.enumerate().map(|(place, ((line, seats), section))| {
+        let seat = seats.current.as_ref();
         let kind = section.line().kind.as_str();
         if flags.media_remove.iter().any(|removed| removed == kind) {
             return MediaRewrite::Removed;
@@ -35,10 +39,17 @@ pub(super) fn write(
         if kind == "message" {
             return MediaRewrite::Untouched;
         }
-        let nowhere = writer_is_nowhere.get(place).copied().unwrap_or_default();
-        MediaRewrite::Proxied(Box::new(proxied(line, nowhere, flags, step, facts)))
+        let from = writer.get(place);
+        let mut proxied = proxied(line, seat, from, flags, step, facts);
+        if let Some(home) = home.filter(|_| seat.is_none()) {
+            proxied.address = SocketAddr::new(home, 0);
+        }
+        MediaRewrite::Proxied(Box::new(proxied))
     });
     let media: Vec<_> = media.collect();
+    if step == Move::Offer {
+        remember_offered(sdp, reader, &media);
+    }
     let mut rewrite = Rewrite { session: session(sdp, reader, flags, facts), media };
     let text = |rewrite: &Rewrite| sdp::rewrite(sdp, rewrite).map_err(|_| NgError::NotRewritten);
     if !flags.has(Flag::ReplaceSdpVersion) && !flags.has(Flag::ForceSdpVersion) {
@@ -57,11 +68,21 @@ pub(super) fn write(
     Ok(rewritten)
 }
 
+/// Keeps what the reader may choose its codecs from.
+fn remember_offered(sdp: &Sdp, reader: &mut Party, media: &[MediaRewrite]) {
+    for ((line, section), media) in reader.lines.iter_mut().zip(sdp.media()).zip(media) {
+        line.offered = match media {
+            MediaRewrite::Proxied(proxied) => proxied.codecs.select(section),
+            MediaRewrite::Untouched | MediaRewrite::Removed => Vec::new(),
+        };
+    }
+}
+
 /// What stands above the m-lines. Names that the reader was told first are remembered.
 fn session(sdp: &Sdp, reader: &mut Party, flags: &Flags, facts: &Facts) -> SessionRewrite {
     let first = reader.lines.first();
     let is_lite = first.is_some_and(|line| line.ice.used && line.ice.is_lite);
-    let address = first.and_then(|line| own_address(line, flags)).map(|address| address.ip());
+    let address = home(reader, flags);
     let Told { username, session_name, version, .. } = &mut reader.text;
     let origin = sdp.origin();
     let mut rewrite = SessionRewrite {
@@ -96,29 +117,41 @@ fn session(sdp: &Sdp, reader: &mut Party, flags: &Flags, facts: &Facts) -> Sessi
     rewrite
 }
 
+/// The address that counts where an m-line has none of its own: the first one's that has.
+fn home(reader: &Party, flags: &Flags) -> Option<IpAddr> {
+    let seat = reader.seats.iter().find_map(|seats| seats.current.as_ref())?;
+    Some(own_address(seat, flags).ip())
+}
+
 /// Where the reader is to send an m-line's media.
-fn own_address(line: &Line, flags: &Flags) -> Option<SocketAddr> {
-    let own = line.seat.as_ref()?.parts[0].announced;
-    Some(SocketAddr::new(flags.media_address.unwrap_or(own.ip()), own.port()))
+fn own_address(seat: &Seat, flags: &Flags) -> SocketAddr {
+    let own = seat.parts[0].announced();
+    SocketAddr::new(flags.media_address.unwrap_or(own.ip()), own.port())
 }
 
 fn proxied(
     line: &Line,
-    writer_is_nowhere: bool,
+    seat: Option<&Seat>,
+    writer: Option<&Line>,
     flags: &Flags,
     step: Move,
     facts: &Facts,
 ) -> Proxied {
-    let address = own_address(line, flags).filter(|_| !line.is_rejected);
-    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-    let mut proxied = Proxied::at(address.unwrap_or(nowhere));
-    proxied.hold = writer_is_nowhere && !line.ice.used && !flags.has(Flag::ReplaceZeroAddress);
-    proxied.rtcp = rtcp(line, flags, step);
+    let address = seat.map(|seat| own_address(seat, flags));
+    let mut proxied = Proxied::at(address.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))));
+    if line.is_rejected {
+        proxied.address.set_port(0);
+    }
+    let is_nowhere = writer.is_some_and(|writer| writer.is_nowhere);
+    proxied.hold = is_nowhere && !line.ice.used && !flags.has(Flag::ReplaceZeroAddress);
+    proxied.rtcp = seat.and_then(|seat| rtcp(line, seat, flags, step));
     proxied.profile = line.protocol.as_ref().and_then(super::described::Protocol::profile);
     proxied.codecs = CodecRules {
         strip: flags.codecs.strip.clone(),
         offer: flags.codecs.offer.clone(),
         except: flags.codecs.except.clone(),
+        offered: writer.filter(|_| step == Move::Answer).map(|writer| writer.offered.clone()),
+        single: step == Move::Answer && flags.has(Flag::SingleCodec),
     };
     proxied.mid.clone_from(&line.mid);
     let keeps_direction = flags.has(Flag::OriginalSendrecv);
@@ -130,19 +163,21 @@ fn proxied(
     } else {
         proxied.security = Security::Own(keys(&line.keys, flags, facts));
     }
-    proxied.ice = ice(line, &proxied, flags, step);
+    proxied.ice = seat.map_or(Ice::Removed, |seat| ice(line, seat, &proxied, flags, step));
     proxied
 }
 
 /// Where RTCP comes to: RTP's port once mux is agreed on, else its own beside the offer of mux.
-fn rtcp(line: &Line, flags: &Flags, step: Move) -> Option<Rtcp> {
-    let seat = line.seat.as_ref().filter(|_| line.is_rtp())?;
+fn rtcp(line: &Line, seat: &Seat, flags: &Flags, step: Move) -> Option<Rtcp> {
+    if !line.is_rtp() {
+        return None;
+    }
     let attribute = match () {
         () if flags.has(Flag::NoRtcpAttribute) => RtcpAttribute::Absent,
         () if flags.has(Flag::FullRtcpAttribute) => RtcpAttribute::Full,
         () => RtcpAttribute::Port,
     };
-    let port = |index: u8| seat.parts[usize::from(index)].announced.port();
+    let port = |index: u8| seat.parts[usize::from(index)].announced().port();
     let is_only = line.mux && (step == Move::Answer || line.mux_is_required);
     if is_only {
         return Some(Rtcp { port: port(seat::MEDIA), mux: true, attribute });
@@ -169,26 +204,13 @@ fn keys(keys: &LineKeys, flags: &Flags, facts: &Facts) -> Keys {
     }
 }
 
-fn ice(line: &Line, proxied: &Proxied, flags: &Flags, step: Move) -> Ice {
-    let Some(seat) = line.seat.as_ref().filter(|_| line.ice.used) else { return Ice::Removed };
+fn ice(line: &Line, seat: &Seat, proxied: &Proxied, flags: &Flags, step: Move) -> Ice {
+    if !line.ice.used {
+        return Ice::Removed;
+    }
     let has_rtcp = proxied.rtcp.is_some_and(|rtcp| rtcp.port != proxied.address.port());
     let relays = flags.ice == Some(IceFlag::ForceRelay);
-    let parts =
-        seat.parts.iter().zip([1u8, 2]).filter(|(_, component)| *component == 1 || has_rtcp);
-    let mut candidates: Vec<Candidate> = parts
-        .map(|(part, component)| {
-            let at = SocketAddr::new(proxied.address.ip(), part.announced.port());
-            let foundation = foundation(seat.interface);
-            let priority = host_priority(component, u32::try_from(seat.interface).unwrap_or(0));
-            let mut candidate = Candidate::host(foundation, component, priority, at);
-            if relays {
-                candidate.kind = CandidateKind::Relayed;
-                candidate.related = Some(at);
-                candidate.priority &= 0x00ff_ffff;
-            }
-            candidate
-        })
-        .collect();
+    let mut candidates = candidates(seat, has_rtcp, flags);
     let credentials = seat
         .credentials()
         .map(|own| IceCredentials { ufrag: own.ufrag.clone(), password: own.password.clone() });
@@ -196,10 +218,17 @@ fn ice(line: &Line, proxied: &Proxied, flags: &Flags, step: Move) -> Ice {
         credentials,
         trickle: line.ice.trickles,
         candidates,
-        remote: remote_candidates(line, step),
+        remote: remote_candidates(line, seat, step),
     };
     match (line.ice.passes, relays) {
-        (_, true) => Ice::Relayed(own(credentials, candidates)),
+        (_, true) => {
+            for candidate in &mut candidates {
+                candidate.kind = CandidateKind::Relayed;
+                candidate.related = Some(candidate.address);
+                candidate.priority &= 0x00ff_ffff;
+            }
+            Ice::Relayed(own(credentials, candidates))
+        }
         (true, false) => {
             for candidate in &mut candidates {
                 candidate.priority = OPTIONAL_PRIORITY - u32::from(candidate.component);
@@ -210,9 +239,23 @@ fn ice(line: &Line, proxied: &Proxied, flags: &Flags, step: Move) -> Ice {
     }
 }
 
+/// The node's candidates: those of RTP at each address, then those of RTCP if it has ports of its own.
+fn candidates(seat: &Seat, has_rtcp: bool, flags: &Flags) -> Vec<Candidate> {
+    let parts = seat.parts.iter().zip([1u8, 2]);
+    let parts = parts.filter(|(_, component)| *component == 1 || has_rtcp);
+    let each = parts.flat_map(|(part, component)| {
+        (0u32..).zip(&part.spots).map(move |(place, spot)| {
+            let address = flags.media_address.unwrap_or(spot.announced.ip());
+            let at = SocketAddr::new(address, spot.announced.port());
+            let priority = host_priority(component, place);
+            Candidate::host(foundation(spot.interface), component, priority, at)
+        })
+    });
+    each.collect()
+}
+
 /// Where media flows to already, as a controlling offerer has to say (RFC 8839 §5.2).
-fn remote_candidates(line: &Line, step: Move) -> Vec<(u16, SocketAddr)> {
-    let Some(seat) = line.seat.as_ref() else { return Vec::new() };
+fn remote_candidates(line: &Line, seat: &Seat, step: Move) -> Vec<(u16, SocketAddr)> {
     if step == Move::Answer || !line.ice.controls || line.ice.passes {
         return Vec::new();
     }

@@ -2,7 +2,8 @@
 //!
 //! Every line is kept as it came, with its ending, so printing what was read gives the same
 //! bytes. Typed values are read from the lines on demand; a line that cannot be read is passed
-//! over unless something depends on it. Lenient on purpose: LF or CRLF, a missing last line end,
+//! over unless something depends on it. Where `v=0` follows an m-line, another session begins: what
+//! stands above its m-lines counts for those. What [`Sdp`] says of itself is the first one's. Lenient on purpose: LF or CRLF, a missing last line end,
 //! missing `s=` and `t=`, lines out of order, lines that are no lines at all.
 
 use std::fmt;
@@ -21,6 +22,16 @@ use super::{CANDIDATES_MAX, LINE_MAX, LINES_MAX, MEDIA_MAX, MID_MAX, TEXT_MAX};
 pub struct Sdp {
     lines: Vec<Line>,
     media: Vec<MediaLine>,
+    sessions: Vec<Session>,
+}
+
+/// Where a session begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Session {
+    /// Its first line, from 0.
+    line: usize,
+    /// Its first m-line among all, from 0.
+    media: usize,
 }
 
 /// One `m=` line (RFC 8866 §5.14).
@@ -63,6 +74,13 @@ pub struct MediaSection<'a> {
     index: usize,
 }
 
+/// What stands above the m-lines of one session.
+#[derive(Clone, Copy)]
+pub(super) struct SessionHead<'a> {
+    sdp: &'a Sdp,
+    index: usize,
+}
+
 #[derive(Clone, PartialEq, Eq)]
 struct Line {
     text: String,
@@ -88,7 +106,13 @@ impl Sdp {
             None => return Err(SdpError::whole(SdpErrorKind::NotSdp)),
         }
         let mut media = Vec::new();
+        let mut sessions = vec![Session::default()];
         for (index, line) in lines.iter().enumerate() {
+            // There are no more sessions than m-lines, but for the last.
+            let has_media = sessions.last().is_some_and(|session| session.media < media.len());
+            if has_media && line.text.trim_end() == "v=0" {
+                sessions.push(Session { line: index, media: media.len() });
+            }
             let Some(value) = line.text.strip_prefix("m=") else { continue };
             let blame = |kind| SdpError::on(kind, index + 1, &line.text);
             if media.len() == MEDIA_MAX {
@@ -97,7 +121,7 @@ impl Sdp {
             let parsed = MediaLine::parse(value, index + 1);
             media.push(parsed.ok_or_else(|| blame(SdpErrorKind::MalformedMedia))?);
         }
-        Ok(Self { lines, media })
+        Ok(Self { lines, media, sessions })
     }
 
     /// How many m-lines there are, rejected ones included.
@@ -117,14 +141,12 @@ impl Sdp {
 
     /// Attributes of the session with this name.
     pub fn attributes<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Attribute<'a>> {
-        let end = self.media.first().map_or(self.lines.len(), |media| media.line - 1);
-        self.attributes_within(0, end, name)
+        self.head().attributes(name)
     }
 
     /// The session's first attribute with this name.
     pub fn attribute(&self, name: &str) -> Option<Attribute<'_>> {
-        let end = self.media.first().map_or(self.lines.len(), |media| media.line - 1);
-        self.first_within(0, end, name)
+        self.head().attribute(name)
     }
 
     /// The MIDs of each BUNDLE group (RFC 8843 §5).
@@ -140,28 +162,66 @@ impl Sdp {
         self.attribute("ice-lite").is_some()
     }
 
+    /// Whether every line is one, `<letter>=<value>`, and origin and addresses can be read (RFC 8866 §5).
+    /// The readers here pass over what is not; whoever hands a description on may not.
+    pub fn is_sound(&self) -> bool {
+        let is_line = |line: &str| {
+            let mut start = line.bytes();
+            line.trim().is_empty()
+                || start.next().is_some_and(|letter| letter.is_ascii_lowercase())
+                    && start.next() == Some(b'=')
+        };
+        let is_read = |line: &str| match line.split_at_checked(2) {
+            Some(("o=", value)) => value.split_ascii_whitespace().count() >= 6,
+            Some(("c=", _)) => connection_address(line).is_some(),
+            _ => true,
+        };
+        let mut lines = self.lines.iter().map(|line| line.text.as_str());
+        lines.all(|line| is_line(line) && is_read(line))
+    }
+
     /// What its first `o=` line says; `None` if that has not the parts that it needs.
     pub fn origin(&self) -> Option<Origin<'_>> {
-        let value = self.session_lines().find_map(|(line, _)| line.strip_prefix("o="))?;
+        let value = self.head().lines().find_map(|(line, _)| line.strip_prefix("o="))?;
         let mut parts = value.trim_end().rsplitn(6, ' ').skip(3);
         let (version, _id, username) = (parts.next()?, parts.next()?, parts.next()?);
         Some(Origin { username, version })
     }
 
+    /// The m-lines of several descriptions one after the other, under what stands above those of the
+    /// first; each keeps the address that it had.
+    pub fn joined<'s>(mut all: impl Iterator<Item = &'s Self>) -> String {
+        let Some(first) = all.next() else { return String::new() };
+        let mut text = first.to_string();
+        for sdp in all {
+            for section in sdp.media() {
+                let outer = section.head().connection_line();
+                let mut missing = outer.filter(|_| section.own_connection().is_none());
+                for (line, _) in section.lines_with_endings() {
+                    text.push_str(line.trim_end());
+                    text.push_str("\r\n");
+                    if let Some(connection) = missing.take() {
+                        text.push_str(connection.trim_end());
+                        text.push_str("\r\n");
+                    }
+                }
+            }
+        }
+        text
+    }
+
     /// What its first `s=` line says.
     pub fn session_name(&self) -> Option<&str> {
-        self.session_lines().find_map(|(line, _)| line.strip_prefix("s="))
+        self.head().lines().find_map(|(line, _)| line.strip_prefix("s="))
     }
 
-    /// What stands above the first m-line, each line with its ending.
-    pub(super) fn session_lines(&self) -> impl Iterator<Item = (&str, &'static str)> {
-        let end = self.media.first().map_or(self.lines.len(), |media| media.line - 1);
-        self.lines[..end].iter().map(|line| (line.text.as_str(), line.ending))
+    /// What stands above the m-lines of each session, in order.
+    pub(super) fn heads(&self) -> impl Iterator<Item = SessionHead<'_>> {
+        (0..self.sessions.len()).map(|index| SessionHead { sdp: self, index })
     }
 
-    /// The session's `c=` line as it came.
-    pub(super) fn connection_line(&self) -> Option<&str> {
-        self.session_lines().map(|(line, _)| line).find(|line| line.starts_with("c="))
+    fn head(&self) -> SessionHead<'_> {
+        SessionHead { sdp: self, index: 0 }
     }
 
     /// Puts the blame on a line, numbered from 1.
@@ -236,6 +296,52 @@ impl MediaLine {
     }
 }
 
+impl<'a> SessionHead<'a> {
+    /// Its lines, each with its ending.
+    pub(super) fn lines(self) -> impl Iterator<Item = (&'a str, &'static str)> {
+        let (start, end) = self.range();
+        self.sdp.lines[start..end].iter().map(|line| (line.text.as_str(), line.ending))
+    }
+
+    /// The session's m-lines.
+    pub(super) fn media(self) -> impl Iterator<Item = MediaSection<'a>> {
+        let first = self.sdp.sessions[self.index].media;
+        let end = self.next().map_or(self.sdp.media.len(), |next| next.media);
+        (first..end).map(|index| MediaSection { sdp: self.sdp, index })
+    }
+
+    /// Its `c=` line as it came.
+    pub(super) fn connection_line(self) -> Option<&'a str> {
+        self.lines().map(|(line, _)| line).find(|line| line.starts_with("c="))
+    }
+
+    /// Puts the blame on one of its lines, from 0.
+    pub(super) fn blame(self, kind: SdpErrorKind, line: usize) -> SdpError {
+        self.sdp.blame(kind, self.range().0 + line + 1)
+    }
+
+    fn attributes(self, name: &'a str) -> impl Iterator<Item = Attribute<'a>> {
+        let (start, end) = self.range();
+        self.sdp.attributes_within(start, end, name)
+    }
+
+    fn attribute(self, name: &str) -> Option<Attribute<'a>> {
+        let (start, end) = self.range();
+        self.sdp.first_within(start, end, name)
+    }
+
+    fn next(self) -> Option<Session> {
+        self.sdp.sessions.get(self.index + 1).copied()
+    }
+
+    /// Its lines, as indexes.
+    fn range(self) -> (usize, usize) {
+        let Session { line, media } = self.sdp.sessions[self.index];
+        let end = self.sdp.media.get(media).map(|media| media.line - 1);
+        (line, end.unwrap_or(self.sdp.lines.len()))
+    }
+}
+
 impl<'a> MediaSection<'a> {
     /// Its place among the m-lines, from 0.
     pub fn index(self) -> usize {
@@ -261,7 +367,7 @@ impl<'a> MediaSection<'a> {
 
     /// Its first attribute with this name, or the session's.
     pub fn inherited(self, name: &str) -> Option<Attribute<'a>> {
-        self.attribute(name).or_else(|| self.sdp.attribute(name))
+        self.attribute(name).or_else(|| self.head().attribute(name))
     }
 
     /// Whether a flag is set.
@@ -290,14 +396,9 @@ impl<'a> MediaSection<'a> {
 
     /// Which way its media flows, from the writer's view; the session's if it says nothing.
     pub fn direction(self) -> Direction {
-        let (start, end) = self.range();
-        let said = |lines: &[Line]| {
-            lines.iter().find_map(|line| Direction::parse(line.text.strip_prefix("a=")?.trim_end()))
-        };
-        let session = self.sdp.media[0].line - 1;
-        said(&self.sdp.lines[start..end])
-            .or_else(|| said(&self.sdp.lines[..session]))
-            .unwrap_or_default()
+        let said = |line: &str| Direction::parse(line.strip_prefix("a=")?.trim_end());
+        let own = self.lines().find_map(said);
+        own.or_else(|| self.head().lines().find_map(|(line, _)| said(line))).unwrap_or_default()
     }
 
     /// Its `a=setup`, or the session's; `None` if there is none.
@@ -349,7 +450,7 @@ impl<'a> MediaSection<'a> {
         let own: Vec<_> =
             self.attributes("extmap").filter_map(|ext| ExtMap::parse(ext.value)).collect();
         if own.is_empty() {
-            self.sdp.attributes("extmap").filter_map(|ext| ExtMap::parse(ext.value)).collect()
+            self.session_attributes("extmap").filter_map(|ext| ExtMap::parse(ext.value)).collect()
         } else {
             own
         }
@@ -398,7 +499,7 @@ impl<'a> MediaSection<'a> {
     /// The address of its `c=` line, or the session's.
     pub fn connection(self) -> Option<IpAddr> {
         self.own_connection()
-            .or_else(|| self.sdp.session_lines().find_map(|(line, _)| connection_address(line)))
+            .or_else(|| self.head().lines().find_map(|(line, _)| connection_address(line)))
     }
 
     /// Where its RTP goes without ICE.
@@ -437,7 +538,7 @@ impl<'a> MediaSection<'a> {
     /// Whether an ICE option such as `trickle` is named.
     pub fn ice_option(self, option: &str) -> bool {
         self.attributes("ice-options")
-            .chain(self.sdp.attributes("ice-options"))
+            .chain(self.session_attributes("ice-options"))
             .any(|options| options.value.split_ascii_whitespace().any(|found| found == option))
     }
 
@@ -501,7 +602,13 @@ impl<'a> MediaSection<'a> {
 
     /// The session's attributes with this name.
     pub(super) fn session_attributes(self, name: &'a str) -> impl Iterator<Item = Attribute<'a>> {
-        self.sdp.attributes(name)
+        self.head().attributes(name)
+    }
+
+    /// What stands above the m-lines of its session.
+    fn head(self) -> SessionHead<'a> {
+        let index = self.sdp.sessions.partition_point(|session| session.media <= self.index);
+        SessionHead { sdp: self.sdp, index: index.saturating_sub(1) }
     }
 
     fn lines(self) -> impl Iterator<Item = &'a str> {
@@ -511,8 +618,10 @@ impl<'a> MediaSection<'a> {
 
     /// The lines below the `m=` line, as indexes.
     fn range(self) -> (usize, usize) {
-        let end = self.sdp.media.get(self.index + 1).map(|next| next.line - 1);
-        (self.line().line, end.unwrap_or(self.sdp.lines.len()))
+        let next = self.sdp.media.get(self.index + 1).map(|next| next.line - 1);
+        let end = next.unwrap_or(self.sdp.lines.len());
+        let session = self.head().next().map_or(end, |next| next.line);
+        (self.line().line, end.min(session))
     }
 }
 

@@ -28,6 +28,10 @@ pub(super) const RESTORES: bool = false;
 /// The first index of an outgoing SRTCP packet: the library never sends 0.
 pub(super) const FIRST_RTCP_INDEX: u32 = 1;
 
+/// What is spoken to whoever asks for it by name: the library's Rust binding has neither f8 nor a short
+/// tag without a cipher.
+pub(super) const LEGACY_SUITES: &[Suite] = &[];
+
 /// What is spoken.
 pub(super) const SUITES: &[Suite] = &[
     Suite::AesCm128HmacSha1_80,
@@ -164,6 +168,10 @@ fn policies(suite: Suite) -> (CryptoPolicy, CryptoPolicy) {
         Suite::AesCm256HmacSha1_32 => (P::aes_cm_256_hmac_sha1_32(), P::aes_cm_256_hmac_sha1_80()),
         Suite::AeadAes128Gcm => (P::aes_gcm_128_16_auth(), P::aes_gcm_128_16_auth()),
         Suite::AeadAes256Gcm => (P::aes_gcm_256_16_auth(), P::aes_gcm_256_16_auth()),
+        Suite::F8_128HmacSha1_80
+        | Suite::F8_128HmacSha1_32
+        | Suite::NullHmacSha1_80
+        | Suite::NullHmacSha1_32 => unreachable!("no key is made for what is not spoken"),
     }
 }
 

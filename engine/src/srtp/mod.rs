@@ -88,19 +88,30 @@ pub enum Suite {
     AeadAes128Gcm,
     /// AES-256 in Galois/counter mode (RFC 7714).
     AeadAes256Gcm,
+    /// AES-128 in f8 mode with an 80-bit HMAC-SHA1 tag (RFC 3711 §4.1.2; RFC 4568 §6.2.3).
+    F8_128HmacSha1_80,
+    /// AES-128 in f8 mode with a 32-bit HMAC-SHA1 tag.
+    F8_128HmacSha1_32,
+    /// No cipher, and an 80-bit HMAC-SHA1 tag (RFC 3711 §4.1.3): media that everybody can read.
+    NullHmacSha1_80,
+    /// No cipher, and a 32-bit HMAC-SHA1 tag.
+    NullHmacSha1_32,
 }
 
 impl Suite {
-    /// Every suite that the backend speaks; the native one speaks all that there are.
+    /// Every suite that the backend speaks and that may be chosen for its own sake.
     pub const ALL: &'static [Self] = backend::SUITES;
+    /// What the backend speaks besides, for peers that name nothing better: nobody else should choose it.
+    pub const LEGACY: &'static [Self] = backend::LEGACY_SUITES;
 
     /// Whether a key can be made for it.
     #[must_use]
     pub fn is_spoken(self) -> bool {
-        Self::ALL.contains(&self)
+        Self::ALL.contains(&self) || Self::LEGACY.contains(&self)
     }
 
-    /// The name in SDES (RFC 4568 §6.2, RFC 6188 §4, RFC 7714 §14.2).
+    /// The name in SDES (RFC 4568 §6.2, RFC 6188 §4, RFC 7714 §14.2); the short tag behind f8, and no
+    /// cipher, have the names that are in use.
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.row().name
@@ -153,6 +164,10 @@ impl Suite {
             Self::AesCm256HmacSha1_32 => Row::aes_cm("AES_256_CM_HMAC_SHA1_32", 32, 4),
             Self::AeadAes128Gcm => Row::aead_gcm("AEAD_AES_128_GCM", 16),
             Self::AeadAes256Gcm => Row::aead_gcm("AEAD_AES_256_GCM", 32),
+            Self::F8_128HmacSha1_80 => Row::hmac("F8_128_HMAC_SHA1_80", Kind::F8, 16, 10),
+            Self::F8_128HmacSha1_32 => Row::hmac("F8_128_HMAC_SHA1_32", Kind::F8, 16, 4),
+            Self::NullHmacSha1_80 => Row::hmac("NULL_HMAC_SHA1_80", Kind::Null, 16, 10),
+            Self::NullHmacSha1_32 => Row::hmac("NULL_HMAC_SHA1_32", Kind::Null, 16, 4),
         }
     }
 }
@@ -169,7 +184,11 @@ struct Row {
 
 impl Row {
     const fn aes_cm(name: &'static str, key_len: usize, rtp_tag_len: usize) -> Self {
-        Self { name, kind: Kind::AesCmHmac, key_len, salt_len: 14, rtp_tag_len, rtcp_tag_len: 10 }
+        Self::hmac(name, Kind::AesCm, key_len, rtp_tag_len)
+    }
+
+    const fn hmac(name: &'static str, kind: Kind, key_len: usize, rtp_tag_len: usize) -> Self {
+        Self { name, kind, key_len, salt_len: 14, rtp_tag_len, rtcp_tag_len: 10 }
     }
 
     const fn aead_gcm(name: &'static str, key_len: usize) -> Self {
@@ -178,9 +197,13 @@ impl Row {
     }
 }
 
+/// The cipher; all but GCM have HMAC-SHA1 around them.
+#[derive(PartialEq, Eq)]
 enum Kind {
-    AesCmHmac,
+    AesCm,
     AeadGcm,
+    F8,
+    Null,
 }
 
 const _: () = {
@@ -283,10 +306,10 @@ impl MasterKey {
         self.suite
     }
 
-    /// Whether SRTCP is clear.
+    /// Whether SRTCP is clear, as it is without a cipher: there the E bit is 0, and 1 is taken too.
     #[must_use]
     pub fn clear_srtcp(&self) -> bool {
-        self.clear_srtcp
+        self.clear_srtcp || self.suite.row().kind == Kind::Null
     }
 
     /// The key's bytes.
@@ -591,7 +614,7 @@ fn rtcp_ids(suite: Suite, packet: &[u8]) -> Option<(u32, u32)> {
         return None;
     }
     let behind_the_word = match suite.row().kind {
-        Kind::AesCmHmac => suite.rtcp_tag_len(),
+        Kind::AesCm | Kind::F8 | Kind::Null => suite.rtcp_tag_len(),
         Kind::AeadGcm => 0,
     };
     let word = packet.len() - behind_the_word - RTCP_INDEX_LEN;

@@ -11,12 +11,18 @@ use super::{Kind, MasterKey, PacketId, Suite};
 use crate::error::DropReason;
 
 pub(super) mod aead_gcm;
-pub(super) mod aes_cm_hmac;
+pub(super) mod aes_cm;
+pub(super) mod f8;
+pub(super) mod hmac_sha1;
 pub(super) mod kdf;
+pub(super) mod null;
 
 use aead_gcm::AeadGcm;
-use aes_cm_hmac::AesCmHmac;
+use aes_cm::CounterMode;
+use f8::F8;
+use hmac_sha1::HmacSha1;
 use kdf::{Kdf, Protocol};
+use null::Null;
 
 /// The backend's name.
 pub(super) const NAME: &str = "native";
@@ -24,6 +30,14 @@ pub(super) const NAME: &str = "native";
 pub(super) const RESTORES: bool = true;
 /// The first index of an outgoing SRTCP packet (RFC 3711 §3.4).
 pub(super) const FIRST_RTCP_INDEX: u32 = 0;
+
+/// What is spoken to whoever asks for it by name.
+pub(super) const LEGACY_SUITES: &[Suite] = &[
+    Suite::F8_128HmacSha1_80,
+    Suite::F8_128HmacSha1_32,
+    Suite::NullHmacSha1_80,
+    Suite::NullHmacSha1_32,
+];
 
 /// What is spoken.
 pub(super) const SUITES: &[Suite] = &[
@@ -48,7 +62,9 @@ pub(super) type Opener = SessionKeys;
     reason = "the commonest suite's keys lie in the context, which is boxed once with all it holds"
 )]
 pub(super) enum SessionKeys {
-    AesCmHmac { rtp: AesCmHmac, rtcp: AesCmHmac },
+    AesCm { rtp: HmacSha1<CounterMode>, rtcp: HmacSha1<CounterMode> },
+    F8 { rtp: HmacSha1<F8>, rtcp: HmacSha1<F8> },
+    Null { rtp: HmacSha1<Null>, rtcp: HmacSha1<Null> },
     AeadGcm { rtp: AeadGcm, rtcp: AeadGcm },
 }
 
@@ -56,9 +72,17 @@ impl SessionKeys {
     pub(super) fn new(master: &MasterKey) -> Self {
         let (suite, kdf) = (master.suite(), Kdf::new(master));
         match suite.row().kind {
-            Kind::AesCmHmac => Self::AesCmHmac {
-                rtp: AesCmHmac::new(suite, &kdf, Protocol::Rtp),
-                rtcp: AesCmHmac::new(suite, &kdf, Protocol::Rtcp),
+            Kind::AesCm => Self::AesCm {
+                rtp: HmacSha1::new(suite, &kdf, Protocol::Rtp),
+                rtcp: HmacSha1::new(suite, &kdf, Protocol::Rtcp),
+            },
+            Kind::F8 => Self::F8 {
+                rtp: HmacSha1::new(suite, &kdf, Protocol::Rtp),
+                rtcp: HmacSha1::new(suite, &kdf, Protocol::Rtcp),
+            },
+            Kind::Null => Self::Null {
+                rtp: HmacSha1::new(suite, &kdf, Protocol::Rtp),
+                rtcp: HmacSha1::new(suite, &kdf, Protocol::Rtcp),
             },
             Kind::AeadGcm => Self::AeadGcm {
                 rtp: AeadGcm::new(suite, &kdf, Protocol::Rtp),
@@ -76,7 +100,9 @@ impl SessionKeys {
         packet: &mut [u8],
     ) -> Result<(), DropReason> {
         match self {
-            Self::AesCmHmac { rtp, .. } => rtp.protect_rtp(id, header_len, packet),
+            Self::AesCm { rtp, .. } => rtp.protect_rtp(id, header_len, packet),
+            Self::F8 { rtp, .. } => rtp.protect_rtp(id, header_len, packet),
+            Self::Null { rtp, .. } => rtp.protect_rtp(id, header_len, packet),
             Self::AeadGcm { rtp, .. } => rtp.protect_rtp(id, header_len, packet),
         }
         Ok(())
@@ -90,7 +116,9 @@ impl SessionKeys {
         packet: &mut [u8],
     ) -> Result<usize, DropReason> {
         match self {
-            Self::AesCmHmac { rtp, .. } => rtp.unprotect_rtp(id, header_len, packet),
+            Self::AesCm { rtp, .. } => rtp.unprotect_rtp(id, header_len, packet),
+            Self::F8 { rtp, .. } => rtp.unprotect_rtp(id, header_len, packet),
+            Self::Null { rtp, .. } => rtp.unprotect_rtp(id, header_len, packet),
             Self::AeadGcm { rtp, .. } => rtp.unprotect_rtp(id, header_len, packet),
         }
     }
@@ -104,7 +132,9 @@ impl SessionKeys {
         packet: &mut [u8],
     ) -> Result<(), DropReason> {
         match self {
-            Self::AesCmHmac { rtcp, .. } => rtcp.protect_rtcp(id, index_word, packet),
+            Self::AesCm { rtcp, .. } => rtcp.protect_rtcp(id, index_word, packet),
+            Self::F8 { rtcp, .. } => rtcp.protect_rtcp(id, index_word, packet),
+            Self::Null { rtcp, .. } => rtcp.protect_rtcp(id, index_word, packet),
             Self::AeadGcm { rtcp, .. } => rtcp.protect_rtcp(id, index_word, packet),
         }
         Ok(())
@@ -119,7 +149,9 @@ impl SessionKeys {
         packet: &mut [u8],
     ) -> Result<usize, DropReason> {
         match self {
-            Self::AesCmHmac { rtcp, .. } => rtcp.unprotect_rtcp(id, index_word, packet),
+            Self::AesCm { rtcp, .. } => rtcp.unprotect_rtcp(id, index_word, packet),
+            Self::F8 { rtcp, .. } => rtcp.unprotect_rtcp(id, index_word, packet),
+            Self::Null { rtcp, .. } => rtcp.unprotect_rtcp(id, index_word, packet),
             Self::AeadGcm { rtcp, .. } => rtcp.unprotect_rtcp(id, index_word, packet),
         }
     }

@@ -16,6 +16,10 @@ plain! {
         AesCm256HmacSha1_32 {} = 6,
         AeadAes128Gcm {} = 7,
         AeadAes256Gcm {} = 8,
+        F8_128HmacSha1_80 {} = 9,
+        F8_128HmacSha1_32 {} = 10,
+        NullHmacSha1_80 {} = 11,
+        NullHmacSha1_32 {} = 12,
     }
     struct Masters { inbound, outbound }
 }

@@ -213,6 +213,7 @@ impl Far {
             security: if self.keys.is_some() { Security::Srtp } else { Security::Plain },
             keys: self.keys.clone(),
             learning: Learning::Off,
+            raw: false,
             dscp: self.dscp,
         }
     }

@@ -9,10 +9,13 @@ mod feedback;
 mod hops;
 mod hostile;
 mod ice;
+mod inject;
 mod layers;
 mod learning;
 mod pipes;
+mod raw;
 mod restart;
+mod standin;
 mod unbundled;
 
 use std::net::SocketAddr;

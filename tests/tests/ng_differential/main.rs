@@ -2,10 +2,10 @@
 //! and their replies must be the same, line by line, but for what is random ([`normal`]) and for what is
 //! meant to differ ([`intended`]).
 //!
-//! The requests stand in `*.txt` beside this file ([`script`] tells how). `CAUSEWAY_NG_TARGET` names the
+//! The requests stand in `*.txt` beside this file ([`script`] tells how). `TEST_NG_TARGET` names the
 //! server ([`causeway_tests::server`]); with `rtpengine` two of them are compared, which proves that
-//! what is compared is not random. `CAUSEWAY_NG_ONLY=words` runs the scenarios whose name has these words,
-//! `CAUSEWAY_NG_TRANSCRIPT=folder` writes down there what rtpengine replied.
+//! what is compared is not random. `TEST_NG_ONLY=words` runs the scenarios whose name has these words,
+//! `TEST_NG_TRANSCRIPT=folder` writes down there what rtpengine replied.
 
 mod difference;
 mod intended;
@@ -85,7 +85,7 @@ fn compare(file: &str, text: &str) {
         Side { client: Ng::new(oracle.ng), ports: oracle.ports },
         Side { client: server.client(), ports: server.ports() },
     ];
-    let only = env::var("CAUSEWAY_NG_ONLY").unwrap_or_default();
+    let only = env::var("TEST_NG_ONLY").unwrap_or_default();
     let (mut allowance, mut transcript, mut faults) =
         (Allowance::of(&target()), String::new(), Vec::new());
     let scenarios = script::read(text);
@@ -98,7 +98,7 @@ fn compare(file: &str, text: &str) {
     }
     let alike = chosen.len() - faults.len();
     faults.extend(allowance.idle(&chosen));
-    if let Ok(folder) = env::var("CAUSEWAY_NG_TRANSCRIPT") {
+    if let Ok(folder) = env::var("TEST_NG_TRANSCRIPT") {
         fs::write(format!("{folder}/{file}.txt"), transcript).expect("it can be written");
     }
     println!("{file}: {alike} of {} scenarios are answered alike", chosen.len());

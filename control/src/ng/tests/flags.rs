@@ -3,8 +3,8 @@ use std::net::IpAddr;
 use super::{offer, parse, request, texts};
 use crate::ng::value::{Dictionary, Value};
 use crate::ng::{
-    AddressFamily, EndpointLearning, Flag, FlagSet, Flags, Ice, IceLite, LIST_MAX, Message,
-    NgError, Request, TransportProtocol, UNKNOWN_MAX,
+    AddressFamily, EndpointLearning, Flag, FlagSet, Flags, Ice, IceLite, LIST_MAX, MediaEcho,
+    Message, NgError, Request, TransportProtocol, UNKNOWN_MAX,
 };
 use crate::sdp::DtlsRole;
 
@@ -80,6 +80,40 @@ const SPELLINGS: &[Spelling] = &[
         &["SDES-only-AEAD_AES_256_GCM"],
         "SDES=[only-AEAD_AES_256_GCM]",
     ),
+    (
+        "sdes",
+        || texts(&["lifetime", "static", "nonew", "prefer"]),
+        &["SDES-lifetime", "SDES-static", "SDES-nonew", "SDES-prefer"],
+        "SDES=[lifetime static nonew prefer]",
+    ),
+    (
+        "SDES",
+        || texts(&["unencrypted_srtp", "unencrypted_srtcp", "UNAUTHENTICATED_SRTP"]),
+        &["SDES-unencrypted_srtp", "SDES-UNENCRYPTED_SRTCP", "SDES-unauthenticated_srtp"],
+        "SDES-unencrypted_srtp SDES-unencrypted_srtcp SDES-unauthenticated_srtp",
+    ),
+    (
+        "SDES",
+        || texts(&["encrypted_srtp", "encrypted_srtcp", "authenticated_srtp"]),
+        &["SDES-encrypted_srtp", "SDES-encrypted_srtcp", "SDES-authenticated_srtp"],
+        "SDES=[encrypted_srtp encrypted_srtcp authenticated_srtp]",
+    ),
+    (
+        "SDES",
+        || texts(&["order:AES_CM_128_HMAC_SHA1_32;AEAD_AES_128_GCM"]),
+        &["SDES-order:AES_CM_128_HMAC_SHA1_32;AEAD_AES_128_GCM"],
+        "SDES-order:AES_CM_128_HMAC_SHA1_32;AEAD_AES_128_GCM",
+    ),
+    (
+        "SDES",
+        || texts(&["offerer_pref:AEAD_AES_256_GCM"]),
+        &["SDES-offerer_pref:AEAD_AES_256_GCM"],
+        "SDES=[offerer_pref:AEAD_AES_256_GCM]",
+    ),
+    ("generate RTCP", || "off".into(), &["generate-RTCP-off"], "generate-RTCP=off"),
+    ("generate-rtcp", || "on".into(), &["generate-RTCP"], "generate-RTCP"),
+    ("passthrough", || "on".into(), &["passthrough"], "passthrough"),
+    ("passthru", || "disabled".into(), &["no-passthrough"], "media-passthrough=off"),
     ("OSRTP", || texts(&["offer"]), &["OSRTP-offer"], "OSRTP-offer"),
     (
         "OSRTP",
@@ -136,6 +170,13 @@ fn keys_with_words_are_words_of_the_line() {
         ("ICE lite", "forward".into(), "ICE-lite=fwd"),
         ("DTLS", "passive".into(), "DTLS=passive"),
         ("dtls", "off".into(), "DTLS=off"),
+        ("DTLS reverse", "passive".into(), "DTLS-reverse=passive"),
+        ("dtls-reverse", "active".into(), "DTLS-reverse=active"),
+        ("media echo", "blackhole".into(), "media-echo=sinkhole"),
+        ("media-echo", "reverse".into(), "echo=bkw"),
+        ("drop-traffic", "start".into(), "drop-traffic=start"),
+        ("ptime", 30_i64.into(), "ptime=30"),
+        ("ptime-reverse", "30".into(), "reverse-ptime=30"),
         ("DTLS fingerprint", "sha-256".into(), "DTLS-fingerprint=sha-256"),
         ("transport protocol", "RTP/SAVPF".into(), "RTP/SAVPF"),
         ("transport-protocol", "UDP/TLS/RTP/SAVPF".into(), "transport-protocol=UDP/TLS/RTP/SAVPF"),
@@ -284,8 +325,19 @@ fn words_of_every_kind_are_read() {
             .with("tos", "46")
             .with("record-call", "off")
             .with("received from", texts(&["IP4", "192.0.2.1"]))
-            .with("interface", "pub"),
+            .with("interface", "pub")
+            .with("ptime", "30")
+            .with("ptime reverse", 40_i64)
+            .with("DTLS-reverse", "passive")
+            .with("media-echo", "fwd")
+            .with("drop traffic", "stop")
+            .with("flags", texts(&["single codec", "no codec renegotiation", "SIPREC"])),
     );
+    assert_eq!((flags.ptime, flags.ptime_reverse), (Some(30), Some(40)));
+    assert_eq!(flags.dtls_reverse, Some(DtlsRole::Passive));
+    assert_eq!(flags.media_echo, Some(MediaEcho::Forward));
+    assert_eq!(flags.drop_traffic, Some(false));
+    assert_eq!(flags.set, said(&[Flag::SingleCodec, Flag::ReuseCodecs, Flag::Siprec]).set);
     assert_eq!(flags.ice, Some(Ice::ForceRelay));
     assert_eq!(flags.ice_lite, Some(IceLite::Both));
     assert_eq!(flags.address_family, Some(AddressFamily::Ip4));
@@ -294,6 +346,14 @@ fn words_of_every_kind_are_read() {
     assert_eq!(flags.record_call, Some(false));
     assert_eq!(flags.received_from, Some(IpAddr::from([192, 0, 2, 1])));
     assert_eq!(flags.interfaces.only.as_deref(), Some("pub"));
+}
+
+#[test]
+fn a_length_of_nothing_says_nothing() {
+    for nothing in ["0", "-20", "99999999999"] {
+        let flags = known(&offer().with("ptime", nothing).with("ptime-reverse", nothing));
+        assert_eq!(flags, Flags::default());
+    }
 }
 
 #[test]

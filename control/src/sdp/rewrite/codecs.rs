@@ -13,6 +13,10 @@ pub struct CodecRules {
     pub offer: Vec<String>,
     /// Those that `all` and `full` do not mean.
     pub except: Vec<String>,
+    /// The payload types that were offered, if this is an answer: others go, but for `offer`.
+    pub offered: Option<Vec<u8>>,
+    /// Whether one codec stays, with events and comfort noise.
+    pub single: bool,
 }
 
 /// A payload type and what the sender says of it.
@@ -25,11 +29,17 @@ struct Format<'a> {
 impl CodecRules {
     /// The payload types that stay of an m-line, in their order. A rule that leaves none is no rule.
     ///
+    /// What was offered is told by number alone: an answerer that gives its codecs numbers of its own
+    /// is understood by nobody but those who transcode.
+    ///
     /// What is about a codec goes with it: retransmissions of it (RFC 4588 §8.1), and events and
     /// comfort noise of a clock rate that no codec has any more.
     pub fn select(&self, section: MediaSection<'_>) -> Vec<u8> {
         let all = formats_of(section);
-        let mut left: Vec<&Format<'_>> = all.iter().filter(|format| !self.strips(format)).collect();
+        let agreed: Vec<&Format<'_>> =
+            all.iter().filter(|format| self.was_offered(format.payload_type)).collect();
+        let mut left = agreed.clone();
+        left.retain(|format| !self.strips(format));
         for name in &self.offer {
             if left.iter().any(|format| format.is_named(name)) {
                 continue;
@@ -40,9 +50,20 @@ impl CodecRules {
                 left.insert(place, format);
             }
         }
-        drop_orphans(&all, &mut left);
-        let chosen = if left.is_empty() { all.iter().collect() } else { left };
-        chosen.iter().map(|format| format.payload_type).collect()
+        drop_orphans(&agreed, &mut left);
+        if self.single {
+            keep_one_codec(&mut left);
+        }
+        match self.offered.as_ref().and_then(|offered| offered.first()) {
+            // What a refusal names counts for nothing, but it is to be something that was offered.
+            Some(first) if left.is_empty() && section.is_rejected() => vec![*first],
+            _ if left.is_empty() => all.iter().map(|format| format.payload_type).collect(),
+            _ => left.iter().map(|format| format.payload_type).collect(),
+        }
+    }
+
+    fn was_offered(&self, payload_type: u8) -> bool {
+        self.offered.as_ref().is_none_or(|offered| offered.contains(&payload_type))
     }
 
     fn strips(&self, format: &Format<'_>) -> bool {
@@ -85,21 +106,25 @@ impl Format<'_> {
     }
 }
 
-/// Drops what has lost the codec that it was offered with.
-fn drop_orphans<'a>(all: &'a [Format<'a>], left: &mut Vec<&'a Format<'a>>) {
+/// Drops every codec but the first.
+fn keep_one_codec(left: &mut Vec<&Format<'_>>) {
+    let mut has_codec = false;
+    left.retain(|format| format.is_supplement() || !std::mem::replace(&mut has_codec, true));
+}
+
+/// Drops what has lost the codec that it came with.
+fn drop_orphans(all: &[&Format<'_>], left: &mut Vec<&Format<'_>>) {
     let codecs: Vec<&Format<'_>> =
         left.iter().copied().filter(|format| !format.is_supplement()).collect();
     let has_rate = |formats: &[&Format<'_>], rate| {
         formats.iter().any(|format| !format.is_supplement() && format.clock_rate() == rate)
     };
-    let offered: Vec<&Format<'_>> = all.iter().collect();
     left.retain(|format| {
         let rate = format.clock_rate();
-        let lost_rate =
-            format.is_supplement() && has_rate(&offered, rate) && !has_rate(&codecs, rate);
+        let lost_rate = format.is_supplement() && has_rate(all, rate) && !has_rate(&codecs, rate);
         let lost_original = format.retransmits().is_some_and(|original| {
             let is_original = |format: &&&Format<'_>| format.payload_type == original;
-            offered.iter().any(|format| is_original(&format))
+            all.iter().any(|format| is_original(&format))
                 && !codecs.iter().any(|format| is_original(&format))
         });
         !lost_rate && !lost_original

@@ -83,10 +83,14 @@ impl<'a> View<'a> {
         let profile = self.proxied.profile.map_or(line.profile.as_str(), |profile| profile.name());
         let chosen = self.payload_types.as_ref().filter(|chosen| !chosen.is_empty());
         let formats = match chosen {
-            Some(chosen) => chosen.iter().map(u8::to_string).collect::<Vec<_>>().join(" "),
-            None => line.formats.join(" "),
+            Some(chosen) => {
+                chosen.iter().fold(String::new(), |list, number| format!("{list} {number}"))
+            }
+            None => {
+                line.formats.iter().fold(String::new(), |list, format| format!("{list} {format}"))
+            }
         };
-        text.change(format_args!("m={} {port} {profile} {formats}", line.kind), ending);
+        text.change(format_args!("m={} {port} {profile}{formats}", line.kind), ending);
     }
 
     /// Whether a line below the m-line stays where it stands.

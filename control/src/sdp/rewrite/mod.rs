@@ -15,7 +15,7 @@
 //!
 //! Above the first m-line they are `a=rtpengine`, `a=ice-lite` and the BUNDLE group. `c=` of the
 //! session changes where an m-line has none of its own, or when asked; the address is that of the
-//! first proxied m-line.
+//! first proxied m-line. Where a description has several sessions, each gets that for itself.
 //!
 //! # Where this differs from rtpengine 10.5.3
 //! * What is bound to the sender's transport goes with it: `tls-id` and `identity` with the
@@ -46,7 +46,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::candidate::Candidate;
 use super::crypto::Crypto;
 use super::error::{SdpError, SdpErrorKind};
-use super::model::Sdp;
+use super::model::{Sdp, SessionHead};
 use super::negotiated::Profile;
 use super::value::{Direction, Fingerprint, IceCredentials, Setup};
 pub use codecs::CodecRules;
@@ -56,7 +56,7 @@ use text::Text;
 /// What becomes of a description.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rewrite {
-    /// Of what stands above the first m-line.
+    /// Of what stands above the m-lines.
     pub session: SessionRewrite,
     /// Of each m-line, in order.
     pub media: Vec<MediaRewrite>,
@@ -194,25 +194,38 @@ pub fn rewrite(sdp: &Sdp, rewrite: &Rewrite) -> Result<String, SdpError> {
         return Err(SdpError::whole(SdpErrorKind::MediaMismatch));
     }
     let mut text = Text::with_capacity(TEXT_BYTES);
-    session::write(&mut text, sdp, rewrite)?;
-    let outer = session::connection(sdp, rewrite).and(sdp.connection_line());
-    for (section, media) in sdp.media().zip(&rewrite.media) {
-        match media {
-            MediaRewrite::Untouched => media::write_untouched(&mut text, section, outer),
-            MediaRewrite::Removed => {}
-            MediaRewrite::Proxied(proxied) => media::write(&mut text, section, proxied)?,
-        }
+    let mut rest = rewrite.media.as_slice();
+    for head in sdp.heads() {
+        let (media, others) = rest.split_at(head.media().count());
+        write_session(&mut text, head, &rewrite.session, media)?;
+        rest = others;
     }
     Ok(text.finish())
 }
 
-impl Rewrite {
-    fn proxied(&self) -> impl Iterator<Item = &Proxied> {
-        self.media.iter().filter_map(|media| match media {
-            MediaRewrite::Proxied(proxied) => Some(&**proxied),
-            MediaRewrite::Untouched | MediaRewrite::Removed => None,
-        })
+fn write_session(
+    text: &mut Text,
+    head: SessionHead<'_>,
+    session: &SessionRewrite,
+    media: &[MediaRewrite],
+) -> Result<(), SdpError> {
+    session::write(text, head, session, media)?;
+    let outer = session::connection(head, session, media).and(head.connection_line());
+    for (section, media) in head.media().zip(media) {
+        match media {
+            MediaRewrite::Untouched => media::write_untouched(text, section, outer),
+            MediaRewrite::Removed => {}
+            MediaRewrite::Proxied(proxied) => media::write(text, section, proxied)?,
+        }
     }
+    Ok(())
+}
+
+fn proxied(media: &[MediaRewrite]) -> impl Iterator<Item = &Proxied> {
+    media.iter().filter_map(|media| match media {
+        MediaRewrite::Proxied(proxied) => Some(&**proxied),
+        MediaRewrite::Untouched | MediaRewrite::Removed => None,
+    })
 }
 
 impl Proxied {

@@ -1,15 +1,15 @@
-//! What stands above the first m-line: whose description it is, and what all m-lines share.
+//! What stands above a session's m-lines: whose description it is, and what all m-lines share.
 
 use std::net::IpAddr;
 
 use super::super::error::{SdpError, SdpErrorKind};
-use super::super::model::{MediaSection, Sdp};
+use super::super::model::{MediaSection, SessionHead};
 use super::super::value::Direction;
 use super::super::write::Address;
 use super::text::{Text, attribute};
-use super::{MediaRewrite, Proxied, Rewrite, Security};
+use super::{MediaRewrite, Proxied, Security, proxied};
 
-/// What becomes of the lines above the first m-line.
+/// What becomes of the lines above the m-lines, of each session where there are several.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SessionRewrite {
     /// What changes in `o=`.
@@ -50,16 +50,21 @@ pub enum Bundle {
     Own(Vec<String>),
 }
 
-/// Writes what stands above the first m-line.
-pub(super) fn write(text: &mut Text, sdp: &Sdp, rewrite: &Rewrite) -> Result<(), SdpError> {
-    let own = Own::of(rewrite);
-    let connection = connection(sdp, rewrite);
-    let SessionRewrite { origin, name, bundle, .. } = &rewrite.session;
-    for (index, (line, ending)) in sdp.session_lines().enumerate() {
+/// Writes what stands above a session's m-lines, with what becomes of those.
+pub(super) fn write(
+    text: &mut Text,
+    head: SessionHead<'_>,
+    rewrite: &SessionRewrite,
+    media: &[MediaRewrite],
+) -> Result<(), SdpError> {
+    let own = Own::of(media);
+    let connection = connection(head, rewrite, media);
+    let SessionRewrite { origin, name, bundle, .. } = rewrite;
+    for (index, (line, ending)) in head.lines().enumerate() {
         if let Some(value) = line.strip_prefix("o=").filter(|_| !origin.is_empty()) {
             let changed = origin.apply(value);
             let changed =
-                changed.ok_or_else(|| sdp.blame(SdpErrorKind::MalformedOrigin, index + 1))?;
+                changed.ok_or_else(|| head.blame(SdpErrorKind::MalformedOrigin, index))?;
             text.change(format_args!("o={changed}"), ending);
         } else if let Some(name) = name.as_ref().filter(|_| line.starts_with("s=")) {
             text.change(format_args!("s={name}"), ending);
@@ -69,19 +74,23 @@ pub(super) fn write(text: &mut Text, sdp: &Sdp, rewrite: &Rewrite) -> Result<(),
             text.keep(line, ending);
         }
     }
-    additions(text, &rewrite.session);
+    additions(text, rewrite);
     Ok(())
 }
 
 /// The address for the session's `c=`, if that is to change: it is the first proxied m-line's, and
 /// m-lines that are to be reached at the sender's own address need the sender's.
-pub(super) fn connection(sdp: &Sdp, rewrite: &Rewrite) -> Option<IpAddr> {
-    let mut proxied = rewrite.proxied().peekable();
+pub(super) fn connection(
+    head: SessionHead<'_>,
+    rewrite: &SessionRewrite,
+    media: &[MediaRewrite],
+) -> Option<IpAddr> {
+    let mut proxied = proxied(media).peekable();
     let address = proxied.peek()?.connection();
     let lacks = |(section, media): (MediaSection<'_>, &MediaRewrite)| {
         matches!(media, MediaRewrite::Proxied(_)) && section.own_connection().is_none()
     };
-    let is_wanted = rewrite.session.connection || sdp.media().zip(&rewrite.media).any(lacks);
+    let is_wanted = rewrite.connection || head.media().zip(media).any(lacks);
     (is_wanted && !proxied.any(Proxied::is_relay)).then_some(address)
 }
 
@@ -126,8 +135,8 @@ struct Own {
 }
 
 impl Own {
-    fn of(rewrite: &Rewrite) -> Self {
-        let any = |says: fn(&Proxied) -> bool| rewrite.proxied().any(says);
+    fn of(media: &[MediaRewrite]) -> Self {
+        let any = |says: fn(&Proxied) -> bool| proxied(media).any(says);
         Self {
             ice: any(|media| !media.ice.keeps()),
             security: any(|media| !matches!(media.security, Security::Kept)),

@@ -1,5 +1,6 @@
 //! Behaviours, on descriptions as the browsers and a phone write them.
 
+mod agreed_codecs;
 mod answering;
 mod fixed;
 mod fragments;
@@ -11,6 +12,7 @@ mod one_way;
 mod reading;
 mod rewriting;
 mod rtcp_port;
+mod sessions;
 mod trickling;
 
 use super::*;

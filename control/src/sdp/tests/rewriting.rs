@@ -472,6 +472,15 @@ fn fax_and_other_applications_get_ports_and_no_codecs() {
 }
 
 #[test]
+fn an_m_line_without_formats_stays_so() {
+    let with = |line| format!("{}{line}\r\n", fixture!("in_audio"));
+    let text = rewritten(&with("m=application 0 *"), |_| {});
+    assert!(text.lines().any(|line| line == "m=application 0 *"), "{text}");
+    let text = rewritten(&with("m=application 0 RTP/AVP 124 "), |_| {});
+    assert!(text.lines().any(|line| line == "m=application 0 RTP/AVP 124"), "{text}");
+}
+
+#[test]
 fn either_address_family_goes_to_either() {
     let to = |address: &'static str| {
         move |rewrite: &mut Rewrite| {
@@ -496,7 +505,8 @@ fn line_ends_stay_as_they_came() {
 
 fn rules(strip: &[&str], offer: &[&str], except: &[&str]) -> impl Fn(&mut Rewrite) {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    let rules = CodecRules { strip: owned(strip), offer: owned(offer), except: owned(except) };
+    let (strip, offer, except) = (owned(strip), owned(offer), owned(except));
+    let rules = CodecRules { strip, offer, except, ..CodecRules::default() };
     move |rewrite| each(rewrite, |_, proxied| proxied.codecs = rules.clone())
 }
 
@@ -758,6 +768,7 @@ proptest! {
         lines in prop::collection::vec(
             prop_oneof![
                 "(o|s|c|b|m|k|i)=[ -~]{0,24}",
+                "v=0",
                 "m=(audio|video|image) [0-9]{1,5}(/[0-9])? (RTP/AVP|udptl)( [0-9]{1,3}){0,5}",
                 "c=IN IP[46] [0-9a-f.:]{0,12}",
                 "a=(rtpmap|fmtp|rtcp-fb):[0-9]{0,3}( [ -~]{0,16})?",

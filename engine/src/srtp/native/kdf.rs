@@ -5,7 +5,7 @@
 
 use zeroize::Zeroizing;
 
-use super::aes_cm_hmac::AesCm;
+use super::aes_cm::AesCm;
 use crate::srtp::MasterKey;
 
 /// Bytes of the longest session key: HMAC-SHA1's (RFC 3711 §4.2.1) or AES-256's.

@@ -1,7 +1,9 @@
 //! The test vectors of RFC 3711, RFC 6188 and RFC 7714.
 
 use super::super::native::aead_gcm::AeadGcm;
-use super::super::native::aes_cm_hmac::AesCm;
+use super::super::native::aes_cm::AesCm;
+use super::super::native::f8::F8;
+use super::super::native::hmac_sha1::Cipher;
 use super::super::native::kdf::{Kdf, Protocol};
 use super::*;
 
@@ -130,6 +132,18 @@ fn the_counter_mode_keystream_of_a_192_bit_key_is_rfc_6188_section_7_3() {
             "a5dab625811034e8cebdfeb6dc158dd3",
         ],
     );
+}
+
+#[test]
+fn f8_mode_is_rfc_3711_appendix_b_1() {
+    let cipher = F8::from_session(&hex("234829008467be186c3de14aae72d62c"), &hex("32f2870d"));
+    let header = hex("806e5cba50681de55c621599");
+    let mut payload = b"pseudorandomness is the next best thing".to_vec();
+    let id = PacketId { ssrc: 0x5c62_1599, index: 0xd462_564a_5cba };
+    cipher.apply_rtp(id, &header, &mut payload);
+    let expected = "019ce7a26e7854014a6366aa95d4eefd 1ad4172a14f9faf455b7f1d4b62bd08f
+         562c0eef7c4802";
+    assert_eq!(payload, hex(expected));
 }
 
 #[test]

@@ -120,6 +120,7 @@ pub fn spec(far: &Far, side: usize) -> LegSpec {
         audio_level_extension: None,
         open: false,
         events: Vec::new(),
+        reports: false,
         paused: false,
     };
     let sink = |kind, place: usize, retransmits: bool| SinkSpec {

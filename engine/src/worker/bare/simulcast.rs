@@ -112,6 +112,7 @@ fn sender_spec(far: &Far) -> LegSpec {
         audio_level_extension: None,
         open: false,
         events: Vec::new(),
+        reports: false,
         paused: false,
     };
     let audio = StreamSpec {

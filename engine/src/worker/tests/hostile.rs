@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::command::Codec;
+use crate::command::{Codec, InjectKind};
 use crate::leg::Leg;
 use crate::pipe::{Filter, MediaFilter, Pipe, Pipes};
 use crate::route::{PayloadMap, RouteMap};
@@ -278,6 +278,8 @@ enum Step {
     Install { side: usize, port: u16, nominated: bool },
     Rekey { side: usize },
     Leg { side: usize, there: bool },
+    Pipes { side: usize, count: u8 },
+    Inject { side: usize, bytes: Vec<u8> },
     Transmit { len: usize },
     Starve { frames: usize },
     Wait { ms: u64 },
@@ -305,7 +307,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (side.clone(), 4000..4004_u16, any::<bool>())
             .prop_map(|(side, port, nominated)| Step::Install { side, port, nominated }),
         1 => side.clone().prop_map(|side| Step::Rekey { side }),
-        1 => (side, any::<bool>()).prop_map(|(side, there)| Step::Leg { side, there }),
+        1 => (side.clone(), any::<bool>()).prop_map(|(side, there)| Step::Leg { side, there }),
+        2 => (side.clone(), 0..4_u8).prop_map(|(side, count)| Step::Pipes { side, count }),
+        1 => (side, proptest::collection::vec(any::<u8>(), 0..2000))
+            .prop_map(|(side, bytes)| Step::Inject { side, bytes }),
         1 => (0..3000_usize).prop_map(|len| Step::Transmit { len }),
         1 => (0..4_usize).prop_map(|frames| Step::Starve { frames }),
         2 => (0..20_000_u64).prop_map(|ms| Step::Wait { ms }),
@@ -405,6 +410,25 @@ impl Fate {
                 let leg = LegId { generation: self.generations[side], ..leg(side) };
                 let spec = bridge::spec(&self.call.fars[side], side);
                 Command::AddLeg { leg, state: Leg::new(&spec, || bridge::RANDOM).unwrap() }
+            }
+            Step::Pipes { side, count } => {
+                let to = TransportId { leg: leg(1 - side), index: 0 };
+                let media = [MediaFilter::Pass, MediaFilter::Silence, MediaFilter::Block];
+                let pipe = |place: u8| Pipe {
+                    media: to,
+                    reports: TransportId { index: place % 2, ..to },
+                    filter: Filter { media: media[usize::from(place) % 3], blocks_dtmf: true },
+                };
+                let stream = StreamId { leg: leg(side), index: VIDEO };
+                Command::SetPipes { stream, pipes: Box::new((0..count).map(pipe).collect()) }
+            }
+            Step::Inject { side, mut bytes } => {
+                let kind = [InjectKind::Media, InjectKind::Reports][bytes.len() % 2];
+                if let [first, second, ..] = &mut bytes[..] {
+                    (*first, *second) = (*first & 0x3f | 0x80, *second & 0x7f);
+                }
+                let transport = TransportId { leg: leg(side), index: 0 };
+                Command::Inject { transport, kind, bytes: bytes.into() }
             }
             Step::Transmit { len } => Command::Transmit {
                 socket: SocketId(0),

@@ -398,6 +398,7 @@ fn stream_spec(rids: &[&[u8]]) -> StreamSpec {
         audio_level_extension: None,
         open: false,
         events: Vec::new(),
+        reports: false,
         paused: false,
     }
 }

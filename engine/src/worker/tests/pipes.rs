@@ -179,6 +179,7 @@ pub(super) fn line(transport: u8, rtcp_transport: u8) -> StreamSpec {
         audio_level_extension: None,
         open: true,
         events: vec![EVENTS],
+        reports: false,
         paused: false,
     }
 }
@@ -251,7 +252,7 @@ fn plain_packets_pass_byte_for_byte() {
 
 #[test]
 fn keys_of_either_side_are_its_own() {
-    for suite in Suite::ALL {
+    for suite in Suite::ALL.iter().chain(Suite::LEGACY) {
         let left = secure(0, false, *suite);
         let right = secure(1, false, Suite::AesCm128HmacSha1_32);
         let mut parties = Parties::pair(left, right);

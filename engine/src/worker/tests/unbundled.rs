@@ -193,6 +193,7 @@ fn line(
         audio_level_extension: None,
         open: false,
         events: Vec::new(),
+        reports: false,
         paused: false,
     };
     let sink = SinkSpec {

@@ -1,0 +1,73 @@
+//! AES in counter mode (RFC 3711 §4.1.1; RFC 6188 for longer keys).
+
+use aws_lc_rs::cipher::{
+    AES_128, AES_192, AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey,
+};
+use aws_lc_rs::iv::FixedLength;
+
+use super::hmac_sha1::Cipher;
+use super::kdf::{Kdf, Protocol};
+use crate::srtp::{PacketId, RTCP_HEADER_LEN, Suite};
+
+/// Bytes of the session salt.
+const SALT_LEN: usize = 14;
+
+/// Session key and salt.
+pub(in crate::srtp) struct CounterMode {
+    key: AesCm,
+    /// The session salt where the packet's SSRC and index are added: 16 bits above the block counter.
+    salt: u128,
+}
+
+impl CounterMode {
+    /// The first counter block of a packet.
+    fn counter(&self, id: PacketId) -> u128 {
+        self.salt ^ u128::from(id.ssrc) << 64 ^ u128::from(id.index) << 16
+    }
+}
+
+impl Cipher for CounterMode {
+    fn new(suite: Suite, kdf: &Kdf, protocol: Protocol) -> Self {
+        let mut block = [0; 16];
+        block[..SALT_LEN].copy_from_slice(&kdf.salt::<SALT_LEN>(protocol)[..]);
+        let key = kdf.encryption_key(protocol, suite.key_len(), AesCm::new);
+        Self { key, salt: u128::from_be_bytes(block) }
+    }
+
+    fn apply_rtp(&self, id: PacketId, _: &[u8], payload: &mut [u8]) {
+        self.key.apply(self.counter(id), payload);
+    }
+
+    fn apply_rtcp(&self, id: PacketId, _: u32, _: &[u8; RTCP_HEADER_LEN], rest: &mut [u8]) {
+        self.key.apply(self.counter(id), rest);
+    }
+}
+
+/// AES in counter mode with its key expanded.
+pub(in crate::srtp) struct AesCm(EncryptingKey);
+
+impl AesCm {
+    /// A key of 16, 24 or 32 bytes, as every suite has it.
+    pub(in crate::srtp) fn new(key: &[u8]) -> Self {
+        let algorithm = match key.len() {
+            16 => &AES_128,
+            24 => &AES_192,
+            _ => &AES_256,
+        };
+        let key = UnboundCipherKey::new(algorithm, key).and_then(EncryptingKey::ctr);
+        Self(key.expect("every suite's key length is one of AES"))
+    }
+
+    /// Adds the keystream that starts at `counter`.
+    pub(in crate::srtp) fn apply(&self, counter: u128, data: &mut [u8]) {
+        let counter = EncryptionContext::Iv128(FixedLength::from(counter.to_be_bytes()));
+        self.0.less_safe_encrypt(data, counter).expect("counter mode takes data of any length");
+    }
+
+    /// One block encrypted.
+    pub(in crate::srtp) fn encrypt(&self, block: u128) -> u128 {
+        let mut stream = [0; 16];
+        self.apply(block, &mut stream);
+        u128::from_be_bytes(stream)
+    }
+}
