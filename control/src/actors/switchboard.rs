@@ -19,6 +19,9 @@ use crate::records::{self, Records};
 /// Messages that can wait; beyond it a request is refused.
 const MAILBOX: usize = 4096;
 
+/// Why a request is not done, and who is to be told.
+type Refused = (NgError, oneshot::Sender<Reply>);
+
 /// The actor.
 pub struct Switchboard {
     seats: Vec<WorkerSeat>,
@@ -83,7 +86,7 @@ impl Switchboard {
     }
 
     /// Answers what no call is needed for, or hands on to the call.
-    fn route(&mut self, ask: NgAsk, ctx: &mut Context<Self>) -> Result<(), (NgError, NgAsk)> {
+    fn route(&mut self, ask: NgAsk, ctx: &mut Context<Self>) -> Result<(), Refused> {
         let supports = ask.message.supports_load_limit;
         match &ask.message.request {
             Request::List { limit } => {
@@ -91,11 +94,11 @@ impl Switchboard {
                 let _ = ask.reply.send(Reply::ok().with_calls(ids));
                 return Ok(());
             }
-            Request::Unserved(command) => return Err((NgError::Unserved(*command), ask)),
+            Request::Unserved(command) => return Err((NgError::Unserved(*command), ask.reply)),
             _ => {}
         }
         let Some(id) = ask.message.request.call_id().map(str::to_owned) else {
-            return Err((NgError::NoCallId, ask));
+            return Err((NgError::NoCallId, ask.reply));
         };
         let is_offer = matches!(ask.message.request, Request::Offer(_) | Request::Publish(_));
         let call = match self.calls.get(&id) {
@@ -104,7 +107,7 @@ impl Switchboard {
                 Ok(call) => call,
                 Err(error) => {
                     lock(&self.counts).rejected += 1;
-                    return Err((error, ask));
+                    return Err((error, ask.reply));
                 }
             },
             None => {
@@ -115,7 +118,7 @@ impl Switchboard {
                     let _ = ask.reply.send(Reply::ok().with_warning(&warning));
                     return Ok(());
                 }
-                return Err((ask.message.request.command().unknown_call(), ask));
+                return Err((ask.message.request.command().unknown_call(), ask.reply));
             }
         };
         if let Err(SendError::Full(ask) | SendError::Closed(ask)) = call.try_send(ask) {
@@ -139,8 +142,8 @@ impl Handler<NgAsk> for Switchboard {
 
     fn handle(&mut self, ask: NgAsk, ctx: &mut Self::Context) {
         let supports = ask.message.supports_load_limit;
-        if let Err((error, ask)) = self.route(ask, ctx) {
-            let _ = ask.reply.send(Reply::refusal(error, supports));
+        if let Err((error, reply)) = self.route(ask, ctx) {
+            let _ = reply.send(Reply::refusal(error, supports));
         }
     }
 }
