@@ -136,7 +136,7 @@ impl ProxiedCall {
             for (index, remote) in [MEDIA, REPORTS].into_iter().zip(remotes) {
                 let transport = seat.transport(index);
                 let part = &mut seat.parts[usize::from(index)];
-                let fixed = remote.filter(|_| !has_ice && !(mux && index == REPORTS));
+                let fixed = remote.filter(|_| !(has_ice || mux && index == REPORTS));
                 if let (None, Some(remote)) = (part.shake.path, fixed) {
                     part.shake.path = Some((part.socket(), remote));
                 }

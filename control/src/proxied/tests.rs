@@ -39,6 +39,9 @@ impl Lender for Fake {
     fn give(&mut self, _: LegId) {}
 }
 
+/// A leg's slot, its transport of media and of RTCP.
+type PipeTo = (u16, u8, u8);
+
 struct Bench {
     call: ProxiedCall,
     lender: Fake,
@@ -143,8 +146,8 @@ impl Bench {
     }
 
     /// The pipes that each stream has now, by leg.
-    fn pipes(&self) -> Vec<(u16, Vec<(u16, u8, u8)>)> {
-        let mut found: Vec<(u16, Vec<(u16, u8, u8)>)> = Vec::new();
+    fn pipes(&self) -> Vec<(u16, Vec<PipeTo>)> {
+        let mut found: Vec<(u16, Vec<PipeTo>)> = Vec::new();
         for command in &self.commands {
             if let Command::SetPipes { stream, pipes } = command {
                 found.retain(|(leg, _)| *leg != stream.leg.slot);
