@@ -143,7 +143,7 @@ impl Bench {
     fn start(name: &str) -> Self {
         let folder =
             std::env::temp_dir().join(format!("causeway-records-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(&folder).expect("it can be made");
         let (ng, (hook, posted)) = (free_udp(), receiver());
         let config = format!(
             "[node]\nname = \"bench\"\n\
@@ -194,8 +194,8 @@ fn records(path: &Path) -> impl Iterator<Item = Value> {
 
 /// A webhook's receiver: takes everything, and says the head and the body.
 fn receiver() -> (SocketAddr, Receiver<(String, Value)>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (address, (sender, posted)) = (listener.local_addr().unwrap(), channel());
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let (address, (sender, posted)) = (listener.local_addr().expect("it is bound"), channel());
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             let mut stream = BufReader::new(stream);

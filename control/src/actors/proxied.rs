@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::actors::call::{DtlsOutput, FromDtls, FromEngine};
 use crate::actors::dtls::{DtlsActor, Shake};
-use crate::actors::switchboard::{Ended, Switchboard};
+use crate::actors::switchboard::{Closed, Ended, Switchboard};
 use crate::actors::worker_link::{Own, Tell, WorkerDesk, WorkerLink, lock};
 use crate::call::DtlsInput;
 use crate::ng::{Message as NgMessage, Reply};
@@ -86,8 +86,12 @@ impl ProxiedActor {
                 Output::Engine(tag, command) => commands.push((tag, command)),
                 Output::Freed(socket) => self.desk().free_socket(socket),
                 Output::Dtls(transport, input) => self.shake(transport, input, ctx),
+                Output::Closed => {
+                    let id = self.call.id().to_owned();
+                    self.to.switchboard.do_send(Closed { id, call: ctx.address() });
+                }
                 Output::Ended(record) => {
-                    self.to.switchboard.do_send(Ended { record, call: ctx.address() });
+                    self.to.switchboard.do_send(Ended { record });
                 }
                 Output::Over => ctx.stop(),
                 Output::Timeout(next) => {
@@ -210,7 +214,13 @@ impl Actor for ProxiedActor {
 impl Handler<NgAsk> for ProxiedActor {
     type Result = ();
 
-    fn handle(&mut self, NgAsk { message, brief, reply }: NgAsk, ctx: &mut Self::Context) {
+    /// What comes for a call that is over goes back: the switchboard knows by then that it is.
+    fn handle(&mut self, ask: NgAsk, ctx: &mut Self::Context) {
+        if self.call.is_ended() {
+            self.to.switchboard.do_send(ask);
+            return;
+        }
+        let NgAsk { message, brief, reply } = ask;
         let request = self.next_request;
         self.next_request += 1;
         self.replies.insert(request, reply);

@@ -29,6 +29,8 @@ pub struct Switchboard {
     ports: Arc<Mutex<PortDesk>>,
     facts: Facts,
     calls: HashMap<String, Addr<ProxiedActor>>,
+    /// Calls that were closed and whose record is yet to come.
+    closing: usize,
     calls_max: usize,
     counts: Arc<Mutex<ProxiedStats>>,
     records: Records,
@@ -47,7 +49,7 @@ impl Switchboard {
         records: Records,
     ) -> Self {
         let (calls, emptied) = (HashMap::new(), None);
-        Self { seats, dtls, ports, facts, calls, calls_max, counts, records, emptied }
+        Self { seats, dtls, ports, facts, calls, closing: 0, calls_max, counts, records, emptied }
     }
 
     /// Makes a call on the worker that has most room.
@@ -78,6 +80,7 @@ impl Switchboard {
 
     fn say_emptied(&mut self) {
         if self.calls.is_empty()
+            && self.closing == 0
             && let Some(emptied) = self.emptied.take()
         {
             // Whoever waited may have given up.
@@ -148,23 +151,40 @@ impl Handler<NgAsk> for Switchboard {
     }
 }
 
-/// A call takes no further request.
+/// A call takes no further request: its id may be another's.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Closed {
+    /// Its id.
+    pub id: String,
+    /// Which it was.
+    pub call: Addr<ProxiedActor>,
+}
+
+impl Handler<Closed> for Switchboard {
+    type Result = ();
+
+    fn handle(&mut self, Closed { id, call }: Closed, _: &mut Self::Context) {
+        self.closing += 1;
+        if self.calls.get(&id) == Some(&call) {
+            self.calls.remove(&id);
+        }
+    }
+}
+
+/// What is told of a call that was closed.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Ended {
-    /// What is told of it.
+    /// What.
     pub record: Box<CallRecord>,
-    /// Which it was: its id may be another one's by now.
-    pub call: Addr<ProxiedActor>,
 }
 
 impl Handler<Ended> for Switchboard {
     type Result = ();
 
-    fn handle(&mut self, Ended { record, call }: Ended, _: &mut Self::Context) {
-        if self.calls.get(&record.call) == Some(&call) {
-            self.calls.remove(&record.call);
-        }
+    fn handle(&mut self, Ended { record }: Ended, _: &mut Self::Context) {
+        self.closing = self.closing.saturating_sub(1);
         let mut counts = lock(&self.counts);
         counts.live = self.calls.len() as u64;
         note(&mut counts, &record);

@@ -196,6 +196,7 @@ impl ProxiedCall {
             return;
         }
         self.over_at = None;
+        self.outputs.push_back(Output::Closed);
         self.begin_reading(Reader::Record);
         let held: Vec<_> = self.seats().map(super::seat::Seat::held).collect();
         for seat in held {

@@ -153,7 +153,9 @@ pub enum Output {
     Freed(SocketId),
     /// Tell the transport's handshake.
     Dtls(TransportId, DtlsInput),
-    /// The call takes no further request.
+    /// The call takes no further request: its id may be another's.
+    Closed,
+    /// What is told of the call, which is over.
     Ended(Box<CallRecord>),
     /// The worker has nothing of the call any more. The last output.
     Over,

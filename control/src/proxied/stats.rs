@@ -64,6 +64,8 @@ impl ProxiedCall {
             (line.mux, "rtcp-mux"),
             (line.keys.dtls, "DTLS-SRTP"),
             (line.keys.sdes, "SDES"),
+            (line.keys.may_be_opened, "DTLS role passive"),
+            (line.keys.may_open, "DTLS role active"),
             (line.ice.passes, "passthrough"),
             (line.ice.used, "ICE"),
             (line.ice.trickles, "trickle ICE"),

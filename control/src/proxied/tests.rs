@@ -111,7 +111,7 @@ impl Bench {
                 Output::Freed(socket) => self.freed.push(socket),
                 Output::Ended(record) => self.record = Some(record),
                 Output::Over => self.over = true,
-                Output::Own(_) => {}
+                Output::Own(_) | Output::Closed => {}
                 Output::Timeout(_) => return said,
             }
         }
