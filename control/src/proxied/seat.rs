@@ -25,7 +25,7 @@ use crate::call::media::random;
 use crate::call::shake::Shake;
 use crate::ice::{AgentConfig, Credentials, LocalAddress, Remote};
 use crate::ports::{Port, PortPair};
-use crate::sdp::Crypto;
+use crate::sdp::{Crypto, Fingerprint};
 
 /// The place of the transport of media, and of RTCP with it where they share a port.
 pub(super) const MEDIA: u8 = 0;
@@ -102,6 +102,7 @@ struct Told {
     keys: Option<(Crypto, Crypto)>,
     stream: Option<StreamSpec>,
     far_ice: Option<Credentials>,
+    certificate: Option<Fingerprint>,
     pipes: Pipes,
 }
 
@@ -197,8 +198,13 @@ impl Seat {
     }
 
     /// Whether it needs another leg than it has, or its first.
+    /// Another certificate is another DTLS association (RFC 8842 §4).
     pub(super) fn wants_leg(&self, line: &Line) -> bool {
-        self.kind.is_some_and(|kind| kind != Kind::of(line))
+        let certificate = line.dtls().and_then(|dtls| dtls.fingerprints.into_iter().next());
+        let changed = certificate.is_some()
+            && self.told.certificate.is_some()
+            && certificate != self.told.certificate;
+        self.kind.is_some_and(|kind| changed || kind != Kind::of(line))
     }
 
     /// A transport of its leg.
@@ -225,6 +231,9 @@ impl Seat {
             self.credentials = None;
             self.parts.iter_mut().for_each(|part| part.ice = None);
             return;
+        }
+        if self.wants_leg(line) {
+            self.credentials = None;
         }
         if self.credentials.is_some() {
             return;
@@ -294,6 +303,8 @@ impl Seat {
             self.follow(line, learning, &mut steps);
         }
         self.follow_ice(now, line, &mut steps);
+        let certificate = line.dtls().and_then(|dtls| dtls.fingerprints.into_iter().next());
+        self.told.certificate = certificate.or(self.told.certificate.take());
         Ok(steps)
     }
 

@@ -504,3 +504,25 @@ fn a_publisher_is_answered_by_the_node() {
     let copy = sdp_of(&bench.ask("subscribe request", &[("from-tag", "a"), ("to-tag", "s")]));
     assert!(copy.contains("m=audio 30002") && copy.contains("a=sendonly"), "{copy}");
 }
+
+/// A page that was loaded anew is another certificate under the same tag.
+#[test]
+fn another_certificate_is_another_association_on_the_same_ports() {
+    let mut bench = Bench::new();
+    let to_phone = [("ICE", "remove"), ("transport-protocol", "RTP/AVP"), ("rtcp-mux", "[demux]")];
+    bench.offer("a", &browser("aaaa", "actpass"), &to_phone);
+    let phone = audio("198.51.100.2", 5000, "");
+    let first = bench.answer("a", "b", &phone, &[("ICE", "force")]);
+    let ours = |sdp: &str| sdp.lines().find(|l| l.starts_with("a=ice-ufrag")).unwrap().to_owned();
+    let legs = |bench: &Bench| {
+        bench.commands.iter().filter(|c| matches!(c, Command::AddLeg { .. })).count()
+    };
+    assert_eq!(legs(&bench), 2);
+    let renewed = browser("bbbb", "actpass").replace("AB:", "CD:");
+    let again = [&to_phone[..], &[("to-tag", "b")]].concat();
+    bench.offer("a", &renewed, &again);
+    let second = bench.answer("a", "b", &phone, &[("ICE", "force")]);
+    assert_eq!(legs(&bench), 3);
+    assert_ne!(ours(&first), ours(&second));
+    assert!(second.contains("m=audio 30000 "), "the port stays: {second}");
+}

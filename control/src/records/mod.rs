@@ -1,5 +1,5 @@
-//! Where it is told that calls are over: a file with a JSON line per call ([`file`]), and a webhook
-//! that gets the same by POST ([`webhook`]).
+//! Where it is told that calls are over: a file with a JSON line per call (`file`), and a webhook
+//! that gets the same by POST (`webhook`).
 //!
 //! Each has threads of its own behind a bounded queue, so that a disk that is full or a receiver that
 //! hangs delays no call. What finds no room is lost and counted; so is what cannot be written.
