@@ -110,12 +110,13 @@ impl ProxiedCall {
         }
     }
 
-    /// A leg that lacks a part carries no media.
+    /// A leg that lacks a part carries no media: whoever asked for it is told, and may try another node.
     pub(super) fn part_applied(&mut self, leg: LegId, outcome: Result<(), Refusal>) {
         if let Err(refusal) = outcome
             && refusal != Refusal::Gone
         {
             tracing::warn!(call = self.id, ?leg, %refusal, "the worker refused a part of a leg");
+            self.lacks_part = true;
         }
     }
 

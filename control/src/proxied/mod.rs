@@ -230,6 +230,8 @@ pub struct ProxiedCall {
     /// Whether an answer has come.
     answered: bool,
     pending: HashMap<u64, Pending>,
+    /// Whether the worker has refused a part of what was asked for last.
+    lacks_part: bool,
     readings: Vec<Reading>,
     next_tag: u64,
     /// When the call is over, if that is known.
@@ -261,6 +263,7 @@ impl ProxiedCall {
             parties: Parties::default(),
             answered: false,
             pending: HashMap::new(),
+            lacks_part: false,
             readings: Vec::new(),
             next_tag: 0,
             over_at: None,
@@ -337,7 +340,11 @@ impl ProxiedCall {
         self.clock = clock;
         let Some(pending) = self.pending.remove(&tag) else { return };
         match pending {
-            Pending::Reply { request, reply } => self.reply(request, reply),
+            Pending::Reply { request, reply } => {
+                let lacks = std::mem::take(&mut self.lacks_part);
+                let lack = Reply::error(NgError::OutOfPorts);
+                self.reply(request, if lacks { lack } else { reply });
+            }
             Pending::Part { leg } => self.part_applied(leg, outcome),
             Pending::Keys { transport } => self.keyed(transport, outcome),
             Pending::Socket { socket } => {

@@ -53,6 +53,8 @@ struct Bench {
     freed: Vec<SocketId>,
     record: Option<Box<CallRecord>>,
     over: bool,
+    /// Whether the worker takes no further leg.
+    full: bool,
 }
 
 impl Bench {
@@ -77,6 +79,7 @@ impl Bench {
             freed: Vec::new(),
             record: None,
             over: false,
+            full: false,
         }
     }
 
@@ -104,8 +107,10 @@ impl Bench {
                         }
                         _ => Returned::Nothing,
                     };
+                    let is_refused = self.full && matches!(command, Command::AddLeg { .. });
+                    let outcome = if is_refused { Err(Refusal::Full) } else { Ok(()) };
                     self.commands.push(command);
-                    self.call.applied(self.clock(), tag, Ok(()), returned);
+                    self.call.applied(self.clock(), tag, outcome, returned);
                 }
                 Output::Dtls(transport, input) => self.dtls.push((transport, input)),
                 Output::Freed(socket) => self.freed.push(socket),
@@ -525,4 +530,15 @@ fn another_certificate_is_another_association_on_the_same_ports() {
     assert_eq!(legs(&bench), 3);
     assert_ne!(ours(&first), ours(&second));
     assert!(second.contains("m=audio 30000 "), "the port stays: {second}");
+}
+
+#[test]
+fn a_leg_that_the_worker_refuses_is_an_error_for_who_asked() {
+    let mut bench = Bench::new();
+    bench.full = true;
+    let asked = [("from-tag", "a"), ("sdp", &*audio("198.51.100.1", 4000, ""))];
+    assert_eq!(text(&bench.ask("offer", &asked), "error-reason"), "Ran out of ports");
+    bench.full = false;
+    bench.ask("delete", &[("from-tag", "a")]);
+    assert!(bench.over && bench.freed.len() == 4, "nothing is left behind: {:?}", bench.freed);
 }
