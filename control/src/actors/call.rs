@@ -5,17 +5,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use actix::prelude::*;
-use causeway_engine::command::{Command, Event, Punt, Refusal, Returned, SocketId, TransportId};
+use causeway_engine::command::{Event, Punt, Refusal, Returned, SocketId, TransportId};
 use tokio::sync::oneshot;
 
-use crate::actors::dtls::{DtlsActor, Shake};
+use crate::actors::dtls::{DtlsActor, shake};
 use crate::actors::events::Events;
 use crate::actors::registry::{Announced, Gone, Registry};
-use crate::actors::worker_link::{Own, Tell, WorkerDesk, WorkerLink, lock};
+use crate::actors::timer::Timer;
+use crate::actors::worker_link::{Own, WorkerDesk, WorkerLink, lock, tell};
 use crate::api::{
     AddLeg, CallView, ClientReport, Description, EndReason, LegView, Problem, Receive, Trickle,
 };
-use crate::call::{Call, DtlsInput, Eyes, Output, Remark, Reply, RequestId};
+use crate::call::{Call, Eyes, Output, Remark, Reply, RequestId};
 use crate::dtls::{DtlsError, Fingerprint, SrtpKeys, Version};
 use crate::ice::Credentials;
 use crate::ports::{PortDesk, PortPair};
@@ -153,13 +154,13 @@ pub struct CallActor {
     to: Neighbours,
     replies: HashMap<RequestId, oneshot::Sender<Result<Reply, Problem>>>,
     next_request: RequestId,
-    timer: Option<(Instant, SpawnHandle)>,
+    timer: Timer,
 }
 
 impl CallActor {
     /// Wraps a call.
     pub fn new(id: String, call: Call, to: Neighbours) -> Self {
-        Self { id, call, to, replies: HashMap::new(), next_request: 0, timer: None }
+        Self { id, call, to, replies: HashMap::new(), next_request: 0, timer: Timer::default() }
     }
 
     fn ask(&mut self, request: RequestId, ask: Ask) -> Result<(), Problem> {
@@ -264,7 +265,7 @@ impl CallActor {
                 }
                 Output::Engine(tag, command) => commands.push((tag, command)),
                 Output::Freed(socket) => self.free(Instant::now(), [socket]),
-                Output::Dtls(transport, input) => self.shake(transport, input, ctx),
+                Output::Dtls(transport, input) => shake(&self.to.dtls, transport, input, ctx),
                 Output::Event(what) => self.to.events.say(what),
                 Output::Over => {
                     let journal = self.call.take_journal();
@@ -272,60 +273,20 @@ impl CallActor {
                     ctx.stop();
                 }
                 Output::Timeout(next) => {
-                    self.tell(commands, ctx);
-                    self.set_timer(next, ctx);
+                    tell(&self.to.link, commands, ctx);
+                    self.timer.set(next, ctx, Self::due);
                     return;
                 }
             }
         }
     }
 
-    /// New work is refused by a full mailbox; removals must pass and are bounded by the legs.
-    fn tell(&self, commands: Vec<(u64, Command)>, ctx: &mut Context<Self>) {
-        if commands.is_empty() {
-            return;
-        }
-        let removes = commands.iter().any(|(_, command)| command.is_removal());
-        let tell = Tell { call: ctx.address().recipient(), commands };
-        if removes {
-            self.to.link.do_send(tell);
-        } else if let Err(SendError::Full(tell) | SendError::Closed(tell)) =
-            self.to.link.try_send(tell)
-        {
-            for (tag, _) in tell.commands {
-                let (outcome, returned) = (Err(Refusal::Full), Returned::Nothing);
-                ctx.notify(FromEngine::Applied { tag, outcome, returned });
-            }
-        }
-    }
-
-    fn shake(&self, transport: TransportId, input: DtlsInput, ctx: &mut Context<Self>) {
-        let droppable = matches!(input, DtlsInput::Datagram(_));
-        let message = Shake { transport, call: ctx.address().recipient(), input };
-        if droppable {
-            let _ = self.to.dtls.try_send(message);
-        } else {
-            self.to.dtls.do_send(message);
-        }
-    }
-
-    fn set_timer(&mut self, next: Option<Instant>, ctx: &mut Context<Self>) {
-        let Some(next) = next else { return };
-        if self.timer.is_some_and(|(at, _)| at <= next) {
-            return;
-        }
-        if let Some((_, old)) = self.timer.take() {
-            ctx.cancel_future(old);
-        }
-        let wait = next.saturating_duration_since(Instant::now());
-        let handle = ctx.run_later(wait, |actor, ctx| {
-            actor.timer = None;
-            let now = Instant::now();
-            actor.call.observe(now);
-            actor.call.handle_timeout(now);
-            actor.drain(ctx);
-        });
-        self.timer = Some((next, handle));
+    fn due(&mut self, ctx: &mut Context<Self>) {
+        self.timer.clear();
+        let now = Instant::now();
+        self.call.observe(now);
+        self.call.handle_timeout(now);
+        self.drain(ctx);
     }
 }
 

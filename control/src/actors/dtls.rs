@@ -25,6 +25,24 @@ pub struct Shake {
     pub input: DtlsInput,
 }
 
+/// Tells a transport's handshake what its call wants; a datagram may be lost, as on its way.
+pub(crate) fn shake<C>(
+    dtls: &Addr<DtlsActor>,
+    transport: TransportId,
+    input: DtlsInput,
+    ctx: &Context<C>,
+) where
+    C: Actor<Context = Context<C>> + Handler<DtlsOutput>,
+{
+    let droppable = matches!(input, DtlsInput::Datagram(_));
+    let message = Shake { transport, call: ctx.address().recipient(), input };
+    if droppable {
+        let _ = dtls.try_send(message);
+    } else {
+        dtls.do_send(message);
+    }
+}
+
 struct Entry {
     handshake: Handshake,
     call: Recipient<DtlsOutput>,

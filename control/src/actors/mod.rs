@@ -20,4 +20,5 @@ mod past;
 pub mod proxied;
 pub mod registry;
 pub mod switchboard;
+mod timer;
 pub mod worker_link;

@@ -5,16 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use actix::prelude::*;
-use causeway_engine::command::{
-    Command, LegId, Refusal, Returned, SocketId, TransportId, WorkerId,
-};
+use causeway_engine::command::{LegId, SocketId, WorkerId};
 use tokio::sync::oneshot;
 
 use crate::actors::call::{DtlsOutput, FromDtls, FromEngine};
-use crate::actors::dtls::{DtlsActor, Shake};
+use crate::actors::dtls::{DtlsActor, shake};
 use crate::actors::switchboard::{Closed, Ended, Switchboard};
-use crate::actors::worker_link::{Own, Tell, WorkerDesk, WorkerLink, lock};
-use crate::call::DtlsInput;
+use crate::actors::timer::Timer;
+use crate::actors::worker_link::{Own, WorkerDesk, WorkerLink, lock, tell};
 use crate::ng::{Message as NgMessage, Reply};
 use crate::ports::{PortDesk, PortError, PortPair};
 use crate::proxied::{Clock, EndedBy, Lender, Output, ProxiedCall, RequestId};
@@ -60,13 +58,13 @@ pub struct ProxiedActor {
     to: ProxiedNeighbours,
     replies: HashMap<RequestId, oneshot::Sender<Reply>>,
     next_request: RequestId,
-    timer: Option<(Instant, SpawnHandle)>,
+    timer: Timer,
 }
 
 impl ProxiedActor {
     /// Wraps a call.
     pub fn new(call: ProxiedCall, to: ProxiedNeighbours) -> Self {
-        Self { call, to, replies: HashMap::new(), next_request: 0, timer: None }
+        Self { call, to, replies: HashMap::new(), next_request: 0, timer: Timer::default() }
     }
 
     /// Does what the machine wants until it waits.
@@ -85,7 +83,7 @@ impl ProxiedActor {
                 }
                 Output::Engine(tag, command) => commands.push((tag, command)),
                 Output::Freed(socket) => self.desk().free_socket(socket),
-                Output::Dtls(transport, input) => self.shake(transport, input, ctx),
+                Output::Dtls(transport, input) => shake(&self.to.dtls, transport, input, ctx),
                 Output::Closed => {
                     let id = self.call.id().to_owned();
                     self.to.switchboard.do_send(Closed { id, call: ctx.address() });
@@ -95,58 +93,18 @@ impl ProxiedActor {
                 }
                 Output::Over => ctx.stop(),
                 Output::Timeout(next) => {
-                    self.tell(commands, ctx);
-                    self.set_timer(next, ctx);
+                    tell(&self.to.link, commands, ctx);
+                    self.timer.set(next, ctx, Self::due);
                     return;
                 }
             }
         }
     }
 
-    /// New work is refused by a full mailbox; removals must pass and are bounded by the legs.
-    fn tell(&self, commands: Vec<(u64, Command)>, ctx: &mut Context<Self>) {
-        if commands.is_empty() {
-            return;
-        }
-        let removes = commands.iter().any(|(_, command)| command.is_removal());
-        let tell = Tell { call: ctx.address().recipient(), commands };
-        if removes {
-            self.to.link.do_send(tell);
-        } else if let Err(SendError::Full(tell) | SendError::Closed(tell)) =
-            self.to.link.try_send(tell)
-        {
-            for (tag, _) in tell.commands {
-                let (outcome, returned) = (Err(Refusal::Full), Returned::Nothing);
-                ctx.notify(FromEngine::Applied { tag, outcome, returned });
-            }
-        }
-    }
-
-    fn shake(&self, transport: TransportId, input: DtlsInput, ctx: &mut Context<Self>) {
-        let droppable = matches!(input, DtlsInput::Datagram(_));
-        let message = Shake { transport, call: ctx.address().recipient(), input };
-        if droppable {
-            let _ = self.to.dtls.try_send(message);
-        } else {
-            self.to.dtls.do_send(message);
-        }
-    }
-
-    fn set_timer(&mut self, next: Option<Instant>, ctx: &mut Context<Self>) {
-        let Some(next) = next else { return };
-        if self.timer.is_some_and(|(at, _)| at <= next) {
-            return;
-        }
-        if let Some((_, old)) = self.timer.take() {
-            ctx.cancel_future(old);
-        }
-        let wait = next.saturating_duration_since(Instant::now());
-        let handle = ctx.run_later(wait, |actor, ctx| {
-            actor.timer = None;
-            actor.call.handle_timeout(clock());
-            actor.drain(ctx);
-        });
-        self.timer = Some((next, handle));
+    fn due(&mut self, ctx: &mut Context<Self>) {
+        self.timer.clear();
+        self.call.handle_timeout(clock());
+        self.drain(ctx);
     }
 
     fn desk(&self) -> Desk {

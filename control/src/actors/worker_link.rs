@@ -99,6 +99,27 @@ pub struct Tell {
     pub commands: Vec<(u64, Command)>,
 }
 
+/// Tells a call's worker what the call wants. New work is refused by a full mailbox; removals must pass and
+/// are bounded by the legs.
+pub(crate) fn tell<C>(link: &Addr<WorkerLink>, commands: Vec<(u64, Command)>, ctx: &mut Context<C>)
+where
+    C: Actor<Context = Context<C>> + Handler<FromEngine>,
+{
+    if commands.is_empty() {
+        return;
+    }
+    let removes = commands.iter().any(|(_, command)| command.is_removal());
+    let tell = Tell { call: ctx.address().recipient(), commands };
+    if removes {
+        link.do_send(tell);
+    } else if let Err(SendError::Full(tell) | SendError::Closed(tell)) = link.try_send(tell) {
+        for (tag, _) in tell.commands {
+            let (outcome, returned) = (Err(Refusal::Full), Returned::Nothing);
+            ctx.notify(FromEngine::Applied { tag, outcome, returned });
+        }
+    }
+}
+
 /// Lets the events and punts of a leg find its call; sent before the leg is installed.
 #[derive(Message)]
 #[rtype(result = "()")]
