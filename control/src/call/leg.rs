@@ -530,6 +530,6 @@ fn mid(media: &NegotiatedMedia) -> Option<Mid> {
     media.mid.as_ref().and_then(|mid| Mid::try_from(mid.as_bytes()).ok())
 }
 
-fn engine_credentials(ufrag: &str, password: &Zeroizing<String>) -> EngineCredentials {
+pub(crate) fn engine_credentials(ufrag: &str, password: &Zeroizing<String>) -> EngineCredentials {
     EngineCredentials { ufrag: ufrag.into(), password: password.clone() }
 }

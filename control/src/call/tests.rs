@@ -384,7 +384,7 @@ fn a_pair_that_comes_before_the_answer_does_not_settle_who_begins_the_handshake(
     let transport = TransportId { leg, index: 0 };
     let remote = "198.51.100.2:5000".parse().unwrap();
     let id = bench.id(leg);
-    bench.call.transport(transport).unwrap().add_path((SocketId(0), remote));
+    bench.call.transport(transport).unwrap().paths.add((SocketId(0), remote));
     bench.call.event(bench.now, &Event::Nominated { transport, remote, generation: 0 });
     bench.drain();
     assert!(bench.shaken.is_empty(), "{:?}", bench.shaken);

@@ -16,13 +16,14 @@ use causeway_engine::command::{
     Command, Credentials as EngineCredentials, KeysSpec, LegId, Punt, PuntKind, Refusal, Security,
     SocketId, TransportId, TransportSpec,
 };
-use causeway_engine::config::{PAIRS_PER_TRANSPORT, TRANSPORTS_PER_LEG};
+use causeway_engine::config::TRANSPORTS_PER_LEG;
 use causeway_engine::learning::Learning;
 use causeway_engine::packet::Nanos;
 use causeway_engine::srtp::{MasterKey, Srtp};
 
 use super::generation::{Generation, Ice};
 use super::note::Note;
+use super::paths::Paths;
 use super::shake::{self, Shake};
 use super::{Call, DtlsInput, NodeFacts, Output, Pending};
 use crate::api::{EndReason, Problem};
@@ -68,9 +69,7 @@ pub(crate) struct CallTransport {
     /// The socket that it is offered at first.
     socket: SocketId,
     shake: Shake,
-    /// The pairs that have passed a check, the latest last: the worker names the nominated one by
-    /// its far address.
-    paths: ArrayVec<(SocketId, SocketAddr), PAIRS_PER_TRANSPORT>,
+    pub(crate) paths: Paths,
     remote: Option<SocketAddr>,
     /// Whether what it carries is SRTP.
     is_secure: bool,
@@ -142,7 +141,7 @@ impl CallTransport {
             keyed: false,
             socket,
             shake: Shake::default(),
-            paths: ArrayVec::new(),
+            paths: Paths::default(),
             remote: None,
             is_secure: false,
             security: None,
@@ -235,23 +234,13 @@ impl CallTransport {
         Some(Box::new(Srtp::new(&spec.inbound, &spec.outbound)))
     }
 
-    /// Notes a pair that has passed a check.
-    pub(crate) fn add_path(&mut self, path: (SocketId, SocketAddr)) {
-        self.paths.retain(|held| *held != path);
-        if self.paths.is_full() {
-            self.paths.remove(0);
-        }
-        self.paths.push(path);
-    }
-
     /// Notes where media and the handshake go; the worker answers checks from now on. Tells
     /// whether that is somewhere else than before.
     fn nominated(&mut self, now: Instant, generation: u32, remote: SocketAddr) -> bool {
         if !self.ice.as_mut().is_some_and(|ice| ice.settle(now, generation)) {
             return false;
         }
-        let path = self.paths.iter().rev().find(|(_, held)| *held == remote);
-        self.shake.path = path.copied().or(self.shake.path);
+        self.shake.path = self.paths.to(remote).or(self.shake.path);
         self.remote.replace(remote) != Some(remote)
     }
 }
@@ -457,7 +446,7 @@ impl Call {
     ) {
         let Some(socket) = self.socket_of(local) else { return };
         if let Some(held) = self.transport(transport) {
-            held.add_path((socket, remote));
+            held.paths.add((socket, remote));
         }
         self.tell(Command::InstallPair { transport, socket, remote, nominated, generation });
     }
@@ -468,7 +457,7 @@ impl Call {
 }
 
 /// The master keys of both directions; none if they do not fit their suite, which they were read by.
-fn keys_spec(keys: &Sdes) -> Option<KeysSpec> {
+pub(crate) fn keys_spec(keys: &Sdes) -> Option<KeysSpec> {
     let master = |crypto: &Crypto| {
         let key = MasterKey::new(crypto.suite, &crypto.key, &crypto.salt).ok()?;
         let is_clear = crypto.parameters.unencrypted_srtcp;

@@ -110,13 +110,12 @@ impl ProxiedCall {
         }
     }
 
-    /// A leg that lacks a part carries no media: whoever asked for it is told, and may try another node.
+    /// A leg that lacks a part carries no media.
     pub(super) fn part_applied(&mut self, leg: LegId, outcome: Result<(), Refusal>) {
         if let Err(refusal) = outcome
             && refusal != Refusal::Gone
         {
             tracing::warn!(call = self.id, ?leg, %refusal, "the worker refused a part of a leg");
-            self.lacks_part = true;
         }
     }
 
@@ -213,7 +212,7 @@ impl ProxiedCall {
         generation: u32,
     ) {
         if let Some(part) = self.part(transport) {
-            part.add_path((socket, remote));
+            part.paths.add((socket, remote));
         }
         self.tell(Command::InstallPair { transport, socket, remote, nominated, generation });
     }
@@ -225,8 +224,7 @@ impl ProxiedCall {
             return;
         }
         part.remote = Some(remote);
-        let path = part.paths.iter().rev().find(|(_, held)| *held == remote);
-        part.shake.path = Some(path.copied().unwrap_or((part.socket(), remote)));
+        part.shake.path = Some(part.paths.to(remote).unwrap_or((part.socket(), remote)));
         self.start_handshakes();
     }
 

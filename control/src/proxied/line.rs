@@ -8,7 +8,7 @@ use causeway_engine::learning::Learning;
 
 use super::described::{Described, Protocol};
 use crate::ng::FlagSet;
-use crate::sdp::{Crypto, Direction, DtlsRole, Fingerprint, HashFunction, RemoteDtls};
+use crate::sdp::{Crypto, Direction, DtlsRole, Fingerprint, HashFunction, RemoteDtls, Sdes};
 
 /// An m-line of a party.
 #[derive(Debug, Clone)]
@@ -156,18 +156,22 @@ impl Line {
 
     /// The party's side of DTLS, once both sides have spoken.
     pub(super) fn dtls(&self) -> Option<RemoteDtls> {
-        let keys = &self.keys;
-        let fingerprint = keys.fingerprint.clone().filter(|_| keys.dtls && keys.settled)?;
-        let role = if keys.may_open { DtlsRole::Active } else { DtlsRole::Passive };
+        let fingerprint = self.certificate()?.clone();
+        let role = if self.keys.may_open { DtlsRole::Active } else { DtlsRole::Passive };
         Some(RemoteDtls { fingerprints: vec![fingerprint], role })
     }
 
-    /// The SDES keys of both sides, once they are agreed on: theirs and the node's.
-    pub(super) fn sdes(&self) -> Option<(&Crypto, &Crypto)> {
+    /// The party's certificate, once both sides have spoken: another one is another DTLS association
+    /// (RFC 8842 §4).
+    pub(super) fn certificate(&self) -> Option<&Fingerprint> {
+        self.keys.fingerprint.as_ref().filter(|_| self.keys.dtls && self.keys.settled)
+    }
+
+    /// The SDES keys of both sides, once they are agreed on.
+    pub(super) fn sdes(&self) -> Option<Sdes> {
         let keys = &self.keys;
-        if !keys.settled || !keys.sdes || keys.dtls {
-            return None;
-        }
-        keys.theirs.first().zip(keys.own.first())
+        let agreed = keys.settled && keys.sdes && !keys.dtls;
+        let (far, own) = keys.theirs.first().zip(keys.own.first()).filter(|_| agreed)?;
+        Some(Sdes { far: far.clone(), own: own.clone() })
     }
 }

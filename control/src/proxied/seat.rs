@@ -7,25 +7,26 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use arrayvec::ArrayVec;
 use causeway_engine::command::{
-    Command, Credentials as EngineCredentials, KeysSpec, LegId, LegSpec, MediaKind, Refusal,
-    Security, SocketId, StreamId, StreamSpec, TransportId, TransportSpec,
+    Command, LegId, LegSpec, MediaKind, Refusal, Security, SocketId, StreamId, StreamSpec,
+    TransportId, TransportSpec,
 };
-use causeway_engine::config::PAIRS_PER_TRANSPORT;
 use causeway_engine::learning::Learning;
 use causeway_engine::leg::Leg;
 use causeway_engine::pipe::Pipes;
-use causeway_engine::srtp::{MasterKey, Srtp, Suite};
+use causeway_engine::srtp::{Srtp, Suite};
 use causeway_engine::stream::Stream;
 
 use super::line::Line;
 use crate::call::generation::{Generation, Ice};
+use crate::call::leg::engine_credentials;
 use crate::call::media::random;
+use crate::call::paths::Paths;
 use crate::call::shake::Shake;
+use crate::call::transport::keys_spec;
 use crate::ice::{AgentConfig, Credentials, LocalAddress, Remote};
 use crate::ports::{Port, PortPair};
-use crate::sdp::{Crypto, Fingerprint};
+use crate::sdp::{Fingerprint, Sdes};
 
 /// The place of the transport of media, and of RTCP with it where they share a port.
 pub(super) const MEDIA: u8 = 0;
@@ -57,8 +58,7 @@ pub(super) struct Seat {
 pub(super) struct Part {
     /// There is one at least; it is what the description names.
     pub(super) spots: Vec<Spot>,
-    /// The pairs that have passed a check, the latest last.
-    pub(super) paths: ArrayVec<(SocketId, SocketAddr), PAIRS_PER_TRANSPORT>,
+    pub(super) paths: Paths,
     pub(super) ice: Option<Ice>,
     pub(super) shake: Shake,
     /// The suite of the keys that the worker has.
@@ -99,7 +99,7 @@ struct Kind {
 struct Told {
     remotes: [Option<SocketAddr>; 2],
     learning: Option<Learning>,
-    keys: Option<(Crypto, Crypto)>,
+    keys: Option<Sdes>,
     stream: Option<StreamSpec>,
     far_ice: Option<Credentials>,
     certificate: Option<Fingerprint>,
@@ -116,7 +116,7 @@ impl Part {
     fn new(spots: Vec<Spot>) -> Self {
         Self {
             spots,
-            paths: ArrayVec::new(),
+            paths: Paths::default(),
             ice: None,
             shake: Shake::default(),
             suite: None,
@@ -136,15 +136,6 @@ impl Part {
     /// The socket that is bound to this address.
     pub(super) fn socket_at(&self, bound: SocketAddr) -> Option<SocketId> {
         self.spots.iter().find(|spot| spot.bound == bound).map(|spot| spot.socket)
-    }
-
-    /// Notes a pair that has passed a check.
-    pub(super) fn add_path(&mut self, path: (SocketId, SocketAddr)) {
-        self.paths.retain(|held| *held != path);
-        if self.paths.is_full() {
-            self.paths.remove(0);
-        }
-        self.paths.push(path);
     }
 }
 
@@ -197,13 +188,10 @@ impl Seat {
         self.kind.is_some()
     }
 
-    /// Whether it needs another leg than it has, or its first.
-    /// Another certificate is another DTLS association (RFC 8842 §4).
+    /// Whether it needs another leg than it has: one of another kind, or for another certificate.
     pub(super) fn wants_leg(&self, line: &Line) -> bool {
-        let certificate = line.dtls().and_then(|dtls| dtls.fingerprints.into_iter().next());
-        let changed = certificate.is_some()
-            && self.told.certificate.is_some()
-            && certificate != self.told.certificate;
+        let told = self.told.certificate.as_ref();
+        let changed = told.zip(line.certificate()).is_some_and(|(told, shown)| told != shown);
         self.kind.is_some_and(|kind| changed || kind != Kind::of(line))
     }
 
@@ -303,8 +291,7 @@ impl Seat {
             self.follow(line, learning, &mut steps);
         }
         self.follow_ice(now, line, &mut steps);
-        let certificate = line.dtls().and_then(|dtls| dtls.fingerprints.into_iter().next());
-        self.told.certificate = certificate.or(self.told.certificate.take());
+        self.told.certificate = line.certificate().cloned().or(self.told.certificate.take());
         Ok(steps)
     }
 
@@ -316,7 +303,7 @@ impl Seat {
         steps: &mut Vec<Step>,
     ) -> Result<(), Refusal> {
         let kind = Kind::of(line);
-        let keys = line.sdes().map(|(theirs, own)| (theirs.clone(), own.clone()));
+        let keys = line.sdes();
         let remotes = [false, true].map(|rtcp| line.remote(rtcp).filter(|_| !kind.ice));
         let transports = self.parts.iter().zip(remotes).map(|(part, remote)| TransportSpec {
             socket: part.socket(),
@@ -336,7 +323,7 @@ impl Seat {
         };
         let state = Leg::new(&spec, random)?;
         for (part, remote) in self.parts.iter_mut().zip(remotes) {
-            part.suite = keys.as_ref().map(|(_, own)| own.suite);
+            part.suite = keys.as_ref().map(|keys| keys.own.suite);
             part.remote = remote.or(part.remote);
         }
         self.kind = Some(kind);
@@ -365,7 +352,7 @@ impl Seat {
             }
         }
         self.told.learning = Some(learning);
-        let keys = line.sdes().map(|(theirs, own)| (theirs.clone(), own.clone()));
+        let keys = line.sdes();
         if keys.is_some() && keys != self.told.keys {
             for index in [MEDIA, REPORTS] {
                 let Some(spec) = keys.as_ref().and_then(keys_spec) else { continue };
@@ -406,7 +393,8 @@ impl Seat {
                 generation.agent.set_remote(now, remote.clone());
                 let agent = &generation.agent;
                 let (send_checks, controlling) = (!agent.is_lite(), agent.is_controlling());
-                let credentials = Box::new(engine_credentials(&far.credentials));
+                let credentials =
+                    Box::new(engine_credentials(&far.credentials.ufrag, &far.credentials.password));
                 steps.push(Step::Tell(Command::SetRemoteCredentials {
                     transport,
                     credentials,
@@ -489,19 +477,4 @@ fn stream_spec(line: &Line) -> StreamSpec {
         open: true,
         events: said.map(|said| said.events.clone()).unwrap_or_default(),
     }
-}
-
-/// The master keys of both directions.
-fn keys_spec((theirs, own): &(Crypto, Crypto)) -> Option<KeysSpec> {
-    let master = |crypto: &Crypto| {
-        let key = MasterKey::new(crypto.suite, &crypto.key, &crypto.salt).ok()?;
-        let is_clear = crypto.parameters.unencrypted_srtcp;
-        Some(if is_clear { key.with_clear_srtcp() } else { key })
-    };
-    Some(KeysSpec { inbound: master(theirs)?, outbound: master(own)? })
-}
-
-fn engine_credentials(credentials: &Credentials) -> EngineCredentials {
-    let Credentials { ufrag, password } = credentials.clone();
-    EngineCredentials { ufrag, password }
 }
