@@ -215,13 +215,13 @@ impl Node {
         let switchboard = {
             let (seats, dtls, ports) = (seats.clone(), dtls.clone(), ports.clone());
             let (counts, calls_max, records) = (proxied.clone(), config.calls, records.clone());
-            let facts = Facts {
+            let facts = Arc::new(Facts {
                 fingerprints: vec![fingerprint],
                 instance: random_id().chars().take(INSTANCE_LEN).collect(),
                 dscp: config.dscp,
                 legacy_suites: config.legacy_suites,
                 timeouts: config.timeouts,
-            };
+            });
             Switchboard::start_in_arbiter(&calls_arbiter.handle(), move |_| {
                 Switchboard::new(seats, dtls, ports, facts, calls_max, counts, records)
             })

@@ -27,7 +27,7 @@ pub struct Switchboard {
     seats: Vec<WorkerSeat>,
     dtls: Vec<Addr<DtlsActor>>,
     ports: Arc<Mutex<PortDesk>>,
-    facts: Facts,
+    facts: Arc<Facts>,
     calls: HashMap<String, Addr<ProxiedActor>>,
     /// Calls that were closed and whose record is yet to come.
     closing: usize,
@@ -43,7 +43,7 @@ impl Switchboard {
         seats: Vec<WorkerSeat>,
         dtls: Vec<Addr<DtlsActor>>,
         ports: Arc<Mutex<PortDesk>>,
-        facts: Facts,
+        facts: Arc<Facts>,
         calls_max: usize,
         counts: Arc<Mutex<ProxiedStats>>,
         records: Records,

@@ -149,7 +149,7 @@ impl ProxiedCall {
     }
 
     /// Settles every m-line, gives it ports, writes what the reader is told, and tells the worker. What was
-    /// settled before comes back if there are no ports.
+    /// settled before comes back if one of these fails.
     fn settle(
         &mut self,
         sdp: &Sdp,
@@ -169,13 +169,27 @@ impl ProxiedCall {
             settle(one, other, line, said.flags, said.step);
             settle_family(one, other, line, said.flags);
         }
-        if let Err(error) = self.take_seats(lines, (Some(sides.0), sides.1), said.flags, lender) {
+        let taken = self.take_seats(lines, (Some(sides.0), sides.1), said.flags, lender);
+        let written =
+            taken.and_then(|()| self.carry_out(sdp, lines, &restarts, sides, said, lender));
+        written.inspect_err(|_| {
             if let Some([from, to]) = self.parties.two(sides.0, sides.1) {
                 from.lines.splice(..before.0.len(), before.0);
                 to.lines.splice(..before.1.len(), before.1);
             }
-            return Err(error);
-        }
+        })
+    }
+
+    /// Does what was settled: agents, description, worker.
+    fn carry_out(
+        &mut self,
+        sdp: &Sdp,
+        lines: &[Described],
+        restarts: &[bool],
+        sides: (PartyId, PartyId),
+        said: &Said<'_>,
+        lender: &mut dyn Lender,
+    ) -> Result<String, NgError> {
         if let Some(tos) = said.flags.tos {
             self.dscp = tos >> 2;
         }
@@ -184,7 +198,7 @@ impl ProxiedCall {
             let place = line.index - 1;
             let seat = from.seats[place].current.as_mut();
             from.lines[place].learning = learning(&from.lines[place], seat.as_deref(), said.flags);
-            if let Some(seat) = seat.filter(|_| restarts) {
+            if let Some(seat) = seat.filter(|_| *restarts) {
                 seat.renew_credentials();
             }
         }
@@ -398,7 +412,10 @@ fn lease(
     name: Option<&str>,
     line: &Line,
 ) -> Option<(LegId, Vec<PortPair>)> {
-    let leg = lender.leg()?;
+    let Some(leg) = lender.leg() else {
+        tracing::warn!("the worker has no free leg for a call");
+        return None;
+    };
     match lender.lease(name, line.is_ipv6.unwrap_or_default(), line.has_agent()) {
         Ok(ports) => Some((leg, ports)),
         Err(error) => {

@@ -39,6 +39,7 @@ mod subscribe;
 mod write;
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use causeway_engine::command::{
@@ -168,7 +169,9 @@ pub enum Output {
 enum Pending {
     /// What a reply waits for.
     Reply { request: RequestId, reply: Reply },
-    /// A leg's installation, or something that it cannot do without.
+    /// A leg's installation.
+    Install { leg: LegId },
+    /// Something that a leg cannot do without.
     Part { leg: LegId },
     /// Keys of a transport.
     Keys { transport: TransportId },
@@ -222,7 +225,7 @@ pub struct Clock {
 pub struct ProxiedCall {
     id: String,
     worker: WorkerId,
-    facts: Facts,
+    facts: Arc<Facts>,
     created: Clock,
     last_signal: Duration,
     dscp: u8,
@@ -230,7 +233,7 @@ pub struct ProxiedCall {
     /// Whether an answer has come.
     answered: bool,
     pending: HashMap<u64, Pending>,
-    /// Whether the worker has refused a part of what was asked for last.
+    /// Whether the worker has refused a leg or a socket of what was asked for last.
     lacks_part: bool,
     readings: Vec<Reading>,
     next_tag: u64,
@@ -251,7 +254,7 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 
 impl ProxiedCall {
     /// A call without parties on `worker`.
-    pub fn new(id: String, worker: WorkerId, facts: Facts, clock: Clock) -> Self {
+    pub fn new(id: String, worker: WorkerId, facts: Arc<Facts>, clock: Clock) -> Self {
         let timeouts = facts.timeouts;
         Self {
             id,
@@ -345,11 +348,16 @@ impl ProxiedCall {
                 let lack = Reply::error(NgError::OutOfPorts);
                 self.reply(request, if lacks { lack } else { reply });
             }
+            Pending::Install { leg } => {
+                self.lacks_part |= outcome.is_err();
+                self.part_applied(leg, outcome);
+            }
             Pending::Part { leg } => self.part_applied(leg, outcome),
             Pending::Keys { transport } => self.keyed(transport, outcome),
             Pending::Socket { socket } => {
                 if outcome.is_err() {
                     self.outputs.push_back(Output::Freed(socket));
+                    self.lacks_part = true;
                     self.lose_socket(socket);
                 }
             }
@@ -428,7 +436,7 @@ impl ProxiedCall {
             }
             (_, Command::AddLeg { leg, .. }) => {
                 let leg = *leg;
-                self.tell_tagged(Pending::Part { leg }, command);
+                self.tell_tagged(Pending::Install { leg }, command);
             }
             (Some(leg), _) => self.tell_tagged(Pending::Part { leg }, command),
             (None, _) => self.output(command),

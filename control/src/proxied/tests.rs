@@ -69,7 +69,7 @@ impl Bench {
         };
         let clock = Clock { now, unix };
         Self {
-            call: ProxiedCall::new("call".into(), WorkerId(0), facts, clock),
+            call: ProxiedCall::new("call".into(), WorkerId(0), Arc::new(facts), clock),
             lender: Fake { pairs: 99, legs: 0, freed: Vec::new() },
             now,
             unix,
@@ -541,4 +541,34 @@ fn a_leg_that_the_worker_refuses_is_an_error_for_who_asked() {
     bench.full = false;
     bench.ask("delete", &[("from-tag", "a")]);
     assert!(bench.over && bench.freed.len() == 4, "nothing is left behind: {:?}", bench.freed);
+}
+
+#[test]
+fn what_cannot_be_rewritten_leaves_what_was_settled() {
+    let mut bench = Bench::new();
+    bench.offer("a", &audio("198.51.100.1", 4000, ""), &[]);
+    bench.answer("a", "b", &audio("198.51.100.2", 5000, ""), &[]);
+    let settled = |bench: &Bench| {
+        let lines = bench.call.parties.iter().flat_map(|party| &party.lines);
+        lines.map(|line| format!("{line:?}")).collect::<Vec<_>>()
+    };
+    let before = settled(&bench);
+    let broken = audio("198.51.100.7", 4000, "").replace("RTP/AVP 0 101", "RTP/AVP");
+    let reply = bench.ask("offer", &[("from-tag", "a"), ("to-tag", "b"), ("sdp", &broken)]);
+    assert_eq!(text(&reply, "error-reason"), "Error rewriting SDP");
+    assert_eq!(settled(&bench), before);
+}
+
+/// A refusal that no request waits for is not the next one's.
+#[test]
+fn a_pair_that_the_worker_refuses_is_nobodys_error() {
+    let mut bench = Bench::new();
+    bench.offer("a", &audio("198.51.100.1", 4000, ""), &[]);
+    let leg = LegId { worker: WorkerId(0), slot: 1, generation: 1 };
+    let tag = bench.call.next_tag;
+    bench.call.tell_tagged(Pending::Part { leg }, Command::RemoveLeg { leg });
+    let (clock, refused) = (bench.clock(), Err(Refusal::Full));
+    bench.call.poll_output();
+    bench.call.applied(clock, tag, refused, Returned::Nothing);
+    bench.answer("a", "b", &audio("198.51.100.2", 5000, ""), &[]);
 }
