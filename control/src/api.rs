@@ -435,6 +435,24 @@ pub struct NodeStats {
     /// The same at the webhook.
     #[serde(default)]
     pub webhook: Delivery,
+    /// Recordings of calls.
+    #[serde(default)]
+    pub recordings: RecordingStats,
+}
+
+/// What became of recordings of calls.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RecordingStats {
+    /// Those that are not over.
+    pub open: u64,
+    /// All that began.
+    pub begun: u64,
+    /// Files that could not be written.
+    pub failed: u64,
+    /// Those that have reached a limit.
+    pub cut: u64,
+    /// Bytes in the directory.
+    pub bytes: u64,
 }
 
 /// What became of records of calls that are over.

@@ -63,6 +63,8 @@ pub struct Config {
     pub cdr: Cdr,
     /// Records of calls that are over, by POST.
     pub webhook: Webhook,
+    /// What is said in calls, in files.
+    pub recording: Recording,
     /// What is logged and how.
     pub log: Log,
 }
@@ -538,6 +540,28 @@ pub struct Cdr {
     /// The file that each call that is over adds a line of JSON to; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
+}
+
+/// `[recording]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recording {
+    /// Where recordings are put; nothing is recorded if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory: Option<PathBuf>,
+    /// Bytes of one recording, most; what comes after is not recorded.
+    pub max_bytes: u64,
+    /// Bytes in the directory, most.
+    pub max_total_bytes: u64,
+    /// Calls that are recorded at once, most.
+    pub max_calls: usize,
+}
+
+impl Default for Recording {
+    /// Three hours of G.711 in both directions, and forty such calls.
+    fn default() -> Self {
+        Self { directory: None, max_bytes: 256 << 20, max_total_bytes: 10 << 30, max_calls: 100 }
+    }
 }
 
 /// `[log]`.

@@ -27,6 +27,7 @@ pub mod ng;
 pub mod ng_server;
 pub mod ports;
 pub mod proxied;
+pub mod recording;
 pub mod records;
 pub mod rest;
 pub mod sdp;

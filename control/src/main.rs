@@ -169,6 +169,7 @@ fn node_config(config: &Config) -> NodeConfig {
         legs_per_call: config.limits.legs_per_call,
         cdr: config.cdr.clone(),
         webhook: config.webhook.clone(),
+        recording: config.recording.clone(),
     }
 }
 

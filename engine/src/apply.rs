@@ -212,9 +212,12 @@ impl Worker {
                 let result = self.check_for(transport, (socket, remote), &bytes);
                 (result, Returned::Datagram(bytes))
             }
-            Command::Inject { transport, kind, bytes } => {
-                let result = self.inject(transport, kind, &bytes);
-                (result, Returned::Datagram(bytes))
+            Command::PlayDigit { stream, digit } => {
+                let held = self.stream(stream).ok_or(Refusal::Gone);
+                outcome(held.and_then(|stream| stream.add_digit(digit)))
+            }
+            Command::Tap { leg, on } => {
+                outcome(self.tables.leg_mut(leg).ok_or(Refusal::Gone).map(|leg| leg.tapped = on))
             }
             Command::ReadWorker(mut into) => {
                 self.read_worker(&mut into);

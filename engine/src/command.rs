@@ -12,6 +12,7 @@ use arrayvec::ArrayVec;
 use crate::bandwidth::Bandwidth;
 use crate::config::{MID_MAX, PAYLOAD_MAX, RID_MAX};
 use crate::consent::Consent;
+use crate::digit::Digit;
 use crate::export::Exported;
 use crate::hop::{HopReceiver, HopSender};
 use crate::learning::Learning;
@@ -257,15 +258,20 @@ pub enum Command {
         /// What; at most [`PAYLOAD_MAX`] bytes.
         bytes: Box<[u8]>,
     },
-    /// Send one packet that control has made to a transport's far side, protected with its keys: telephone
-    /// events, RTCP. May be lost like any datagram.
-    Inject {
-        /// The transport that it leaves by.
-        transport: TransportId,
-        /// What it is.
-        kind: InjectKind,
-        /// A plain packet; at most [`PAYLOAD_MAX`] bytes.
-        bytes: Box<[u8]>,
+    /// Let a stream with pipes play a digit in place of its media, behind those that it plays already.
+    PlayDigit {
+        /// Which; it is audio.
+        stream: StreamId,
+        /// What.
+        digit: Digit,
+    },
+    /// Let what comes on a leg go up as it is, decrypted, to whoever has the worker's taps
+    /// ([`crate::Link::take_taps`]), or no longer.
+    Tap {
+        /// Which.
+        leg: LegId,
+        /// Whether it does.
+        on: bool,
     },
     /// Fill in the worker's counters and swap its latency histogram for the (empty) one given.
     ReadWorker(Box<WorkerReading>),
@@ -306,7 +312,7 @@ impl Command {
     /// datagrams, which may be.
     pub fn builds(&self) -> Option<LegId> {
         match self {
-            Self::AddLeg { leg, .. } => Some(*leg),
+            Self::AddLeg { leg, .. } | Self::Tap { leg, .. } => Some(*leg),
             Self::SetKeys { transport, .. }
             | Self::SetRemote { transport, .. }
             | Self::InstallPair { transport, .. }
@@ -315,7 +321,8 @@ impl Command {
             | Self::EstimateBandwidth { transport, .. } => Some(transport.leg),
             Self::SetStream { stream, .. }
             | Self::AddSink { stream, .. }
-            | Self::SetPipes { stream, .. } => Some(stream.leg),
+            | Self::SetPipes { stream, .. }
+            | Self::PlayDigit { stream, .. } => Some(stream.leg),
             Self::SetSink { sink, .. }
             | Self::SetSource { sink, .. }
             | Self::SelectLayer { sink, .. } => Some(sink.leg),
@@ -334,15 +341,6 @@ impl Command {
                 | Self::Stop
         )
     }
-}
-
-/// What [`Command::Inject`] sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InjectKind {
-    /// RTP.
-    Media,
-    /// RTCP.
-    Reports,
 }
 
 /// Why a command was not applied. Nothing has changed then.

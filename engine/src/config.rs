@@ -60,6 +60,8 @@ pub const COMMAND_RING: usize = 4096;
 pub const EVENT_RING: usize = 8192;
 /// Datagrams that can wait for control; beyond it they are dropped and counted.
 pub const PUNT_RING: usize = 512;
+/// Packets that can wait for whoever records them; beyond it they are missing there and counted.
+pub const TAP_RING: usize = 2048;
 /// Datagrams per second that a worker hands to control.
 pub const PUNTS_PER_SECOND: u32 = 4000;
 /// Packets that can wait in the ring from one worker to another.
@@ -105,6 +107,8 @@ pub const CHECKS_ASKED: usize = 1024;
 pub const PAYLOAD_TYPES_PER_STREAM: usize = 32;
 /// Payload types of telephone events of one stream (RFC 4733): one per clock rate.
 pub const EVENTS_PER_STREAM: usize = 8;
+/// Digits of one stream that can wait to be played.
+pub const DIGITS_PER_STREAM: usize = 16;
 /// SSRCs of one stream, retransmissions included.
 pub const SSRCS_PER_STREAM: usize = 16;
 /// Bytes of a ufrag, longest that is accepted (RFC 8839 §5.4 allows 256; agents send 4 to 32).

@@ -123,6 +123,8 @@ drop_reasons! {
     NoSink = "no_sink",
     /// Media was to be kept from where it goes.
     MediaBlocked = "media_blocked",
+    /// A copy for whoever records found no room; the packet itself passed.
+    TapRingFull = "tap_ring_full",
     /// A telephone event was to be kept from where it goes.
     DtmfBlocked = "dtmf_blocked",
     /// The media was to be silenced, and its codec is none whose silence is known.

@@ -44,8 +44,12 @@ impl Worker {
         }
         let opened = transport.unprotect_rtcp(packet.payload_mut(&mut self.frames));
         packet.len = plain_len(opened.map_err(|reason| transport.refuse(roams, reason))?);
-        if transport.hear(packet.remote, now) {
+        let (first, tapped) = (transport.hear(packet.remote, now), leg.tapped);
+        if first {
             self.mark_news(id.leg);
+        }
+        if tapped {
+            self.tap(id, packet);
         }
         if roams {
             self.follow(id, packet.remote, arrived);

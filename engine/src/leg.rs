@@ -22,6 +22,8 @@ pub struct Leg {
     pub(crate) drops: Drops,
     pub(crate) latency: LatencyBuckets,
     pub(crate) has_news: bool,
+    /// Whether copies of what comes go up.
+    pub(crate) tapped: bool,
 }
 
 impl Leg {
@@ -39,6 +41,7 @@ impl Leg {
             drops: Drops::default(),
             latency: LatencyBuckets::default(),
             has_news: false,
+            tapped: false,
         });
         for transport in &spec.transports {
             if transport.raw && (transport.security == Security::Srtp || transport.ice.is_some()) {
@@ -129,7 +132,7 @@ impl Leg {
 }
 
 plain! {
-    struct Leg { transports, streams, sinks, drops, latency, has_news } if |leg| {
+    struct Leg { transports, streams, sinks, drops, latency, has_news, tapped } if |leg| {
         let streams = leg.streams.iter().map(|s| (s.transport, s.rtcp_transport));
         let sinks = leg.sinks.iter().map(|s| (s.transport, s.rtcp_transport));
         streams.chain(sinks).all(|(rtp, rtcp)| leg.check_transports(rtp, rtcp).is_ok())

@@ -13,7 +13,8 @@
 //! from here.
 //!
 //! A stream with [`pipe`]s goes past the sinks: its packets keep every number, and so does the RTCP of
-//! its leg (`verbatim`).
+//! its leg (`verbatim`). [`digit`]s are played into it in the place of its media. What comes on a leg that
+//! is recorded goes up as a [`tap::Tapped`] too.
 //!
 //! # A command's way
 //! Control sends [`command::Command`]s through a [`Link`]; the worker applies them between batches
@@ -31,6 +32,7 @@ pub mod command;
 pub mod config;
 pub mod consent;
 pub mod demux;
+pub mod digit;
 pub mod error;
 pub mod export;
 mod feedback;
@@ -59,6 +61,8 @@ pub mod stun;
 mod sweep;
 pub mod sys;
 mod tables;
+pub mod tap;
+mod tone;
 pub mod transport;
 pub mod twcc;
 mod verbatim;

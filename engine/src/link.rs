@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::command::{Command, Event, Punt, Refusal, Returned, Ticket, WorkerId};
 use crate::config::{
     EVENT_RING, EngineConfig, FRAME_SIZE, FRAMES_FLOOR, LEGS_PER_WORKER_CEILING, PUNT_RING,
-    WORKERS_MAX,
+    TAP_RING, WORKERS_MAX,
 };
 use crate::error::StartError;
 use crate::export::{StillServing, TakeOverError, TakenOver, give, take};
@@ -19,6 +19,7 @@ use crate::sys::frames::FramePool;
 use crate::sys::probe::{Probed, probe};
 use crate::sys::wake::Wake;
 use crate::sys::{Backend, cpu, socket};
+use crate::tap::Tapped;
 use crate::worker::{self, Worker};
 
 /// The running workers.
@@ -65,6 +66,7 @@ pub struct Link {
     /// Events that came while an answer was waited for.
     kept: VecDeque<Event>,
     punts: Receiver<Punt>,
+    taps: Option<Receiver<Tapped>>,
     worker_wake: Wake,
     control_wake: Wake,
 }
@@ -105,6 +107,7 @@ impl Engine {
         let (command_sender, commands) = command_ring(config.legs_per_worker);
         let (events, event_receiver) = ring(EVENT_RING);
         let (punts, punt_receiver) = ring(PUNT_RING);
+        let (taps, tap_receiver) = ring(TAP_RING);
         let (report, started) = mpsc::channel();
         let (legs, frames) = (config.legs_per_worker, config.frames_per_worker);
         let (wake, control) = (worker_wake.clone(), control_wake.clone());
@@ -118,7 +121,7 @@ impl Engine {
                 let mut pool = FramePool::new(frames)
                     .map_err(|source| StartError::Frames { bytes, source })?;
                 let backend = Backend::new(kind, features, &mut pool, &wake).map_err(failed)?;
-                let rings = worker::Rings { commands, events, punts, control };
+                let rings = worker::Rings { commands, events, punts, taps, control };
                 Ok((Worker::new(id, pool, legs, rings), backend))
             };
             match set_up() {
@@ -142,6 +145,7 @@ impl Engine {
             events: event_receiver,
             kept: VecDeque::new(),
             punts: punt_receiver,
+            taps: Some(tap_receiver),
             worker_wake,
             control_wake,
         })
@@ -249,6 +253,12 @@ impl Link {
     /// The next datagram for control's machines.
     pub fn punt(&mut self) -> Option<Punt> {
         self.punts.pop()
+    }
+
+    /// The end of the ring that copies of what is recorded come out of ([`Command::Tap`]); another thread may
+    /// have it. `None` the second time.
+    pub fn take_taps(&mut self) -> Option<Receiver<Tapped>> {
+        self.taps.take()
     }
 
     /// What wakes control when the worker has something for it.

@@ -9,8 +9,11 @@ use arrayvec::ArrayVec;
 
 use crate::command::TransportId;
 use crate::config::PIPES_PER_STREAM;
+use crate::digit::Event;
 use crate::error::DropReason;
 use crate::plain::plain;
+use crate::rtp::RtpHeader;
+use crate::tone::Tone;
 
 /// All pipes of a stream.
 pub type Pipes = ArrayVec<Pipe, PIPES_PER_STREAM>;
@@ -57,14 +60,50 @@ pub(crate) enum Content {
     Media { silence: Option<u8> },
 }
 
-/// What of a packet's payload leaves through a pipe.
+/// What leaves through a pipe of a packet, or in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outflow {
     /// All of it.
     Whole,
-    /// This byte, as often as it is long.
+    /// This byte, as often as its payload is long.
     Filled(u8),
+    /// An event.
+    Event(Event),
+    /// A piece of a digit's sound, as long as its payload.
+    Tone(Tone),
 }
+
+impl Outflow {
+    /// Makes the packet of `len` bytes at the start of `bytes` what leaves; its new length. There is room for
+    /// an event behind any header.
+    pub(crate) fn write(self, bytes: &mut [u8], len: usize, header: &RtpHeader) -> usize {
+        let start = usize::from(header.len);
+        let payload = header.payload(&bytes[..len]).map_or(0, <[u8]>::len);
+        match self {
+            Self::Whole => len,
+            Self::Filled(byte) => {
+                bytes[start..start + payload].fill(byte);
+                len
+            }
+            Self::Tone(tone) => {
+                tone.fill(&mut bytes[start..start + payload]);
+                len
+            }
+            Self::Event(event) => {
+                let marker = if event.is_first { 0x80 } else { 0 };
+                bytes[0] &= !PADDING;
+                bytes[1] = marker | event.payload_type & 0x7f;
+                bytes[4..8].copy_from_slice(&event.timestamp.to_be_bytes());
+                let end = start + event.payload.len();
+                bytes[start..end].copy_from_slice(&event.payload);
+                end
+            }
+        }
+    }
+}
+
+/// The bit that says that a packet ends in padding (RFC 3550 §5.1).
+const PADDING: u8 = 0x20;
 
 impl Filter {
     /// What leaves of a packet that carries `content`.

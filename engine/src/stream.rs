@@ -3,16 +3,18 @@
 use arrayvec::ArrayVec;
 
 use crate::command::{
-    Codec, LayerChoice, MediaKind, Mid, PayloadType, Rid, SinkId, SinkSpec, Source, StreamSpec,
+    Codec, LayerChoice, MediaKind, Mid, PayloadType, Refusal, Rid, SinkId, SinkSpec, Source,
+    StreamSpec,
 };
 use crate::config::{
     EVENTS_PER_STREAM, LAYERS_PER_STREAM, PAYLOAD_TYPES_PER_STREAM, REPEATS_BURST,
     SINKS_PER_STREAM, SSRCS_PER_STREAM,
 };
+use crate::digit::{Digit, Digits};
 use crate::layers::{Layer, LayerTag, Rate};
 use crate::packet::Nanos;
 use crate::pictures;
-use crate::pipe::{Content, Pipe, Pipes};
+use crate::pipe::{Content, Outflow, Pipe, Pipes};
 use crate::plain::plain;
 use crate::route::{Passing, Route};
 use crate::rtcp::{self, Compound, ReportBlock, Rtcp, SenderInfo};
@@ -79,6 +81,7 @@ pub struct Stream {
     voice: Option<Voice>,
     open: bool,
     events: ArrayVec<u8, EVENTS_PER_STREAM>,
+    digits: Digits,
     reports: bool,
 }
 
@@ -114,6 +117,7 @@ impl Stream {
             voice: spec.audio_level_extension.map(Voice::new),
             open: spec.open,
             events: spec.events.iter().copied().take(EVENTS_PER_STREAM).collect(),
+            digits: Digits::default(),
             reports: spec.reports,
         }
     }
@@ -122,6 +126,7 @@ impl Stream {
     pub(crate) fn inherit(&mut self, old: &mut Self) {
         self.sinks = std::mem::take(&mut old.sinks);
         self.pipes = old.pipes.take();
+        self.digits = std::mem::take(&mut old.digits);
         self.counters = old.counters;
         self.reported_at = old.reported_at;
         if let (Some(voice), Some(old)) = (&mut self.voice, &old.voice) {
@@ -231,6 +236,24 @@ impl Stream {
         }
         let codec = self.payload_type(payload_type).map(|known| known.codec);
         Content::Media { silence: codec.and_then(Codec::silence) }
+    }
+
+    /// Lets a digit follow those that it has yet to play.
+    pub(crate) fn add_digit(&mut self, digit: Digit) -> Result<(), Refusal> {
+        if self.kind != MediaKind::Audio {
+            return Err(Refusal::Misuse);
+        }
+        self.digits.push(digit)
+    }
+
+    /// What leaves in the place of a packet while a digit is played.
+    pub(crate) fn play(&mut self, header: &RtpHeader) -> Option<Outflow> {
+        if self.digits.is_empty() || self.events.contains(&header.payload_type) {
+            return None;
+        }
+        let number = header.payload_type;
+        let known = self.payload_type(number).or_else(|| self.assumed(number))?;
+        self.digits.step(header, known.clock_rate, known.codec)
     }
 
     /// The layer that a packet names.
@@ -687,7 +710,7 @@ plain! {
     struct Stream {
         kind, transport, rtcp_transport, paused, sinks, counters, mid, mid_extension, senders,
         payload_types, rids, rid_extension, repaired_rid_extension, layers, reported_at, voice,
-        pipes, open, events, reports,
+        pipes, open, events, digits, reports,
     } if |it| {
         it.layers.len() == it.rids.len().max(1)
             && it.senders.iter().all(|sender| usize::from(sender.layer) < it.layers.len())

@@ -1,5 +1,4 @@
-//! What passes a worker as it came, or as control gives it: media and RTCP of streams with pipes, raw
-//! datagrams, injected packets.
+//! What passes a worker as it came: media and RTCP of streams with pipes, raw datagrams.
 //!
 //! No number is rewritten, so nothing is kept of what passed and nothing has to be mapped back. RTCP
 //! speaks of both directions at once, so that of a leg goes wherever its media goes, held streams and
@@ -7,8 +6,8 @@
 
 use arrayvec::ArrayVec;
 
-use crate::command::{InjectKind, Refusal, StreamId, TransportId};
-use crate::config::{HEAD_ROOM, PAYLOAD_MAX, PIPES_PER_STREAM, STREAMS_PER_LEG};
+use crate::command::{StreamId, TransportId};
+use crate::config::{PIPES_PER_STREAM, STREAMS_PER_LEG};
 use crate::error::DropReason;
 use crate::packet::{Nanos, Packet};
 use crate::pipe::{Content, Outflow, Pipe};
@@ -27,7 +26,8 @@ type Extent = (usize, usize);
 
 impl Worker {
     /// Each pipe whose filter lets the packet pass gets a copy, but the last one the frame itself: it is
-    /// silenced and protected where it lies. What has no `header` is no RTP.
+    /// silenced and protected where it lies. What has no `header` is no RTP. No filter keeps back a digit that
+    /// control plays.
     pub(crate) fn pour(
         &mut self,
         stream: StreamId,
@@ -36,9 +36,12 @@ impl Worker {
     ) -> Result<Fate, DropReason> {
         let mut taker = None;
         let mut place = 0;
+        let digit =
+            header.zip(self.stream(stream)).and_then(|(header, stream)| stream.play(header));
         while let Some((pipe, content)) = self.pipe_of(stream, place, header) {
             place += 1;
-            let earlier = pipe.filter.judge(content).map(|flow| taker.replace((pipe.media, flow)));
+            let flow = digit.map_or_else(|| pipe.filter.judge(content), Ok);
+            let earlier = flow.map(|flow| taker.replace((pipe.media, flow)));
             let outcome = earlier.and_then(|earlier| match earlier {
                 Some((to, flow)) => self.send_copy(packet, |worker, frame, extent| {
                     worker.seal_media(to, flow, header, frame, extent)
@@ -78,6 +81,7 @@ impl Worker {
         let transport = &mut leg.transports[usize::from(id.index)];
         transport.count_in(usize::from(packet.len));
         let first = transport.hear(packet.remote, now);
+        let tapped = leg.tapped;
         let mut streams = (0u8..).zip(&mut leg.streams);
         let stream = streams.find(|(_, stream)| stream.transport == id.index);
         let state = stream.map(|(index, stream)| {
@@ -86,6 +90,9 @@ impl Worker {
         });
         if first {
             self.mark_news(id.leg);
+        }
+        if tapped {
+            self.tap(id, packet);
         }
         match state.ok_or(DropReason::StreamUnknown)? {
             (_, true, _) => Err(DropReason::StreamPaused),
@@ -121,35 +128,6 @@ impl Worker {
         self.seal_reports(*last, &packet.frame, extent(packet)).map(Fate::Send)
     }
 
-    /// Sends a packet that control has made.
-    pub(crate) fn inject(
-        &mut self,
-        to: TransportId,
-        kind: InjectKind,
-        bytes: &[u8],
-    ) -> Result<(), Refusal> {
-        let header = match kind {
-            InjectKind::Media => RtpHeader::parse(bytes).map(Some),
-            InjectKind::Reports => Compound::parse(bytes).map(|_| None),
-        };
-        let header = header.map_err(|_| Refusal::Misuse)?;
-        if bytes.len() > PAYLOAD_MAX {
-            return Err(Refusal::Misuse);
-        }
-        self.transport(to).ok_or(Refusal::Gone)?;
-        let frame = self.frames.take().ok_or(Refusal::Full)?;
-        let extent = (HEAD_ROOM, bytes.len());
-        self.frames.bytes_mut(&frame)[HEAD_ROOM..HEAD_ROOM + bytes.len()].copy_from_slice(bytes);
-        let sealed = match kind {
-            InjectKind::Media => {
-                self.seal_media(to, Outflow::Whole, header.as_ref(), &frame, extent)
-            }
-            InjectKind::Reports => self.seal_reports(to, &frame, extent),
-        };
-        self.send_sealed(frame, sealed, Nanos(0));
-        Ok(())
-    }
-
     /// Makes a packet what leaves of it, and protects it.
     fn seal_media(
         &mut self,
@@ -161,11 +139,11 @@ impl Worker {
     ) -> Result<Outgoing, DropReason> {
         let transport = self.tables.transport_mut(to).ok_or(DropReason::SinkGone)?;
         let bytes = &mut self.frames.bytes_mut(frame)[start..];
-        if let (Outflow::Filled(byte), Some(header)) = (flow, header) {
-            fill(&mut bytes[..len], header, byte);
-        }
         let (remote, len) = match header {
-            Some(_) => transport.protect_rtp(bytes, len)?,
+            Some(header) => {
+                let len = flow.write(bytes, len, header);
+                transport.protect_rtp(bytes, len)?
+            }
             None => (transport.pass(len)?, len),
         };
         let (socket, traffic_class) = (transport.socket, transport.traffic_class);
@@ -229,11 +207,4 @@ pub(crate) fn targets_of<'s>(streams: impl Iterator<Item = &'s Stream>) -> Targe
         }
     }
     targets
-}
-
-/// Replaces the payload, padding aside, by one byte.
-fn fill(packet: &mut [u8], header: &RtpHeader, byte: u8) {
-    let start = usize::from(header.len);
-    let len = header.payload(packet).map_or(0, <[u8]>::len);
-    packet[start..start + len].fill(byte);
 }

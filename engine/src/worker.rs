@@ -43,6 +43,7 @@ use crate::sys::frames::{Frame, FramePool};
 use crate::sys::wake::Wake;
 use crate::sys::{Backend, IoCounters, cpu};
 use crate::tables::Tables;
+use crate::tap::Tapped;
 use crate::transport::Transport;
 
 /// Time between two sweeps over a share of the legs.
@@ -142,6 +143,7 @@ pub struct Worker {
     pub(crate) commands: Receiver<(Ticket, Command)>,
     pub(crate) events: Sender<Event>,
     pub(crate) punts: Sender<Punt>,
+    pub(crate) taps: Sender<Tapped>,
     pub(crate) control: Wake,
     pub(crate) control_has_news: bool,
     pub(crate) punt_budget: u32,
@@ -172,13 +174,14 @@ pub(crate) struct Rings {
     pub(crate) commands: Receiver<(Ticket, Command)>,
     pub(crate) events: Sender<Event>,
     pub(crate) punts: Sender<Punt>,
+    pub(crate) taps: Sender<Tapped>,
     pub(crate) control: Wake,
 }
 
 impl Worker {
     /// A worker with room for `legs` legs.
     pub(crate) fn new(id: WorkerId, frames: FramePool, legs: usize, rings: Rings) -> Self {
-        let Rings { commands, events, punts, control } = rings;
+        let Rings { commands, events, punts, taps, control } = rings;
         Self {
             id,
             frames,
@@ -192,6 +195,7 @@ impl Worker {
             commands,
             events,
             punts,
+            taps,
             control,
             control_has_news: false,
             punt_budget: PUNTS_PER_SECOND,
@@ -277,8 +281,12 @@ impl Worker {
         let plain = packet.payload(&self.frames);
         let transport_wide = note_arrival(transport, plain, &header, now);
         let (heard, news) = hear(leg, id.index, plain, &header, now);
+        let tapped = leg.tapped;
         if first || news {
             self.mark_news(id.leg);
+        }
+        if tapped {
+            self.tap(id, packet);
         }
         if roams {
             self.follow(id, packet.remote, arrived);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use causeway_control::actors::node::{BoundInterface, Node, NodeConfig};
 use causeway_control::api::{LEGS_PER_CALL, LifeEvent, What};
 use causeway_control::calls::Calls;
-use causeway_control::config::{Cdr, Config, Ports, Webhook};
+use causeway_control::config::{Cdr, Config, Ports, Recording, Webhook};
 use causeway_control::dtls::Versions;
 use causeway_control::ng_server::NgDoors;
 use causeway_control::proxied::Timeouts;
@@ -50,6 +50,8 @@ pub struct Setup {
     pub cdr: Cdr,
     /// The receiver that is.
     pub webhook: Webhook,
+    /// Where calls are recorded.
+    pub recording: Recording,
 }
 
 impl Default for Setup {
@@ -67,6 +69,7 @@ impl Default for Setup {
             timeouts: Timeouts::default(),
             cdr: Cdr::default(),
             webhook: Webhook::default(),
+            recording: Recording::default(),
         }
     }
 }
@@ -244,6 +247,7 @@ fn node_config(setup: &Setup) -> NodeConfig {
         legs_per_call: LEGS_PER_CALL,
         cdr: setup.cdr.clone(),
         webhook: setup.webhook.clone(),
+        recording: setup.recording.clone(),
     }
 }
 

@@ -22,12 +22,12 @@ use tokio::sync::{broadcast, oneshot};
 use crate::actors::call::{Ask, CallActor, Request, Show, ShowLeg};
 use crate::actors::dtls::DtlsActor;
 use crate::actors::events::Events;
-use crate::actors::proxied::{Finish, NgAsk, ProxiedActor};
+use crate::actors::proxied::{Finish, NgAsk, ProxiedActor, clock};
 use crate::actors::registry::{
     ANSWER_TIMEOUT, All, Announced, CallCounts, Create, EndAll, Find, Registry, Seen, WhyPast,
     WorkerSeat,
 };
-use crate::actors::switchboard::{Called, HangUp, Ids, Switchboard};
+use crate::actors::switchboard::{Called, HangUp, Ids, Scribes, Switchboard};
 use crate::actors::worker_link::{GiveBack, Lend, WorkerDesk, WorkerLink, lock};
 use crate::address;
 use crate::api::{
@@ -38,12 +38,13 @@ use crate::api::{
 use crate::call::{Eyes, Face, Lifetimes, NodeFacts, Remark, Reply, random_id};
 use crate::calls::{Answer, Calls, NgAsked, NgCalls, Restarted};
 use crate::cloud::{self, CloudError};
-use crate::config::{Announce, Cdr, Ports, Webhook};
+use crate::config::{Announce, Cdr, Ports, Recording, Webhook};
 use crate::dtls::{Identity, Versions};
 use crate::ice::Credentials;
 use crate::ng;
 use crate::ports::{PortDesk, PortInterface};
 use crate::proxied::{EndedBy, Facts, Timeouts};
+use crate::recording::{Recorder, RecordingError};
 use crate::records::{RecordError, Records};
 use crate::sdp;
 
@@ -110,6 +111,8 @@ pub struct NodeConfig {
     pub cdr: Cdr,
     /// The receiver that is.
     pub webhook: Webhook,
+    /// Where calls are recorded.
+    pub recording: Recording,
 }
 
 /// Why a node did not start.
@@ -139,6 +142,9 @@ pub enum NodeError {
     /// Nobody can be told of calls that are over.
     #[error(transparent)]
     Records(#[from] RecordError),
+    /// Calls cannot be recorded.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
     /// An arbiter could not be started.
     #[error("no interface is configured")]
     NoInterface,
@@ -173,6 +179,14 @@ impl Node {
                 }
             }
         }
+        let taps = links.iter_mut().filter_map(Link::take_taps).collect();
+        let recorder = match Recorder::open(&config.recording, taps) {
+            Ok(recorder) => recorder,
+            Err(error) => {
+                engine.stop(links);
+                return Err(error.into());
+            }
+        };
         let calls_arbiter = Arbiter::new();
         let dtls_arbiter = Arbiter::new();
         let dtls = vec![DtlsActor::start_in_arbiter(&dtls_arbiter.handle(), {
@@ -214,7 +228,8 @@ impl Node {
         let proxied = Arc::new(Mutex::new(ProxiedStats::default()));
         let switchboard = {
             let (seats, dtls, ports) = (seats.clone(), dtls.clone(), ports.clone());
-            let (counts, calls_max, records) = (proxied.clone(), config.calls, records.clone());
+            let (counts, calls_max) = (proxied.clone(), config.calls);
+            let scribes = Scribes { records: records.clone(), recorder: recorder.clone() };
             let facts = Arc::new(Facts {
                 fingerprints: vec![fingerprint],
                 instance: random_id().chars().take(INSTANCE_LEN).collect(),
@@ -223,7 +238,7 @@ impl Node {
                 timeouts: config.timeouts,
             });
             Switchboard::start_in_arbiter(&calls_arbiter.handle(), move |_| {
-                Switchboard::new(seats, dtls, ports, facts, calls_max, counts, records)
+                Switchboard::new(seats, dtls, ports, facts, calls_max, counts, scribes)
             })
         };
         let links = seats.iter().map(|seat| seat.link.clone()).collect();
@@ -241,6 +256,7 @@ impl Node {
             events,
             counts,
             records,
+            recorder,
         };
         calls.events.say(What::NodeChanged { state: NodeState::Ready });
         let arbiters = vec![calls_arbiter.handle(), dtls_arbiter.handle()];
@@ -277,6 +293,8 @@ impl Node {
         match handing.await.expect("the hand-over ends") {
             Ok(stood) => {
                 let _ = tokio::time::timeout(GOODBYES, calls.records.finish()).await;
+                calls.recorder.end_all(clock().unix);
+                let _ = tokio::time::timeout(GOODBYES, calls.recorder.finish()).await;
                 for arbiter in &arbiters {
                     arbiter.stop();
                 }
@@ -302,6 +320,7 @@ impl Node {
         self.calls.switchboard.do_send(HangUp { emptied: hung_up });
         let _ = tokio::time::timeout(GOODBYES, futures_util::future::join(empty, silent)).await;
         let _ = tokio::time::timeout(GOODBYES, self.calls.records.finish()).await;
+        let _ = tokio::time::timeout(GOODBYES, self.calls.recorder.finish()).await;
         for link in &self.links {
             let _ = link.send(crate::actors::worker_link::StopWorker).await;
         }
@@ -392,6 +411,7 @@ pub struct NodeCalls {
     events: Events,
     counts: Arc<CallCounts>,
     records: Records,
+    recorder: Recorder,
 }
 
 fn lost<E>(_: E) -> Problem {
@@ -431,6 +451,7 @@ impl NodeCalls {
             ports: lock(&self.ports).stats(Instant::now()),
             cdr,
             webhook,
+            recordings: self.recorder.stats(),
         }
     }
 

@@ -13,9 +13,10 @@ use crate::actors::dtls::{DtlsActor, shake};
 use crate::actors::switchboard::{Closed, Ended, Switchboard};
 use crate::actors::timer::Timer;
 use crate::actors::worker_link::{Own, WorkerDesk, WorkerLink, lock, tell};
-use crate::ng::{Message as NgMessage, Reply};
+use crate::ng::{Message as NgMessage, NgError, Reply};
 use crate::ports::{PortDesk, PortError, PortPair};
-use crate::proxied::{Clock, EndedBy, Lender, Output, ProxiedCall, RequestId};
+use crate::proxied::{Clock, EndedBy, Lender, Output, ProxiedCall, RecordingId, RequestId};
+use crate::recording::Recorder;
 
 /// Messages that can wait for a call; requests beyond it are refused, datagrams lost.
 const MAILBOX: usize = 64;
@@ -48,6 +49,8 @@ pub struct ProxiedNeighbours {
     pub ports: Arc<Mutex<PortDesk>>,
     /// Its handshakes.
     pub dtls: Addr<DtlsActor>,
+    /// Who records it.
+    pub recorder: Recorder,
     /// Who keeps it.
     pub switchboard: Addr<Switchboard>,
 }
@@ -83,6 +86,7 @@ impl ProxiedActor {
                 }
                 Output::Engine(tag, command) => commands.push((tag, command)),
                 Output::Freed(socket) => self.desk().free_socket(socket),
+                Output::Record(order) => self.to.recorder.tell(order),
                 Output::Dtls(transport, input) => shake(&self.to.dtls, transport, input, ctx),
                 Output::Closed => {
                     let id = self.call.id().to_owned();
@@ -108,14 +112,16 @@ impl ProxiedActor {
     }
 
     fn desk(&self) -> Desk {
-        Desk { ports: self.to.ports.clone(), slots: self.to.desk.clone() }
+        let ProxiedNeighbours { ports, desk, recorder, .. } = &self.to;
+        Desk { ports: ports.clone(), slots: desk.clone(), recorder: recorder.clone() }
     }
 }
 
-/// Where a call's ports and leg ids come from.
+/// Where a call's ports, leg ids and recordings come from.
 struct Desk {
     ports: Arc<Mutex<PortDesk>>,
     slots: Arc<WorkerDesk>,
+    recorder: Recorder,
 }
 
 impl Desk {
@@ -151,6 +157,10 @@ impl Lender for Desk {
 
     fn give(&mut self, leg: LegId) {
         lock(&self.slots.slots).give(leg);
+    }
+
+    fn recording(&mut self) -> Result<RecordingId, NgError> {
+        self.recorder.place()
     }
 }
 

@@ -14,6 +14,7 @@ use crate::api::ProxiedStats;
 use crate::ng::{LoadLimit, NgError, Reply, Request};
 use crate::ports::PortDesk;
 use crate::proxied::{CallRecord, EndedBy, Facts, ProxiedCall};
+use crate::recording::Recorder;
 use crate::records::{self, Records};
 
 /// Messages that can wait; beyond it a request is refused.
@@ -21,6 +22,14 @@ const MAILBOX: usize = 4096;
 
 /// Why a request is not done, and who is to be told.
 type Refused = (NgError, oneshot::Sender<Reply>);
+
+/// Who writes down what becomes of calls.
+pub struct Scribes {
+    /// That they are over.
+    pub records: Records,
+    /// What is said in them.
+    pub recorder: Recorder,
+}
 
 /// The actor.
 pub struct Switchboard {
@@ -33,7 +42,7 @@ pub struct Switchboard {
     closing: usize,
     calls_max: usize,
     counts: Arc<Mutex<ProxiedStats>>,
-    records: Records,
+    scribes: Scribes,
     emptied: Option<oneshot::Sender<()>>,
 }
 
@@ -46,10 +55,20 @@ impl Switchboard {
         facts: Arc<Facts>,
         calls_max: usize,
         counts: Arc<Mutex<ProxiedStats>>,
-        records: Records,
+        scribes: Scribes,
     ) -> Self {
-        let (calls, emptied) = (HashMap::new(), None);
-        Self { seats, dtls, ports, facts, calls, closing: 0, calls_max, counts, records, emptied }
+        Self {
+            seats,
+            dtls,
+            ports,
+            facts,
+            calls: HashMap::new(),
+            closing: 0,
+            calls_max,
+            counts,
+            scribes,
+            emptied: None,
+        }
     }
 
     /// Makes a call on the worker that has most room.
@@ -67,6 +86,7 @@ impl Switchboard {
             desk: seat.desk.clone(),
             ports: self.ports.clone(),
             dtls: self.dtls[turn % self.dtls.len().max(1)].clone(),
+            recorder: self.scribes.recorder.clone(),
             switchboard: ctx.address(),
         };
         let worker = seat.desk.worker;
@@ -189,7 +209,7 @@ impl Handler<Ended> for Switchboard {
         counts.live = self.calls.len() as u64;
         note(&mut counts, &record);
         drop(counts);
-        self.records.tell(|| records::of_proxied(&record));
+        self.scribes.records.tell(|| records::of_proxied(&record));
         self.say_emptied();
     }
 }

@@ -12,7 +12,7 @@ use toml::{Spanned, Table, Value};
 
 use super::{Config, Interface, REDACTED, parse_cores, verify};
 
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 15] = [
     "node",
     "interface",
     "http",
@@ -26,6 +26,7 @@ const SECTIONS: [&str; 14] = [
     "timeouts",
     "cdr",
     "webhook",
+    "recording",
     "log",
 ];
 /// Bytes of a configuration file, most.

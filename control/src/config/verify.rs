@@ -22,6 +22,10 @@ const DESCRIPTORS_PER_WORKER: u64 = 8;
 /// Dedicated sockets that a leg takes at most without bundling and multiplexing: RTP and RTCP of
 /// audio and video.
 const SOCKETS_PER_LEG: u64 = 4;
+/// Calls that are recorded at once, most: each has a file open.
+const RECORDINGS_MAX: usize = 10_000;
+/// Bytes of a recording, least that can be asked for.
+const RECORDING_FLOOR: u64 = 64 << 10;
 /// Frames in one pool, most: 2 GiB.
 const FRAMES_CEILING: usize = 1 << 20;
 
@@ -36,6 +40,7 @@ pub(super) fn verify(config: &Config, host: &Host, draft: &mut Draft) {
     limits(config, draft);
     timeouts(config, draft);
     webhook(config, draft);
+    recording(config, draft);
     within(draft, "media.dscp", config.media.dscp.into(), 0, DSCP_MAX.into());
     descriptors(config, host, draft);
     if EnvFilter::builder().parse(&config.log.level).is_err() {
@@ -281,6 +286,22 @@ fn auth(config: &Config, draft: &mut Draft) {
     }
 }
 
+fn recording(config: &Config, draft: &mut Draft) {
+    let recording = &config.recording;
+    within(draft, "recording.max_calls", recording.max_calls, 1, RECORDINGS_MAX);
+    for (key, bytes) in [
+        ("recording.max_bytes", recording.max_bytes),
+        ("recording.max_total_bytes", recording.max_total_bytes),
+    ] {
+        if bytes < RECORDING_FLOOR {
+            draft.fault(key, &[], format!("{bytes}: allowed are {RECORDING_FLOOR} or more"));
+        }
+    }
+    if recording.directory.as_ref().is_some_and(|directory| directory.is_relative()) {
+        draft.fault("recording.directory", &[], "allowed is an absolute path".to_owned());
+    }
+}
+
 fn limits(config: &Config, draft: &mut Draft) {
     let limits = &config.limits;
     within(draft, "limits.calls", limits.calls, 1, 1_000_000);
@@ -355,7 +376,10 @@ fn descriptors(config: &Config, host: &Host, draft: &mut Draft) {
     let media = ports.min(legs * SOCKETS_PER_LEG) + workers * config.interface.len() as u64;
     let http = 2 * config.limits.connections as u64;
     let ng = config.ng.tcp.map_or(0, |_| NG_CONNECTIONS_MAX as u64 + 1);
-    let needed = media + http + ng + workers * DESCRIPTORS_PER_WORKER + SPARE_DESCRIPTORS;
+    let recorded =
+        config.recording.directory.as_ref().map_or(0, |_| config.recording.max_calls as u64);
+    let own = workers * DESCRIPTORS_PER_WORKER + SPARE_DESCRIPTORS;
+    let needed = media + http + ng + recorded + own;
     if needed > host.descriptors {
         draft.fault(
             if ports > 0 { "interface[0].ports" } else { "limits.connections" },

@@ -96,6 +96,15 @@ pub enum NgError {
     /// Nobody receives the party's audio.
     #[error("Sink monologue has no media capable of DTMF playback")]
     NoDtmfSink,
+    /// A digit finds no room behind those that are being played.
+    #[error("Too many digits are waiting to be played")]
+    DigitsFull,
+    /// The node records nothing.
+    #[error("Call recording is not configured on this node")]
+    RecordingOff,
+    /// The node records as much as it may.
+    #[error("Call recording limit reached")]
+    RecordingFull,
     /// `sdp-media-remove` is no list.
     #[error("wrong type used")]
     WrongType,

@@ -108,10 +108,16 @@ impl ProxiedCall {
             }
         };
         self.note_signal([writer, reader], said);
+        let unrecorded = self.record_as_flagged(said.flags, lender);
         self.pipe_all();
         self.drain_agents();
         self.start_handshakes();
-        self.reply_when_applied(request, Reply::ok().with_sdp(&text));
+        let reply = Reply::ok().with_sdp(&text);
+        let reply = match unrecorded {
+            Some(why) => reply.with_warning(&why.to_string()),
+            None => reply,
+        };
+        self.reply_when_applied(request, reply);
         Ok(())
     }
 
@@ -291,7 +297,7 @@ impl ProxiedCall {
         Ok(())
     }
 
-    /// Tells the worker where everything goes, as far as that has changed.
+    /// Tells the worker where everything goes, as far as that has changed, and what of it is recorded.
     pub(super) fn pipe_all(&mut self) {
         let mut wanted: Vec<(LegId, Pipes)> = Vec::new();
         for party in self.parties.iter() {
@@ -306,6 +312,7 @@ impl ProxiedCall {
                 self.tell(command);
             }
         }
+        self.tap_all();
     }
 
     /// Where what a party sends on an m-line goes on to.

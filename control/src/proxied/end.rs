@@ -197,6 +197,7 @@ impl ProxiedCall {
         }
         self.over_at = None;
         self.outputs.push_back(Output::Closed);
+        self.stop_recording(false);
         self.begin_reading(Reader::Record);
         let held: Vec<_> = self.seats().map(super::seat::Seat::held).collect();
         for seat in held {

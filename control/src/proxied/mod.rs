@@ -26,10 +26,12 @@
 
 mod described;
 mod dialogue;
+mod digits;
 mod end;
 mod hears;
 mod line;
 mod party;
+mod recording;
 mod seat;
 mod seats;
 mod select;
@@ -55,6 +57,8 @@ use crate::sdp::{Fingerprint, HashFunction};
 pub use end::{CallRecord, EndedBy, MediaRecord};
 pub use party::PARTIES_MAX;
 use party::{Parties, PartyId};
+use recording::Recorded;
+pub use recording::{Order, RecordingId};
 use seat::Step;
 
 /// What the machine needs to know of its node.
@@ -136,6 +140,11 @@ pub trait Lender {
     fn leg(&mut self) -> Option<LegId>;
     /// Takes back a leg id that the worker never had.
     fn give(&mut self, leg: LegId);
+    /// A recording that is about to begin.
+    ///
+    /// # Errors
+    /// [`NgError::RecordingOff`] or [`NgError::RecordingFull`].
+    fn recording(&mut self) -> Result<RecordingId, NgError>;
 }
 
 /// A request to a call, named by the caller's number.
@@ -152,6 +161,8 @@ pub enum Output {
     Engine(u64, Command),
     /// The worker has let go of a socket.
     Freed(SocketId),
+    /// Tell whoever records; before the commands that come after it.
+    Record(Order),
     /// Tell the transport's handshake.
     Dtls(TransportId, DtlsInput),
     /// The call takes no further request: its id may be another's.
@@ -181,6 +192,8 @@ enum Pending {
     Unsocket { socket: SocketId },
     /// A leg's removal.
     Remove,
+    /// A digit that a reply waits for.
+    Digit { request: RequestId },
     /// A leg's counters for somebody.
     Read { reader: Reader, leg: LegId },
 }
@@ -232,6 +245,7 @@ pub struct ProxiedCall {
     parties: Parties,
     /// Whether an answer has come.
     answered: bool,
+    recorded: Option<Recorded>,
     pending: HashMap<u64, Pending>,
     /// Whether the worker has refused a leg or a socket of what was asked for last.
     lacks_part: bool,
@@ -265,6 +279,7 @@ impl ProxiedCall {
             last_signal: clock.unix,
             parties: Parties::default(),
             answered: false,
+            recorded: None,
             pending: HashMap::new(),
             lacks_part: false,
             readings: Vec::new(),
@@ -325,6 +340,10 @@ impl ProxiedCall {
             }
             Request::Publish(offer) => self.publish(request, &offer, lender),
             Request::Media(action, select) => self.filter(request, action, &select),
+            Request::PlayDtmf(digit) => self.play(request, &digit),
+            Request::Record(action, recording) => {
+                self.recording(request, action, &recording, lender)
+            }
             other => Err(NgError::Unserved(other.command())),
         };
         if let Err(error) = outcome {
@@ -365,6 +384,7 @@ impl ProxiedCall {
                 self.outputs.push_back(Output::Freed(socket));
                 self.remains.1 = self.remains.1.saturating_sub(1);
             }
+            Pending::Digit { request } => self.played(request, outcome),
             Pending::Remove => self.remains.0 = self.remains.0.saturating_sub(1),
             Pending::Read { reader, leg } => self.read(&reader, leg, returned),
         }

@@ -104,6 +104,7 @@ struct Told {
     far_ice: Option<Credentials>,
     certificate: Option<Fingerprint>,
     pipes: Pipes,
+    tapped: bool,
 }
 
 impl std::fmt::Debug for Part {
@@ -127,6 +128,11 @@ impl Part {
     /// What the description names.
     pub(super) fn announced(&self) -> SocketAddr {
         self.spots[0].announced
+    }
+
+    /// Where it is bound.
+    pub(super) fn bound(&self) -> SocketAddr {
+        self.spots[0].bound
     }
 
     pub(super) fn socket(&self) -> SocketId {
@@ -445,6 +451,16 @@ impl Seat {
         }
         self.told.pipes.clone_from(&pipes);
         Some(Command::SetPipes { stream: self.stream(), pipes: Box::new(pipes) })
+    }
+
+    /// Whether what comes in is copied to whoever records; the command if that is not what the worker was
+    /// told.
+    pub(super) fn tap(&mut self, on: bool) -> Option<Command> {
+        if self.kind.is_none() || self.told.tapped == on {
+            return None;
+        }
+        self.told.tapped = on;
+        Some(Command::Tap { leg: self.leg, on })
     }
 }
 

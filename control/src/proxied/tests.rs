@@ -1,3 +1,5 @@
+mod media;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use causeway_engine::command::Event;
@@ -12,6 +14,7 @@ struct Fake {
     pairs: u16,
     legs: u16,
     freed: Vec<SocketId>,
+    recordings: u64,
 }
 
 impl Lender for Fake {
@@ -37,6 +40,11 @@ impl Lender for Fake {
     }
 
     fn give(&mut self, _: LegId) {}
+
+    fn recording(&mut self) -> Result<RecordingId, NgError> {
+        self.recordings = self.recordings.checked_sub(1).ok_or(NgError::RecordingFull)?;
+        Ok(RecordingId(self.recordings))
+    }
 }
 
 /// A leg's slot, its transport of media and of RTCP.
@@ -52,6 +60,7 @@ struct Bench {
     dtls: Vec<(TransportId, DtlsInput)>,
     freed: Vec<SocketId>,
     record: Option<Box<CallRecord>>,
+    orders: Vec<Order>,
     over: bool,
     /// Whether the worker takes no further leg.
     full: bool,
@@ -70,7 +79,7 @@ impl Bench {
         let clock = Clock { now, unix };
         Self {
             call: ProxiedCall::new("call".into(), WorkerId(0), Arc::new(facts), clock),
-            lender: Fake { pairs: 99, legs: 0, freed: Vec::new() },
+            lender: Fake { pairs: 99, legs: 0, freed: Vec::new(), recordings: 1 },
             now,
             unix,
             requests: 0,
@@ -78,6 +87,7 @@ impl Bench {
             dtls: Vec::new(),
             freed: Vec::new(),
             record: None,
+            orders: Vec::new(),
             over: false,
             full: false,
         }
@@ -112,6 +122,7 @@ impl Bench {
                     self.commands.push(command);
                     self.call.applied(self.clock(), tag, outcome, returned);
                 }
+                Output::Record(order) => self.orders.push(order),
                 Output::Dtls(transport, input) => self.dtls.push((transport, input)),
                 Output::Freed(socket) => self.freed.push(socket),
                 Output::Ended(record) => self.record = Some(record),

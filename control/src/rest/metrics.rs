@@ -8,7 +8,7 @@ use super::State;
 use super::access::{May, SeeNode};
 use super::rtpengine_metrics;
 use super::text::Text;
-use crate::api::{NodeStats, PortStats, Problem, ProxiedStats, WorkerStats};
+use crate::api::{NodeStats, PortStats, Problem, ProxiedStats, RecordingStats, WorkerStats};
 use crate::ng::Command;
 use crate::ng_server::{Closed, Counts, Door, Figures, Silence};
 use crate::proxied::EndedBy;
@@ -78,6 +78,7 @@ fn encode(stats: &NodeStats, subscribers: usize, counts: &Counts) -> String {
     proxied(&mut text, &stats.proxied);
     ports(&mut text, &stats.ports);
     records(&mut text, stats);
+    recordings(&mut text, stats);
     text.finish()
 }
 
@@ -228,6 +229,19 @@ fn records(text: &mut Text, stats: &NodeStats) {
             text.sample("records_total", &[("to", to), ("outcome", outcome)], count);
         }
     }
+}
+
+/// Recordings of calls.
+fn recordings(text: &mut Text, stats: &NodeStats) {
+    let RecordingStats { open, begun, failed, cut, bytes } = stats.recordings;
+    text.family("recordings_total", "counter", "Recordings of calls, by what became of them.");
+    for (outcome, count) in [("begun", begun), ("failed", failed), ("cut", cut)] {
+        text.sample("recordings_total", &[("outcome", outcome)], count);
+    }
+    text.family("recordings", "gauge", "Calls that are being recorded.");
+    text.sample("recordings", &[], open);
+    text.family("recording_bytes", "gauge", "Bytes in the directory of recordings.");
+    text.sample("recording_bytes", &[], bytes);
 }
 
 #[cfg(test)]

@@ -128,8 +128,10 @@ fn here(now: Nanos, taken: Nanos) -> Nanos {
 
 pub(crate) fn read_leg(bytes: &[u8], then: Nanos) -> Result<Box<Leg>, Unreadable> {
     let mut reader = Reader::new(bytes, then);
-    let leg = Box::new(Leg::read(&mut reader)?);
+    let mut leg = Box::new(Leg::read(&mut reader)?);
     reader.finish()?;
+    // Whoever recorded it there has no ring here.
+    leg.tapped = false;
     Ok(leg)
 }
 

@@ -11,7 +11,7 @@ use crate::command::{
     Command, Credentials, Event, IceSpec, KeysSpec, Punt, Refusal, Returned, Security, SocketId,
     Ticket, TransportSpec, WorkerId,
 };
-use crate::config::{EVENT_RING, HEAD_ROOM, PAYLOAD_MAX, PUNT_RING};
+use crate::config::{EVENT_RING, HEAD_ROOM, PAYLOAD_MAX, PUNT_RING, TAP_RING};
 use crate::hop;
 use crate::learning::Learning;
 use crate::packet::{Nanos, Packet};
@@ -22,6 +22,7 @@ use crate::stats::WorkerCounters;
 use crate::stun::{self, IntegrityKey, Role, TransactionId};
 use crate::sys::frames::FramePool;
 use crate::sys::wake::Wake;
+use crate::tap::Tapped;
 use crate::worker::{Rings, Worker, plain_len};
 
 /// A worker without a kernel: datagrams go in by [`Bare::receive`] and come out by [`Bare::sent`].
@@ -30,6 +31,7 @@ pub struct Bare {
     commands: CommandSender,
     events: Receiver<Event>,
     punts: Receiver<Punt>,
+    taps: Receiver<Tapped>,
     bell: Wake,
 }
 
@@ -42,14 +44,16 @@ impl Bare {
         let (commands, command_receiver) = command_ring(legs);
         let (event_sender, events) = ring(EVENT_RING);
         let (punt_sender, punts) = ring(PUNT_RING);
+        let (tap_sender, taps) = ring(TAP_RING);
         let rings = Rings {
             commands: command_receiver,
             events: event_sender,
             punts: punt_sender,
+            taps: tap_sender,
             control: Wake::new()?,
         };
         let worker = Box::new(Worker::new(id, FramePool::new(frames)?, legs, rings));
-        Ok(Self { worker, commands, events, punts, bell: Wake::new()? })
+        Ok(Self { worker, commands, events, punts, taps, bell: Wake::new()? })
     }
 
     /// Joins two workers by a ring each way.
@@ -127,6 +131,11 @@ impl Bare {
     /// The next event.
     pub fn event(&mut self) -> Option<Event> {
         self.events.pop()
+    }
+
+    /// The next copy for whoever records.
+    pub fn tapped(&mut self) -> Option<Tapped> {
+        self.taps.pop()
     }
 
     /// The next datagram for control.

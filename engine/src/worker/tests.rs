@@ -2,6 +2,7 @@
 
 mod admission;
 mod commands;
+mod digits;
 mod egress;
 #[cfg(not(feature = "libsrtp"))]
 mod export;
@@ -9,13 +10,13 @@ mod feedback;
 mod hops;
 mod hostile;
 mod ice;
-mod inject;
 mod layers;
 mod learning;
 mod pipes;
 mod raw;
 mod restart;
 mod standin;
+mod taps;
 mod unbundled;
 
 use std::net::SocketAddr;

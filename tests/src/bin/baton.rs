@@ -71,6 +71,7 @@ fn run(path: &str, bind: &str, announce: &str) -> Result<(), Box<dyn Error>> {
         timeouts: Timeouts::default(),
         cdr: config.cdr.clone(),
         webhook: config.webhook.clone(),
+        recording: config.recording.clone(),
     };
     let listener = Arc::new(UnixListener::bind(path)?);
     actix_rt::System::new().block_on(async {

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::command::{Codec, InjectKind};
+use crate::command::Codec;
+use crate::config::TAP_RING;
+use crate::digit::Digit;
 use crate::leg::Leg;
 use crate::pipe::{Filter, MediaFilter, Pipe, Pipes};
 use crate::route::{PayloadMap, RouteMap};
@@ -111,6 +113,12 @@ const REACHED: &[(DropReason, Drive)] = &[
         let state = Box::new(Stream::new(&spec));
         call.apply(Command::SetStream { stream: stream(0, AUDIO), state }).unwrap();
         pipe(call, MediaFilter::Pass);
+    }),
+    (DropReason::TapRingFull, |call| {
+        call.apply(Command::Tap { leg: leg(0), on: true }).unwrap();
+        for number in 0..=TAP_RING {
+            call.send(0, audio(0, u16::try_from(number).unwrap()));
+        }
     }),
     (DropReason::SinkGone, |call| {
         call.apply(Command::RemoveLeg { leg: leg(1) }).unwrap();
@@ -279,7 +287,8 @@ enum Step {
     Rekey { side: usize },
     Leg { side: usize, there: bool },
     Pipes { side: usize, count: u8 },
-    Inject { side: usize, bytes: Vec<u8> },
+    Digit { side: usize, event: u8, duration_ms: u16 },
+    Tap { side: usize, on: bool },
     Transmit { len: usize },
     Starve { frames: usize },
     Wait { ms: u64 },
@@ -309,8 +318,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => side.clone().prop_map(|side| Step::Rekey { side }),
         1 => (side.clone(), any::<bool>()).prop_map(|(side, there)| Step::Leg { side, there }),
         2 => (side.clone(), 0..4_u8).prop_map(|(side, count)| Step::Pipes { side, count }),
-        1 => (side, proptest::collection::vec(any::<u8>(), 0..2000))
-            .prop_map(|(side, bytes)| Step::Inject { side, bytes }),
+        2 => (side.clone(), any::<u8>(), any::<u16>())
+            .prop_map(|(side, event, duration_ms)| Step::Digit { side, event, duration_ms }),
+        1 => (side, any::<bool>()).prop_map(|(side, on)| Step::Tap { side, on }),
         1 => (0..3000_usize).prop_map(|len| Step::Transmit { len }),
         1 => (0..4_usize).prop_map(|frames| Step::Starve { frames }),
         2 => (0..20_000_u64).prop_map(|ms| Step::Wait { ms }),
@@ -419,17 +429,17 @@ impl Fate {
                     reports: TransportId { index: place % 2, ..to },
                     filter: Filter { media: media[usize::from(place) % 3], blocks_dtmf: true },
                 };
-                let stream = StreamId { leg: leg(side), index: VIDEO };
+                let stream = StreamId { leg: leg(side), index: count % 2 };
                 Command::SetPipes { stream, pipes: Box::new((0..count).map(pipe).collect()) }
             }
-            Step::Inject { side, mut bytes } => {
-                let kind = [InjectKind::Media, InjectKind::Reports][bytes.len() % 2];
-                if let [first, second, ..] = &mut bytes[..] {
-                    (*first, *second) = (*first & 0x3f | 0x80, *second & 0x7f);
-                }
-                let transport = TransportId { leg: leg(side), index: 0 };
-                Command::Inject { transport, kind, bytes: bytes.into() }
+            Step::Digit { side, event, duration_ms } => {
+                let stream = StreamId { leg: leg(side), index: AUDIO };
+                let payload_type = (event % 3 > 0).then_some(event);
+                let (event, attenuation, pause_ms) = (event % 17, event % 65, duration_ms / 3);
+                let digit = Digit { event, payload_type, attenuation, duration_ms, pause_ms };
+                Command::PlayDigit { stream, digit }
             }
+            Step::Tap { side, on } => Command::Tap { leg: leg(side), on },
             Step::Transmit { len } => Command::Transmit {
                 socket: SocketId(0),
                 remote: self.call.fars[0].remote,

@@ -68,7 +68,7 @@ impl Parties {
         self.filter(from, &to.iter().map(|to| (*to, Filter::default())).collect::<Vec<_>>());
     }
 
-    fn filter(&mut self, from: usize, to: &[(usize, Filter)]) {
+    pub(super) fn filter(&mut self, from: usize, to: &[(usize, Filter)]) {
         let pipes = to.iter().map(|(to, filter)| self.pipe(*to, *filter)).collect();
         self.set_pipes(stream_of(from), pipes).unwrap();
     }
