@@ -105,6 +105,21 @@ fn a_phone_with_ice_and_dtls_that_does_not_multiplex_rtcp_talks_with_a_plain_one
     phone.wait("terminated");
 }
 
+#[test]
+fn two_browsers_see_and_hear_each_other_through_the_media_server() {
+    requires!(MediaServer, Chromium);
+    let server = Server::under_test(&interfaces());
+    let ng = server.ng().to_string();
+    let mut pages = Pages::run("proxied.mjs", &[("ng", ng.as_str()), ("pause-after", "media")]);
+    let call = pages.step("call");
+    let media = pages.step("media");
+    let stats = query(&server, call["id"].as_str().expect("a name"));
+    let seen = |side: &str| media[side]["packets"]["video"].as_i64().expect("a count");
+    assert!(total(&stats, "packets") >= 2 * (seen("a") + seen("b")), "{:?}", stats.members());
+    pages.go_on();
+    pages.finish();
+}
+
 /// Waits until RTCP has passed.
 fn wait_rtcp(server: &Server, call: &str) {
     let deadline = Instant::now() + PATIENCE;
