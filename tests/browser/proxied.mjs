@@ -27,7 +27,7 @@ const TONE = 660;
 const TONE_OFF = 15;
 
 /** What a proxy says of a description that is for a browser. */
-const FOR_A_BROWSER = { ICE: 'force', 'transport-protocol': 'UDP/TLS/RTP/SAVPF', 'rtcp-mux': ['offer'], SDES: ['off'], flags: ['generate-mid', 'no-rtcp-attribute'] };
+const FOR_A_BROWSER = { ICE: 'force', bundle: ['accept'], 'transport-protocol': 'UDP/TLS/RTP/SAVPF', 'rtcp-mux': ['offer'], SDES: ['off'], flags: ['generate-mid', 'no-rtcp-attribute'] };
 
 const HTML = '<!doctype html><meta charset="utf-8"><title>Two sides</title><video id="a" autoplay></video><video id="b" autoplay></video>';
 

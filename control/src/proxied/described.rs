@@ -6,7 +6,7 @@ use causeway_engine::command::{Codec, PayloadType};
 
 use crate::ice::Credentials;
 use crate::ng::{Flag, Flags, NgError};
-use crate::sdp::{Crypto, Fingerprint, MediaSection, Profile, RtpMap, Sdp, Setup};
+use crate::sdp::{Crypto, Fingerprint, MediaSection, Profile, RtpMap, Sdp, Setup, extension};
 
 /// An m-line as its writer describes it, with `c=` and attributes above the m-lines taken into account.
 #[derive(Debug, Clone)]
@@ -39,6 +39,8 @@ pub(super) struct Described {
     pub(super) ice: Option<DescribedIce>,
     /// Its MID.
     pub(super) mid: Option<String>,
+    /// The id of the header extension that carries it (RFC 8843 §15).
+    pub(super) mid_extension: Option<u8>,
     /// Milliseconds per packet.
     pub(super) ptime: Option<u32>,
     /// What its payload types stand for.
@@ -116,6 +118,9 @@ impl Described {
 
     fn read(section: MediaSection<'_>, sdp: &Sdp, flags: &Flags) -> Result<Self, NgError> {
         let line = section.line();
+        // RFC 8843 §6: port 0 rejects nothing here.
+        let shares_port =
+            flags.has(Flag::BundleAccept) && section.attribute("bundle-only").is_some();
         let ice = DescribedIce::of(section, sdp);
         let source = source(flags).filter(|_| ice.is_none());
         let at =
@@ -142,7 +147,7 @@ impl Described {
             index: section.index() + 1,
             kind: line.kind.clone(),
             protocol,
-            is_rejected: line.port == 0,
+            is_rejected: line.port == 0 && !shares_port,
             rtp,
             rtcp: explicit.filter(|_| !rtcp_mux),
             rtcp_mux,
@@ -153,6 +158,7 @@ impl Described {
             cryptos,
             ice,
             mid: section.mid().ok().flatten().map(Into::into),
+            mid_extension: mid_extension(section),
             ptime: section.ptime(),
             payload_types,
             events,
@@ -192,6 +198,12 @@ fn source(flags: &Flags) -> Option<IpAddr> {
 
 fn is_payload_type(format: &str) -> bool {
     format.parse::<u8>().is_ok_and(|number| number < 128)
+}
+
+fn mid_extension(section: MediaSection<'_>) -> Option<u8> {
+    let extensions = section.extensions();
+    let found = extensions.iter().find(|known| known.uri == extension::MID)?;
+    u8::try_from(found.id).ok()
 }
 
 /// What the payload types are, and which of them carry telephone events.

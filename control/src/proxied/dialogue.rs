@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use causeway_engine::command::{Command, LegId, Refusal};
+use causeway_engine::command::{Command, LegId, Refusal, StreamId};
 use causeway_engine::learning::Learning;
 use causeway_engine::packet::Nanos;
 use causeway_engine::pipe::{Filter, MediaFilter, Pipe, Pipes};
@@ -13,7 +13,7 @@ use super::party::{Party, PartyFilter, PartyId};
 use super::seat::{Held, MEDIA, REPORTS, Seat};
 use super::seats::{Place, Seats};
 use super::settle::{self, Move, settle};
-use super::{EndedBy, Lender, Output, Pending, ProxiedCall, RequestId, write};
+use super::{EndedBy, Lender, Output, Pending, ProxiedCall, RequestId, bundle, write};
 use crate::address::is_global;
 use crate::ng::{AddressFamily, Answer, EndpointLearning, Flag, Flags, NgError, Offer, Reply};
 use crate::ports::PortPair;
@@ -175,6 +175,10 @@ impl ProxiedCall {
             settle(one, other, line, said.flags, said.step);
             settle_family(one, other, line, said.flags);
         }
+        if said.step == Move::Offer {
+            bundle::share(from, sdp, lines, said.flags);
+        }
+        bundle::part(to);
         let taken = self.take_seats(lines, (Some(sides.0), sides.1), said.flags, lender);
         let written =
             taken.and_then(|()| self.carry_out(sdp, lines, &restarts, sides, said, lender));
@@ -236,6 +240,9 @@ impl ProxiedCall {
             let Some(held) = self.parties.at_mut(party) else { continue };
             for line in lines.iter().filter(|line| !line.is_rejected && line.kind != "message") {
                 let (own, seats) = (&held.lines[line.index - 1], &held.seats[line.index - 1]);
+                if own.shares.is_some() {
+                    continue;
+                }
                 let far = (party == reader && writer != Some(reader)).then_some(line.rtp);
                 let place = seats.place_for(far, name, own, flags);
                 let is_missing = place == Place::New;
@@ -293,21 +300,24 @@ impl ProxiedCall {
             };
             steps.extend(outcome.map_err(|_| NgError::OutOfPorts)?);
         }
+        steps.extend(held.sync_shared());
+        let vacated = held.vacate_shared();
         self.take_steps(steps);
+        vacated.iter().for_each(|seat| self.give_up(seat.held()));
         Ok(())
     }
 
     /// Tells the worker where everything goes, as far as that has changed, and what of it is recorded.
     pub(super) fn pipe_all(&mut self) {
-        let mut wanted: Vec<(LegId, Pipes)> = Vec::new();
+        let mut wanted: Vec<(StreamId, Pipes)> = Vec::new();
         for party in self.parties.iter() {
-            for (line, seats) in party.places() {
+            for (line, _) in party.places() {
                 let pipes = self.pipes_of(party, line.index);
-                wanted.extend(seats.all().map(|seat| (seat.leg, pipes.clone())));
+                wanted.extend(party.streams_of(line).map(|(_, stream)| (stream, pipes.clone())));
             }
         }
-        for (leg, pipes) in wanted {
-            let command = self.seat_mut(leg).and_then(|seat| seat.pipe(pipes));
+        for (stream, pipes) in wanted {
+            let command = self.seat_mut(stream.leg).and_then(|seat| seat.pipe(stream, pipes));
             if let Some(command) = command {
                 self.tell(command);
             }
@@ -320,8 +330,8 @@ impl ProxiedCall {
         let links = self.parties.links.iter().filter(|link| link.from == party.id);
         let pipes = links.filter_map(|link| {
             let to = self.parties.at(link.to)?;
-            let (line, seats) = to.places().find(|(line, _)| line.index == index + link.offset)?;
-            pipe(line, seats.current.as_ref()?, party.filter)
+            let line = to.lines.iter().find(|line| line.index == index + link.offset)?;
+            pipe(line, to.seat_of(line)?.0, party.filter)
         });
         pipes.take(Pipes::new().capacity()).collect()
     }

@@ -57,9 +57,9 @@ impl ProxiedCall {
 
 /// What digits are played into: the first audio that a party has.
 fn source(party: &Party) -> Option<(&Line, StreamId)> {
-    let (line, seats) = party.places().find(|(line, _)| speaks(line))?;
-    let seat = seats.current.as_ref().filter(|seat| seat.is_installed())?;
-    Some((line, seat.stream()))
+    let line = party.lines.iter().find(|line| speaks(line))?;
+    let (seat, index) = party.seat_of(line).filter(|(seat, _)| seat.is_installed())?;
+    Some((line, StreamId { leg: seat.leg, index }))
 }
 
 /// Whether a line is audio that the node can say something in.

@@ -49,6 +49,8 @@ pub(super) struct Line {
     pub(super) is_ipv6: Option<bool>,
     /// What the party said of it last.
     pub(super) far: Option<Described>,
+    /// The place, from 0, of the m-line whose port its media shares.
+    pub(super) shares: Option<usize>,
 }
 
 /// What protects an m-line.
@@ -114,6 +116,7 @@ impl Line {
             learning: Learning::Off,
             is_ipv6: None,
             far: None,
+            shares: None,
         }
     }
 

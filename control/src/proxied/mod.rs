@@ -24,6 +24,7 @@
 //! - Media is decrypted and verified on its way in every case, also where both sides have the same key.
 //! - F8 and NULL suites are offered and taken only where that is configured or asked for.
 
+mod bundle;
 mod described;
 mod dialogue;
 mod digits;

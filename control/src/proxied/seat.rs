@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use causeway_engine::command::{
-    Command, LegId, LegSpec, MediaKind, Refusal, Security, SocketId, StreamId, StreamSpec,
+    Command, LegId, LegSpec, MediaKind, Mid, Refusal, Security, SocketId, StreamId, StreamSpec,
     TransportId, TransportSpec,
 };
 use causeway_engine::learning::Learning;
@@ -103,7 +103,10 @@ struct Told {
     stream: Option<StreamSpec>,
     far_ice: Option<Credentials>,
     certificate: Option<Fingerprint>,
-    pipes: Pipes,
+    /// Streams of m-lines that share its port.
+    shared: Vec<StreamSpec>,
+    /// Those of each stream.
+    pipes: Vec<Pipes>,
     tapped: bool,
 }
 
@@ -444,13 +447,34 @@ impl Seat {
         StreamId { leg: self.leg, index: 0 }
     }
 
-    /// Where what comes in goes on to; the command if that is not what the worker was told.
-    pub(super) fn pipe(&mut self, pipes: Pipes) -> Option<Command> {
-        if self.kind.is_none() || self.told.pipes == pipes {
+    /// Where what comes in on a stream goes on to; the command if that is not what the worker was told.
+    pub(super) fn pipe(&mut self, stream: StreamId, pipes: Pipes) -> Option<Command> {
+        let place = usize::from(stream.index);
+        if self.told.pipes.len() <= place {
+            self.told.pipes.resize_with(place + 1, Pipes::new);
+        }
+        if self.kind.is_none() || self.told.pipes[place] == pipes {
             return None;
         }
-        self.told.pipes.clone_from(&pipes);
-        Some(Command::SetPipes { stream: self.stream(), pipes: Box::new(pipes) })
+        self.told.pipes[place].clone_from(&pipes);
+        Some(Command::SetPipes { stream, pipes: Box::new(pipes) })
+    }
+
+    /// Lets an m-line share the port, as the leg's stream at this place; what is to be done if the worker does
+    /// not know yet.
+    pub(super) fn share(&mut self, place: u8, line: &Line) -> Option<Step> {
+        let spec = StreamSpec { open: false, ..stream_spec(line) };
+        let shared = usize::from(place.checked_sub(1)?);
+        if self.kind.is_none() || self.told.shared.get(shared) == Some(&spec) {
+            return None;
+        }
+        let state = Box::new(Stream::new(&spec));
+        match self.told.shared.get_mut(shared) {
+            Some(told) => *told = spec,
+            None => self.told.shared.push(spec),
+        }
+        let stream = StreamId { leg: self.leg, index: place };
+        Some(Step::Tell(Command::SetStream { stream, state }))
     }
 
     /// Whether what comes in is copied to whoever records; the command if that is not what the worker was
@@ -474,14 +498,14 @@ impl Kind {
     }
 }
 
-fn stream_spec(line: &Line) -> StreamSpec {
+pub(super) fn stream_spec(line: &Line) -> StreamSpec {
     let said = line.far.as_ref();
     StreamSpec {
         kind: if line.kind == "video" { MediaKind::Video } else { MediaKind::Audio },
         transport: MEDIA,
         rtcp_transport: if line.mux { MEDIA } else { REPORTS },
-        mid: None,
-        mid_extension: None,
+        mid: said.and_then(|said| said.mid.as_deref()).and_then(mid_of),
+        mid_extension: said.and_then(|said| said.mid_extension),
         ssrcs: Vec::new(),
         payload_types: said.map(|said| said.payload_types.clone()).unwrap_or_default(),
         rids: Vec::new(),
@@ -493,4 +517,9 @@ fn stream_spec(line: &Line) -> StreamSpec {
         open: true,
         events: said.map(|said| said.events.clone()).unwrap_or_default(),
     }
+}
+
+/// A MID that the engine can compare; others are told apart by payload type alone.
+fn mid_of(mid: &str) -> Option<Mid> {
+    Mid::try_from(mid.as_bytes()).ok()
 }

@@ -40,6 +40,11 @@ impl Seats {
         self.current.iter_mut().chain(&mut self.former)
     }
 
+    /// All of them.
+    pub(super) fn into_all(self) -> impl Iterator<Item = Seat> {
+        self.current.into_iter().chain(self.former)
+    }
+
     /// The seat for media of another side at `far`; `None` while there is no other side.
     pub(super) fn place_for(
         &self,

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use causeway_engine::command::LegId;
+use causeway_engine::command::{LegId, StreamId};
 use causeway_engine::stats::{LegReading, MediaCounters, TransportCounters};
 
 use super::ProxiedCall;
@@ -26,8 +26,8 @@ impl ProxiedCall {
     pub(super) fn stats(&self, readings: &Readings, chosen: Option<&[PartyId]>) -> CallStats {
         let is_chosen = |party: &&Party| chosen.is_none_or(|chosen| chosen.contains(&party.id));
         let parties: Vec<&Party> = self.parties.iter().filter(is_chosen).collect();
-        let places = parties.iter().flat_map(|party| party.places());
-        let heard = places.filter_map(|(_, seats)| media_of(seats, readings));
+        let lines = parties.iter().flat_map(|party| party.lines.iter().map(move |l| (party, l)));
+        let heard = lines.filter_map(|(party, line)| media_of(party, line, readings));
         let ssrcs = heard.filter(|media| media.ssrc != 0);
         CallStats {
             created: self.created.unix,
@@ -53,11 +53,11 @@ impl ProxiedCall {
             created: party.created,
             subscriptions: to.map(|link| subscription(link.from, link.is_dialogue)).collect(),
             subscribers: from.map(|link| subscription(link.to, link.is_dialogue)).collect(),
-            medias: party.places().map(|place| self.media(place, readings)).collect(),
+            medias: party.lines.iter().map(|line| self.media(party, line, readings)).collect(),
         }
     }
 
-    fn media(&self, (line, seats): (&Line, &Seats), readings: &Readings) -> MediaStats {
+    fn media(&self, party: &Party, line: &Line, readings: &Readings) -> MediaStats {
         let mut flags = Vec::new();
         let said = [
             (line.is_described, "initialized"),
@@ -78,8 +78,8 @@ impl ProxiedCall {
         ];
         flags.extend(said.into_iter().filter(|(is_so, _)| *is_so).map(|(_, name)| name));
         let index = u32::try_from(line.index).unwrap_or(u32::MAX);
-        let seat = seats.current.iter();
-        let streams = seat.flat_map(|seat| self.streams(line, seat, seats, readings));
+        let seat = party.seat_of(line).into_iter();
+        let streams = seat.flat_map(|(seat, _)| self.streams(party, line, seat, readings));
         MediaStats {
             index,
             kind: line.kind.clone(),
@@ -92,15 +92,15 @@ impl ProxiedCall {
 
     fn streams(
         &self,
+        party: &Party,
         line: &Line,
         seat: &Seat,
-        seats: &Seats,
         readings: &Readings,
     ) -> [StreamStats; 2] {
         [MEDIA, REPORTS].map(|index| {
             let part = &seat.parts[usize::from(index)];
             let transport = transport_of(seat, index, readings);
-            let media = media_of(seats, readings).filter(|_| index == MEDIA);
+            let media = media_of(party, line, readings).filter(|_| index == MEDIA);
             let is_rtp = index == MEDIA;
             let counters = transport.unwrap_or_default();
             let mut flags = Vec::new();
@@ -164,9 +164,10 @@ impl ProxiedCall {
     pub(super) fn record(&self, readings: &Readings) -> CallRecord {
         let lines = self.parties.iter().flat_map(|party| {
             let tag = party.tag.clone().unwrap_or_default();
-            party.places().map(move |place| (tag.clone(), place))
+            party.places().map(move |place| (tag.clone(), party, place))
         });
-        let media = lines.filter_map(|(tag, place)| media_record(tag, place, readings));
+        let media =
+            lines.filter_map(|(tag, party, place)| media_record(tag, party, place, readings));
         CallRecord {
             call: self.id.clone(),
             began: self.created.unix,
@@ -215,12 +216,12 @@ fn transport_of(seat: &Seat, index: u8, readings: &Readings) -> Option<Transport
 }
 
 /// What came in on all seats of an m-line.
-fn media_of(seats: &Seats, readings: &Readings) -> Option<MediaCounters> {
-    let of = |seat: &Seat| {
-        let reading = readings.get(&seat.leg)?;
-        reading.streams.first().map(|(_, counters)| *counters)
+fn media_of(party: &Party, line: &Line, readings: &Readings) -> Option<MediaCounters> {
+    let of = |stream: StreamId| {
+        let reading = readings.get(&stream.leg)?;
+        reading.streams.get(usize::from(stream.index)).map(|(_, counters)| *counters)
     };
-    let mut all = seats.all().filter_map(of);
+    let mut all = party.streams_of(line).filter_map(|(_, stream)| of(stream));
     let first = all.next()?;
     Some(all.fold(first, |sum, one| MediaCounters {
         packets: sum.packets + one.packets,
@@ -232,10 +233,11 @@ fn media_of(seats: &Seats, readings: &Readings) -> Option<MediaCounters> {
 
 fn media_record(
     tag: String,
+    party: &Party,
     (line, seats): (&Line, &Seats),
     readings: &Readings,
 ) -> Option<MediaRecord> {
-    let media = media_of(seats, readings)?;
+    let media = media_of(party, line, readings)?;
     let strangers = seats
         .all()
         .flat_map(|seat| [MEDIA, REPORTS].map(|index| transport_of(seat, index, readings)))

@@ -1,3 +1,4 @@
+mod bundle;
 mod media;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};

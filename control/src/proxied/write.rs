@@ -30,8 +30,8 @@ pub(super) fn write(
 ) -> Result<String, NgError> {
     let home = home(reader, flags);
     let lines = reader.places().zip(sdp.media());
-    let media = lines.enumerate().map(|(place, ((line, seats), section))| {
-        let seat = seats.current.as_ref();
+    let media = lines.enumerate().map(|(place, ((line, _), section))| {
+        let seat = reader.seat_of(line).map(|(seat, _)| seat);
         let kind = section.line().kind.as_str();
         if flags.media_remove.iter().any(|removed| removed == kind) {
             return MediaRewrite::Removed;
@@ -82,7 +82,7 @@ fn remember_offered(sdp: &Sdp, reader: &mut Party, media: &[MediaRewrite]) {
 fn session(sdp: &Sdp, reader: &mut Party, flags: &Flags, facts: &Facts) -> SessionRewrite {
     let first = reader.lines.first();
     let is_lite = first.is_some_and(|line| line.ice.used && line.ice.is_lite);
-    let address = home(reader, flags);
+    let (address, bundle) = (home(reader, flags), reader.bundle());
     let Told { username, session_name, version, .. } = &mut reader.text;
     let origin = sdp.origin();
     let mut rewrite = SessionRewrite {
@@ -91,7 +91,7 @@ fn session(sdp: &Sdp, reader: &mut Party, flags: &Flags, facts: &Facts) -> Sessi
         connection: flags.has(Flag::ReplaceSessionConnection),
         loop_protection: flags.has(Flag::LoopProtect).then(|| facts.instance.clone()),
         ice_lite: is_lite,
-        bundle: sdp::Bundle::Removed,
+        bundle,
     };
     match username {
         Some(first) if flags.has(Flag::ReplaceUsername) => {
@@ -213,7 +213,9 @@ fn ice(line: &Line, seat: &Seat, proxied: &Proxied, flags: &Flags, step: Move) -
     }
     let has_rtcp = proxied.rtcp.is_some_and(|rtcp| rtcp.port != proxied.address.port());
     let relays = flags.ice == Some(IceFlag::ForceRelay);
-    let mut candidates = candidates(seat, has_rtcp, flags);
+    // Those of the port that is shared stand where that is (RFC 8843 §10).
+    let own_port = line.shares.is_none();
+    let mut candidates = if own_port { candidates(seat, has_rtcp, flags) } else { Vec::new() };
     let credentials = seat
         .credentials()
         .map(|own| IceCredentials { ufrag: own.ufrag.clone(), password: own.password.clone() });
