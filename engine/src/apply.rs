@@ -251,10 +251,13 @@ impl Worker {
         }
     }
 
-    fn set_keys(&mut self, id: TransportId, keys: Box<crate::srtp::Srtp>) -> Outcome {
+    fn set_keys(&mut self, id: TransportId, mut keys: Box<crate::srtp::Srtp>) -> Outcome {
         let Some(transport) = self.transport(id) else {
             return (Err(Refusal::Gone), Returned::Keys(keys));
         };
+        if let Some(old) = &mut transport.srtp {
+            keys.go_on_from(old);
+        }
         let old = transport.srtp.replace(keys);
         self.refresh_sinks(id);
         (Ok(()), old.map_or(Returned::Nothing, Returned::Keys))

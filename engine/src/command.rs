@@ -103,7 +103,8 @@ pub enum Command {
         /// Which.
         leg: LegId,
     },
-    /// Give a transport its SRTP contexts; older ones come back.
+    /// Give a transport its SRTP contexts; older ones come back. A direction whose key is that of the
+    /// older ones goes on counting where those stopped.
     SetKeys {
         /// Which.
         transport: TransportId,

@@ -29,7 +29,7 @@ mod libsrtp;
 mod native;
 mod state;
 
-use std::fmt;
+use std::{fmt, mem};
 
 use arrayvec::ArrayVec;
 use subtle::ConstantTimeEq;
@@ -371,6 +371,20 @@ impl Srtp {
             inbound: Inbound::new(inbound),
             outbound: Outbound::new(outbound),
             masters: Box::new(Masters { inbound: inbound.clone(), outbound: outbound.clone() }),
+        }
+    }
+}
+
+impl Srtp {
+    /// Goes on where `old` has stopped, in each direction whose key is the same. A key that is given again
+    /// begins no count anew: no two packets may share a key and an index. What `old` is left with, nothing
+    /// went through.
+    pub(crate) fn go_on_from(&mut self, old: &mut Self) {
+        if self.masters.inbound == old.masters.inbound {
+            mem::swap(&mut self.inbound, &mut old.inbound);
+        }
+        if self.masters.outbound == old.masters.outbound {
+            mem::swap(&mut self.outbound, &mut old.outbound);
         }
     }
 }

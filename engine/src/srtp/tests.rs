@@ -25,6 +25,11 @@ fn master(suite: Suite) -> MasterKey {
     MasterKey::new(suite, &bytes[..suite.key_len()], &bytes[32..32 + suite.salt_len()]).unwrap()
 }
 
+fn other_master(suite: Suite) -> MasterKey {
+    let bytes: Vec<u8> = (0..64).map(|i: u8| i.wrapping_mul(91) ^ 0x33).collect();
+    MasterKey::new(suite, &bytes[..suite.key_len()], &bytes[32..32 + suite.salt_len()]).unwrap()
+}
+
 fn every_suite() -> impl Iterator<Item = Suite> {
     Suite::ALL.iter().chain(Suite::LEGACY).copied()
 }
@@ -64,6 +69,34 @@ fn unprotect(context: &mut Inbound, packet: &[u8]) -> Result<Vec<u8>, DropReason
     let len = context.unprotect_rtp(&header, &mut buffer)?;
     buffer.truncate(len);
     Ok(buffer)
+}
+
+/// RFC 3711 §3.3.1: a key that is given again must not have its indices begin anew, neither way.
+#[test]
+fn a_direction_whose_key_is_given_again_goes_on_and_another_begins() {
+    for suite in every_suite() {
+        let (ours, theirs) = (master(suite), other_master(suite));
+        let (mut peer_out, mut peer_in) = (Outbound::new(&theirs), Inbound::new(&ours));
+        let mut first = Srtp::new(&theirs, &ours);
+        let packet = protect(&mut peer_out, &rtp(SSRC, 7, b"once")).unwrap();
+        unprotect(&mut first.inbound, &packet).unwrap();
+        let report = protect_rtcp(&mut first.outbound, &rtcp(SSRC, b"")).unwrap();
+        unprotect_rtcp(&mut peer_in, &report).unwrap();
+
+        let mut same = Srtp::new(&theirs, &ours);
+        same.go_on_from(&mut first);
+        assert_eq!(unprotect(&mut same.inbound, &packet), Err(DropReason::SrtpReplayed));
+        let report = protect_rtcp(&mut same.outbound, &rtcp(SSRC, b"")).unwrap();
+        assert!(unprotect_rtcp(&mut peer_in, &report).is_ok(), "{suite:?}: an index twice");
+
+        // The peer has another key, the node the same.
+        let mut half = Srtp::new(&ours, &ours);
+        half.go_on_from(&mut same);
+        let report = protect_rtcp(&mut half.outbound, &rtcp(SSRC, b"")).unwrap();
+        assert!(unprotect_rtcp(&mut peer_in, &report).is_ok(), "{suite:?}: an index twice");
+        let packet = protect(&mut Outbound::new(&ours), &rtp(SSRC, 7, b"anew")).unwrap();
+        assert!(unprotect(&mut half.inbound, &packet).is_ok(), "{suite:?}");
+    }
 }
 
 fn protect_rtcp(context: &mut Outbound, plain: &[u8]) -> Result<Vec<u8>, DropReason> {
