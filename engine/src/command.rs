@@ -610,6 +610,13 @@ pub enum Codec {
     Pcma,
     /// G.722 (RFC 3551 §4.5.2).
     G722,
+    /// Telephone events (RFC 4733) whose durations change their clock on the way.
+    Events {
+        /// Ticks per millisecond at the source.
+        from: u8,
+        /// Ticks per millisecond at the sink.
+        to: u8,
+    },
     /// Any other; each of its packets is held to be a place to begin.
     #[default]
     Other,
@@ -623,7 +630,7 @@ impl Codec {
             Self::Pcmu => Some(0xff),
             Self::Pcma => Some(0xd5),
             Self::G722 => Some(0xfa),
-            Self::Vp8 | Self::H264 | Self::Other => None,
+            Self::Vp8 | Self::H264 | Self::Events { .. } | Self::Other => None,
         }
     }
 }
@@ -751,5 +758,6 @@ plain! {
     struct Source { stream, own_ssrc, cname, reduced_size }
     enum MediaKind { Audio {} = 0, Video {} = 1 }
     enum Security { Plain {} = 0, Srtp {} = 1 }
-    enum Codec { Vp8 {} = 0, H264 {} = 1, Other {} = 2, Pcmu {} = 3, Pcma {} = 4, G722 {} = 5 }
+    enum Codec { Vp8 {} = 0, H264 {} = 1, Other {} = 2, Pcmu {} = 3, Pcma {} = 4, G722 {} = 5,
+        Events { from, to } = 6 }
 }

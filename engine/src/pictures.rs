@@ -22,7 +22,7 @@ pub(crate) fn begins_key_frame(codec: Codec, payload: &[u8]) -> bool {
     match codec {
         Codec::Vp8 => Vp8::parse(payload).is_some_and(|vp8| vp8.key_frame),
         Codec::H264 => h264_begins_key_frame(payload),
-        Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::Other => true,
+        Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::Events { .. } | Codec::Other => true,
     }
 }
 

@@ -52,7 +52,8 @@ pub struct PayloadMap {
     pub retransmits: bool,
     /// What retransmits it on the sink's leg, where the node does that itself ([`Passing::Again`]).
     pub again: Option<u8>,
-    /// Its codec, or that of what it retransmits: VP8's picture numbers are continued too.
+    /// Its codec, or that of what it retransmits: VP8's picture numbers are continued too, and telephone
+    /// events are told in the sink's clock.
     pub codec: Codec,
 }
 
@@ -304,6 +305,9 @@ impl Route {
         if let Some(original) = numbers.original_sequence {
             rtp::write_original_sequence(payload, original);
             described = payload.get_mut(rtp::ORIGINAL_SEQUENCE_LEN..).unwrap_or_default();
+        }
+        if let Codec::Events { from, to } = payload_map.codec {
+            rescale_events(described, from, to);
         }
         if payload_map.codec == Codec::Vp8 {
             let picture = numbers.picture_shift.apply(described);
@@ -729,6 +733,17 @@ impl Place {
     #[allow(clippy::cast_possible_truncation)] // packets carry 16 bits
     fn late(segment: usize, number: u64) -> Self {
         Self { segment, sequence: number as u16, begins: false, leads: false }
+    }
+}
+
+/// Tells how long the events of a payload have lasted in another clock (RFC 4733 §2.3): of each four
+/// bytes the last two.
+#[allow(clippy::cast_possible_truncation)] // it is at most the largest that the field holds
+fn rescale_events(payload: &mut [u8], from: u8, to: u8) {
+    for event in payload.chunks_exact_mut(4) {
+        let lasted = u32::from(u16::from_be_bytes([event[2], event[3]]));
+        let told = (lasted * u32::from(to)).checked_div(u32::from(from)).unwrap_or(lasted);
+        event[2..].copy_from_slice(&(told.min(u32::from(u16::MAX)) as u16).to_be_bytes());
     }
 }
 

@@ -27,6 +27,21 @@ fn map() -> RouteMap {
     RouteMap::new(&[payload(MEDIA_PT, 102, false), payload(RTX_PT, 103, true)], &[(3, 5), (4, 14)])
 }
 
+/// RFC 4733 §2.3.
+#[test]
+fn events_are_told_in_the_clock_of_the_sink() {
+    for (from, to, lasted, told) in
+        [(48, 8, 9600u16, 1600u16), (8, 48, 1600, 9600), (8, 48, 0xffff, 0xffff), (0, 8, 7, 7)]
+    {
+        let [[high, low], told] = [lasted, told].map(u16::to_be_bytes);
+        let mut payload = [[5, 0x8a, high, low], [6, 0x0a, high, low]].concat();
+        payload.push(0x77);
+        rescale_events(&mut payload, from, to);
+        let [high, low] = told;
+        assert_eq!(payload, [5, 0x8a, high, low, 6, 0x0a, high, low, 0x77]);
+    }
+}
+
 fn route() -> Route {
     let mid = Mid::try_from(&b"v1"[..]).unwrap();
     let mut route =
