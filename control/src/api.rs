@@ -202,9 +202,25 @@ pub struct AddLeg {
     /// The far side's SDP offer.
     #[serde(default)]
     pub offer: Option<String>,
-    /// What the node offers where it is to offer; audio and video by default.
+    /// What the node offers where it is to offer; audio and video by default, audio alone without ICE.
     #[serde(default)]
     pub media: Option<Vec<Media>>,
+    /// Whom the node offers to; a browser by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<LegKind>,
+    /// Which way media flows in an offer without ICE, from the node's view; both ways by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<MediaDirection>,
+    /// Whether an offer without ICE lets RTP and RTCP share a port (RFC 5761).
+    #[serde(default)]
+    pub rtcp_mux: bool,
+    /// Whether an offer without ICE has early feedback (RFC 4585), which pictures need: `RTP/AVPF` and
+    /// the like.
+    #[serde(default)]
+    pub feedback: bool,
+    /// The name of the interface whose ports a leg without ICE gets; the first that has any if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
     /// Whether it comes and goes without a say in the call's end, as publishers and viewers do. A
     /// call that was active is over when another leg leaves and one remains.
     #[serde(default)]
@@ -214,10 +230,53 @@ pub struct AddLeg {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 63)]
     pub dscp: Option<u8>,
-    /// Whether an offer without ICE is taken. The node then sends to whatever address it names, which
-    /// nobody has shown to want it, so only whoever holds the whole API may ask for that.
+    /// Whether a leg without ICE is taken. The node then sends to whatever address its description names,
+    /// which nobody has shown to want it, so only whoever holds the whole API may ask for that.
     #[serde(skip)]
     pub without_ice: bool,
+}
+
+/// Whom the node offers to: how the far side is found, and what protects its media.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LegKind {
+    /// A browser: ICE and DTLS-SRTP.
+    #[default]
+    Webrtc,
+    /// A phone, a gateway or a media server with plain RTP, at the address of its answer.
+    Rtp,
+    /// The same with SRTP under keys that stand in the descriptions (RFC 4568).
+    Sdes,
+    /// The same with SRTP under keys of a DTLS handshake (RFC 5764).
+    Dtls,
+}
+
+/// Which way media flows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MediaDirection {
+    /// Both ways.
+    #[default]
+    SendRecv,
+    /// From the node only: the far side is on hold if it is told so later.
+    SendOnly,
+    /// To the node only.
+    RecvOnly,
+    /// Neither way.
+    Inactive,
+}
+
+/// A renewed offer of the far side, or the wish for one of the node's.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Renewal {
+    /// The far side's SDP offer, which the node answers. Without it the node offers, to a leg without
+    /// ICE, and takes the answer at `/answer`.
+    #[serde(default)]
+    pub sdp: Option<String>,
+    /// Which way media is to flow in the node's offer, from its view; both ways by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<MediaDirection>,
 }
 
 /// A kind of media.
@@ -645,6 +704,7 @@ pub const PROBLEMS: &[(&str, u16, &str)] = &[
     ("unavailable", 503, "A limit of the node is reached, or it stops."),
     ("foreign-mid", 422, "A fragment names none of the session's m-lines."),
     ("ice-restart", 422, "The offer restarts ICE, which this leg cannot."),
+    ("no-such-interface", 422, "No [[interface]] with ports has the name asked for."),
     ("no-such-layer", 422, "The leg that comes on the m-line does not send the layer asked for."),
 ];
 

@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 
 use crate::api::{
     AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, InterfaceView, LegAdded,
-    LegView, LifeEvent, NodeStats, Problem, ProxiedCall, Receive, Trickle, Why,
+    LegView, LifeEvent, MediaDirection, NodeStats, Problem, ProxiedCall, Receive, Trickle, Why,
 };
 pub use crate::call::Restarted;
 use crate::call::{Eyes, Remark};
@@ -34,6 +34,8 @@ pub trait Calls: Send + Sync + 'static {
     fn answer(&self, call: String, leg: String, answer: Description) -> Answer<LegView>;
     /// The far side offers again (renegotiation, ICE restart); the node's answer.
     fn offer(&self, call: String, leg: String, offer: Description) -> Answer<Description>;
+    /// The node offers again to a leg without ICE, with media flowing so from its view; its offer.
+    fn propose(&self, call: String, leg: String, direction: MediaDirection) -> Answer<Description>;
     /// Restarts ICE of a leg whose far side has other credentials from now on, without a
     /// description (RFC 9725 §4.3.3); candidates are lines as in [`Trickle`]. Media goes on as it was
     /// until a pair of the new generation is nominated.

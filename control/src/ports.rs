@@ -70,6 +70,14 @@ pub enum PortError {
     /// There is no range for it.
     #[error("no [[interface]] of this address family has ports")]
     NoRange,
+    /// There is none of this name.
+    #[error("no [[interface]] with ports has the name {name}; there are: {known}")]
+    NoInterface {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
     /// Every pair is taken.
     #[error(
         "interface {name}: all {pairs} port pairs of {ports} are taken, {resting} of them resting; \
@@ -137,7 +145,8 @@ impl PortDesk {
         }
     }
 
-    /// Binds a pair for a worker, on the first interface of the family that has one free.
+    /// Binds a pair for a worker, on the first interface that has one free; where they are told, of this
+    /// name and of this family.
     ///
     /// # Errors
     /// [`PortError`]; nothing is taken then.
@@ -145,11 +154,17 @@ impl PortDesk {
         &mut self,
         now: Instant,
         worker: WorkerId,
-        ipv6: bool,
+        name: Option<&str>,
+        ipv6: Option<bool>,
     ) -> Result<PortPair, PortError> {
+        let is_named = |range: &Range| name.is_none_or(|name| range.interface.name == name);
+        let is_of = |range: &Range| ipv6.is_none_or(|ipv6| range.interface.bind.is_ipv6() == ipv6);
+        if let Some(name) = name.filter(|_| !self.ranges.iter().any(is_named)) {
+            return Err(self.unknown(name));
+        }
         let mut error = PortError::NoRange;
         for place in 0..self.ranges.len() {
-            if self.ranges[place].interface.bind.is_ipv6() != ipv6 {
+            if !is_named(&self.ranges[place]) || !is_of(&self.ranges[place]) {
                 continue;
             }
             match self.lease_of(place, now, worker) {
@@ -158,6 +173,12 @@ impl PortDesk {
             }
         }
         Err(error)
+    }
+
+    fn unknown(&self, name: &str) -> PortError {
+        let mut known: Vec<&str> = self.ranges.iter().map(|range| &*range.interface.name).collect();
+        known.dedup();
+        PortError::NoInterface { name: name.into(), known: known.join(", ") }
     }
 
     /// Binds a pair on the interface of this name and family; on the first of the family, or of any,

@@ -25,6 +25,7 @@ pub mod requires;
 pub mod rest;
 pub mod rtpengine;
 pub mod server;
+pub mod sip;
 pub mod sipp;
 pub mod sniff;
 

@@ -28,6 +28,8 @@ pub struct Phone {
     pub rtcp: UdpSocket,
     /// The SSRC that it sends with.
     pub ssrc: u32,
+    /// The payload type that it sends opus under.
+    pub opus: u8,
     /// What it says that it is, in the payloads that it sends.
     pub sender: u32,
     /// Where the node takes its RTP and RTCP.
@@ -59,6 +61,7 @@ impl Phone {
             rtp: bind(),
             rtcp: bind(),
             ssrc: 0x5100 + sender,
+            opus: OPUS,
             sender,
             node: [nowhere; 2],
             call: call.into(),
@@ -94,6 +97,47 @@ impl Phone {
         let answer = added["answer"].as_str().expect("an answer").to_owned();
         self.node = addresses(&answer);
         answer
+    }
+
+    /// Has the node offer what `asked` says; its offer.
+    #[track_caller]
+    pub fn ask(&mut self, asked: &Value) -> String {
+        let added = self.try_ask(asked).ok();
+        self.leg = added["leg"]["id"].as_str().expect("an id").into();
+        let offer = added["offer"].as_str().expect("an offer").to_owned();
+        self.node = addresses(&offer);
+        offer
+    }
+
+    /// What comes of letting the node offer so.
+    pub fn try_ask(&mut self, asked: &Value) -> Response {
+        add_leg(&mut self.client, &self.call, asked.clone())
+    }
+
+    /// What comes of answering the node's offer.
+    pub fn try_answer(&mut self, answer: &str) -> Response {
+        let path = format!("/v1/calls/{}/legs/{}/answer", self.call, self.leg);
+        self.client.post(&path, &json!({ "sdp": answer }))
+    }
+
+    /// Answers the node's offer, which has opus as 111: its own number is another one.
+    #[track_caller]
+    pub fn answer(&mut self, answer: &str) {
+        self.opus = 111;
+        self.try_answer(answer).ok();
+    }
+
+    /// What comes of having the node offer anew.
+    pub fn try_propose(&mut self, direction: &str) -> Response {
+        let path = format!("/v1/calls/{}/legs/{}/offer", self.call, self.leg);
+        self.client.post(&path, &json!({ "direction": direction }))
+    }
+
+    /// Has the node offer anew; its offer.
+    #[track_caller]
+    pub fn propose(&mut self, direction: &str) -> String {
+        let offer = self.try_propose(direction).ok();
+        offer["sdp"].as_str().expect("an offer").to_owned()
     }
 
     /// Offers anew; the node's answer.
@@ -135,12 +179,26 @@ impl Phone {
     /// Sends its next packet from a socket.
     #[track_caller]
     pub fn send_from(&mut self, socket: &UdpSocket) {
+        let number = u32::from(self.number) + 1;
+        let payload = payload::write(MediaKind::Audio, self.sender, number);
+        self.send_payload(socket, self.opus, 960 * number, &payload);
+    }
+
+    /// Sends its next packet from a socket, with this payload type, time stamp and payload.
+    #[track_caller]
+    pub fn send_payload(
+        &mut self,
+        socket: &UdpSocket,
+        payload_type: u8,
+        timestamp: u32,
+        payload: &[u8],
+    ) {
         self.number += 1;
-        let mut packet = vec![0x80, OPUS];
+        let mut packet = vec![0x80, payload_type];
         packet.extend(self.number.to_be_bytes());
-        packet.extend((960 * u32::from(self.number)).to_be_bytes());
+        packet.extend(timestamp.to_be_bytes());
         packet.extend(self.ssrc.to_be_bytes());
-        packet.extend(payload::write(MediaKind::Audio, self.sender, self.number.into()));
+        packet.extend(payload);
         if let Some((outbound, _)) = &mut self.keys {
             outbound.protect(&mut packet).expect("it is protected");
         }
@@ -157,13 +215,21 @@ impl Phone {
     /// Waits for an RTP packet: its payload type, SSRC, and the sender and number in it.
     #[track_caller]
     pub fn receive(&mut self) -> (u8, u32, u32, u32) {
+        let Packet { payload_type, ssrc, payload, .. } = self.receive_packet();
+        let (sender, number) = payload::read(MediaKind::Audio, &payload).expect("whole");
+        (payload_type, ssrc, sender, number)
+    }
+
+    /// Waits for an RTP packet.
+    #[track_caller]
+    pub fn receive_packet(&mut self) -> Packet {
         let mut packet = receive(&self.rtp, PATIENCE).expect("a packet comes");
         if let Some((_, inbound)) = &mut self.keys {
             inbound.unprotect(&mut packet).expect("it is authentic");
         }
-        let ssrc = u32::from_be_bytes(packet[8..12].try_into().expect("4 bytes"));
-        let (sender, number) = payload::read(MediaKind::Audio, &packet[12..]).expect("whole");
-        (packet[1] & 0x7f, ssrc, sender, number)
+        let word = |at: usize| u32::from_be_bytes(packet[at..at + 4].try_into().expect("4 bytes"));
+        let (payload_type, payload) = (packet[1] & 0x7f, packet[12..].to_vec());
+        Packet { payload_type, timestamp: word(4), ssrc: word(8), payload }
     }
 
     /// Sends a sender report for what it sends.
@@ -179,6 +245,19 @@ impl Phone {
     pub fn is_silent(socket: &UdpSocket) -> bool {
         receive(socket, SILENCE).is_none()
     }
+}
+
+/// An RTP packet that came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packet {
+    /// Its payload type.
+    pub payload_type: u8,
+    /// Its time stamp.
+    pub timestamp: u32,
+    /// Its source.
+    pub ssrc: u32,
+    /// What it carries.
+    pub payload: Vec<u8>,
 }
 
 /// Contexts of AES_CM_128_HMAC_SHA1_80, out and in, for these keys and salts.
@@ -231,7 +310,7 @@ fn port_of(socket: &UdpSocket) -> u16 {
 
 /// Where a description wants RTP and RTCP.
 #[track_caller]
-fn addresses(sdp: &str) -> [SocketAddr; 2] {
+pub fn addresses(sdp: &str) -> [SocketAddr; 2] {
     let word = |start: &str, place: usize| {
         let line = sdp.lines().find_map(|line| line.strip_prefix(start));
         let line = line.unwrap_or_else(|| panic!("no {start} in {sdp}"));

@@ -14,12 +14,13 @@ use crate::actors::registry::{Announced, Gone, Registry};
 use crate::actors::timer::Timer;
 use crate::actors::worker_link::{Own, WorkerDesk, WorkerLink, lock, tell};
 use crate::api::{
-    AddLeg, CallView, ClientReport, Description, EndReason, LegView, Problem, Receive, Trickle,
+    AddLeg, CallView, ClientReport, Description, EndReason, LegView, MediaDirection, Problem,
+    Receive, Trickle,
 };
-use crate::call::{Call, Eyes, Output, Remark, Reply, RequestId};
+use crate::call::{Call, Eyes, Output, PortsWanted, Remark, Reply, RequestId};
 use crate::dtls::{DtlsError, Fingerprint, SrtpKeys, Version};
 use crate::ice::Credentials;
-use crate::ports::{PortDesk, PortPair};
+use crate::ports::{PortDesk, PortError, PortPair};
 
 /// Messages that can wait for a call; requests beyond it are refused, datagrams lost.
 const MAILBOX: usize = 256;
@@ -33,6 +34,8 @@ pub enum Ask {
     Answer(String, Description),
     /// Take the renewed offer of a leg.
     Offer(String, Description),
+    /// Offer anew to a leg.
+    Propose(String, MediaDirection),
     /// Restart ICE of a leg without a description: the far side's credentials and candidates.
     Restart(String, Credentials, Vec<String>),
     /// Take candidates of a leg.
@@ -169,6 +172,7 @@ impl CallActor {
             Ask::AddLeg(asked) => self.add_leg(now, request, asked),
             Ask::Answer(leg, answer) => self.call.answer(now, request, &leg, &answer),
             Ask::Offer(leg, offer) => self.call.offer(now, request, &leg, &offer),
+            Ask::Propose(leg, direction) => self.call.propose(request, &leg, direction),
             Ask::Restart(leg, far, candidates) => {
                 self.call.restart(now, request, &leg, far, &candidates)
             }
@@ -227,15 +231,15 @@ impl CallActor {
 
     /// Binds the ports that a leg needs for itself: all, or none.
     fn lease(&self, now: Instant, asked: &AddLeg) -> Result<Vec<PortPair>, Problem> {
-        let (count, ipv6) = Call::ports_wanted(asked)?;
-        let mut ports: Vec<PortPair> = Vec::with_capacity(count);
-        for _ in 0..count {
-            let pair = lock(&self.to.ports).lease(now, self.to.desk.worker, ipv6);
+        let PortsWanted { pairs, ipv6, interface } = Call::ports_wanted(asked)?;
+        let mut ports: Vec<PortPair> = Vec::with_capacity(pairs);
+        for _ in 0..pairs {
+            let pair = lock(&self.to.ports).lease(now, self.to.desk.worker, interface, ipv6);
             match pair {
                 Ok(pair) => ports.push(pair),
                 Err(error) => {
                     self.free(now, sockets_of(&ports));
-                    return Err(Problem::unavailable(error.to_string()));
+                    return Err(no_ports(&error));
                 }
             }
         }
@@ -287,6 +291,15 @@ impl CallActor {
         self.call.observe(now);
         self.call.handle_timeout(now);
         self.drain(ctx);
+    }
+}
+
+fn no_ports(error: &PortError) -> Problem {
+    match error {
+        PortError::NoInterface { .. } => {
+            Problem::unprocessable("no-such-interface", error.to_string()).at("interface")
+        }
+        _ => Problem::unavailable(error.to_string()),
     }
 }
 

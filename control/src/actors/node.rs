@@ -32,8 +32,8 @@ use crate::actors::worker_link::{GiveBack, Lend, WorkerDesk, WorkerLink, lock};
 use crate::address;
 use crate::api::{
     AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, EndReason, InterfaceView,
-    Latency, LegAdded, LegView, LifeEvent, NodeState, NodeStats, Problem, ProxiedCall,
-    ProxiedStats, Receive, Trickle, What, Why, WorkerStats,
+    Latency, LegAdded, LegView, LifeEvent, MediaDirection, NodeState, NodeStats, Problem,
+    ProxiedCall, ProxiedStats, Receive, Trickle, What, Why, WorkerStats,
 };
 use crate::call::{Eyes, Face, Lifetimes, NodeFacts, Remark, Reply, random_id};
 use crate::calls::{Answer, Calls, NgAsked, NgCalls, Restarted};
@@ -536,6 +536,13 @@ impl Calls for NodeCalls {
 
     fn offer(&self, call: String, leg: String, offer: Description) -> Answer<Description> {
         self.ask(call, Ask::Offer(leg, offer), |reply| match reply {
+            Reply::Description(description) => Some(description),
+            _ => None,
+        })
+    }
+
+    fn propose(&self, call: String, leg: String, direction: MediaDirection) -> Answer<Description> {
+        self.ask(call, Ask::Propose(leg, direction), |reply| match reply {
             Reply::Description(description) => Some(description),
             _ => None,
         })

@@ -14,15 +14,18 @@ use zeroize::Zeroizing;
 
 use super::NodeFacts;
 use super::generation::{Consents, Generation, Replaced, candidates};
-use super::media::{engine_kind, random, random_id};
+use super::media::{engine_kind, random, random_id, sdp_direction};
 use super::seats::Seats;
 use super::transport::{CallTransport, MEDIA, REPORTS, Transports};
-use crate::api::{AddLeg, EndReason, LegState, LegView, Lines, Media, Problem, Received, Trickle};
+use crate::api::{
+    AddLeg, EndReason, LegKind, LegState, LegView, Lines, Media, MediaDirection, Problem, Received,
+    Trickle,
+};
 use crate::ice::{Credentials, Remote};
 use crate::ports::PortPair;
 use crate::sdp::{
-    self, DtlsRole, IceCredentials, Local, LocalPorts, Negotiated, NegotiatedMedia, Offered,
-    SECRET_LEN, Sdp, Trickled,
+    self, DtlsRole, FixedOffered, FixedPlan, IceCredentials, Local, LocalPorts, Negotiated,
+    NegotiatedMedia, Offered, Protection, SECRET_LEN, Sdp, Secret, Trickled,
 };
 
 /// The role of a leg that names none.
@@ -63,7 +66,7 @@ pub(crate) struct CallLeg {
     pub(crate) local: Local,
     /// The sockets that it has for itself.
     pub(crate) sockets: Vec<SocketId>,
-    offered: Option<Offered>,
+    offered: Option<Owed>,
     /// Commands that tell the worker where far sides without ICE have gone.
     moves: Vec<Command>,
     sinks_made: usize,
@@ -72,6 +75,14 @@ pub(crate) struct CallLeg {
     /// When its far side last described itself.
     pub(crate) signalled: Instant,
     dscp: u8,
+}
+
+/// What the node has offered and is owed the answer to.
+enum Owed {
+    /// With ICE.
+    Ice(Offered),
+    /// Without.
+    Fixed(Box<FixedOffered>),
 }
 
 /// Where an ended leg is still known.
@@ -110,9 +121,8 @@ impl CallLeg {
                 (text, Some(negotiated), None)
             }
             None => {
-                let kinds = asked.media.unwrap_or_else(|| vec![Media::Audio, Media::Video]);
-                let (text, offered) = sdp::offer(&kinds, &local, limits)?;
-                (text, None, Some(offered))
+                let (text, owed) = offer(&asked, &local, limits)?;
+                (text, None, Some(owed))
             }
         };
         let rtcp_mux = negotiated.as_ref().is_none_or(Negotiated::rtcp_mux);
@@ -125,6 +135,7 @@ impl CallLeg {
             Some(negotiated) if !pairs.is_empty() => {
                 CallTransport::fixed(slot, negotiated, &sockets)
             }
+            None if !pairs.is_empty() => CallTransport::offered(slot, protection(&asked), &sockets),
             _ => CallTransport::all(facts, slot, &credentials, rtcp_mux)?,
         };
         let mut leg = Self {
@@ -196,7 +207,8 @@ impl CallLeg {
     fn places_of(&self, media: &NegotiatedMedia) -> (u8, u8) {
         let place = |is_rtcp: bool| {
             let mut all = self.transports.iter();
-            let held = all.find(|held| held.far == media.transport && held.is_rtcp == is_rtcp);
+            let held = all
+                .find(|held| held.in_use && held.far == media.transport && held.is_rtcp == is_rtcp);
             held.map(|held| held.id.index)
         };
         let rtp = place(false).unwrap_or(MEDIA);
@@ -234,13 +246,42 @@ impl CallLeg {
 
     /// Takes the answer to the node's offer.
     pub(crate) fn accept_answer(&mut self, now: Instant, answer: &str) -> Result<(), Problem> {
-        let Some(offered) = &self.offered else {
-            return Err(Problem::conflict("the node has not offered to this leg"));
-        };
-        let negotiated = offered.accept(&Sdp::parse(answer)?)?;
+        match &self.offered {
+            None => return Err(Problem::conflict("the node has not offered to this leg")),
+            Some(Owed::Ice(offered)) => {
+                let negotiated = offered.accept(&Sdp::parse(answer)?)?;
+                self.take(now, negotiated);
+            }
+            Some(Owed::Fixed(offered)) => {
+                let negotiated = offered.accept(&Sdp::parse(answer)?)?;
+                let previous = self.negotiated.take();
+                self.follow(previous.as_ref(), &negotiated);
+                self.negotiated = Some(negotiated);
+            }
+        }
         self.offered = None;
-        self.take(now, negotiated);
         Ok(())
+    }
+
+    /// Offers anew to a far side without ICE.
+    pub(crate) fn propose(
+        &mut self,
+        direction: MediaDirection,
+        limits: &[&Negotiated],
+    ) -> Result<String, Problem> {
+        if self.has_ice() {
+            let words = "a leg with ICE offers by itself, and the node answers: send its sdp";
+            return Err(Problem::conflict(words).at("sdp"));
+        }
+        let Some(previous) = &mut self.negotiated else {
+            return Err(Problem::conflict("the leg owes the answer to the node's offer"));
+        };
+        let direction = sdp_direction(direction);
+        let (text, offered) = sdp::offer_again(previous, direction, &self.local, limits)?;
+        // Whether it is answered or not, what is said next is of another version (RFC 3264 §8).
+        previous.version += 1;
+        self.offered = Some(Owed::Fixed(Box::new(offered)));
+        Ok(text)
     }
 
     /// Answers a renewed offer; one that restarts ICE with the next generation of each transport for
@@ -258,8 +299,9 @@ impl CallLeg {
         let (offer, previous) = (Sdp::parse(offer)?, previous.clone());
         let (text, negotiated) = sdp::answer(&offer, &self.local, limits, Some(&previous))?;
         if !negotiated.ice_restarted(&previous) {
-            self.follow(&previous, &negotiated);
+            self.follow(Some(&previous), &negotiated);
             self.negotiated = Some(negotiated);
+            self.offered = None;
             return Ok((text, None));
         }
         follow_ice(&mut self.local, &offer);
@@ -289,7 +331,7 @@ impl CallLeg {
     }
 
     /// Follows far sides without ICE to where they say that they are now.
-    fn follow(&mut self, previous: &Negotiated, negotiated: &Negotiated) {
+    fn follow(&mut self, previous: Option<&Negotiated>, negotiated: &Negotiated) {
         let all = self.transports.iter_mut();
         self.moves.extend(all.flat_map(|held| held.follow(previous, negotiated)));
         // What was cut for keys is not used for others.
@@ -378,7 +420,8 @@ impl CallLeg {
 
     /// True once, when every transport has keys and pair.
     pub(crate) fn note_connected(&mut self) -> bool {
-        let ready = self.transports.iter().all(CallTransport::is_ready);
+        let mut used = self.transports.iter().filter(|held| held.in_use);
+        let ready = self.negotiated.is_some() && used.all(CallTransport::is_ready);
         let connected = ready && self.ended.is_none();
         let new = connected && !self.connected;
         self.connected |= connected;
@@ -424,8 +467,44 @@ fn follow_ice(local: &mut Local, offer: &Sdp) {
     local.renomination = offer.media().any(|section| section.ice_option("renomination"));
 }
 
+/// What protects a leg without ICE that the node is to offer to; none for a leg with ICE.
+pub(crate) fn protection(asked: &AddLeg) -> Option<Protection> {
+    match asked.kind.unwrap_or_default() {
+        LegKind::Webrtc => None,
+        LegKind::Rtp => Some(Protection::None),
+        LegKind::Sdes => Some(Protection::Sdes),
+        LegKind::Dtls => Some(Protection::Dtls),
+    }
+}
+
+/// What the node is to offer.
+pub(crate) fn kinds_of(asked: &AddLeg) -> Vec<Media> {
+    let by_default = match asked.kind.unwrap_or_default() {
+        LegKind::Webrtc => vec![Media::Audio, Media::Video],
+        LegKind::Rtp | LegKind::Sdes | LegKind::Dtls => vec![Media::Audio],
+    };
+    asked.media.clone().unwrap_or(by_default)
+}
+
+fn offer(asked: &AddLeg, local: &Local, limits: &[&Negotiated]) -> Result<(String, Owed), Problem> {
+    let kinds = kinds_of(asked);
+    let Some(protection) = protection(asked) else {
+        let (text, offered) = sdp::offer(&kinds, local, limits)?;
+        return Ok((text, Owed::Ice(offered)));
+    };
+    let plan = FixedPlan {
+        kinds: &kinds,
+        protection,
+        rtcp_mux: asked.rtcp_mux,
+        feedback: asked.feedback,
+        direction: sdp_direction(asked.direction.unwrap_or_default()),
+    };
+    let (text, offered) = sdp::offer_fixed(&plan, local, limits, secret)?;
+    Ok((text, Owed::Fixed(Box::new(offered))))
+}
+
 /// What master keys are cut from.
-fn secret() -> Zeroizing<[u8; SECRET_LEN]> {
+fn secret() -> Secret {
     let mut secret = Zeroizing::new([0; SECRET_LEN]);
     for part in secret.chunks_mut(8) {
         part.copy_from_slice(&random().to_be_bytes()[..part.len()]);

@@ -8,7 +8,8 @@ use causeway_engine::error::DropReason;
 use causeway_engine::stats::{LatencyBuckets, LegReading, MediaCounters};
 
 use super::leg::CallLeg;
-use crate::api::{CallStats, Latency, LegStats, Media, MediaStats};
+use crate::api::{CallStats, Latency, LegStats, Media, MediaDirection, MediaStats};
+use crate::sdp::Direction;
 
 /// A random number.
 ///
@@ -32,6 +33,16 @@ pub(crate) fn engine_kind(kind: Media) -> MediaKind {
     match kind {
         Media::Audio => MediaKind::Audio,
         Media::Video => MediaKind::Video,
+    }
+}
+
+/// A direction as descriptions have it.
+pub(crate) fn sdp_direction(direction: MediaDirection) -> Direction {
+    match direction {
+        MediaDirection::SendRecv => Direction::SendRecv,
+        MediaDirection::SendOnly => Direction::SendOnly,
+        MediaDirection::RecvOnly => Direction::RecvOnly,
+        MediaDirection::Inactive => Direction::Inactive,
     }
 }
 

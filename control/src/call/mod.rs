@@ -40,7 +40,7 @@ use causeway_engine::stats::LegReading;
 
 use crate::api::{
     AddLeg, CallState, CallStats, CallView, CreateCall, Description, EndReason, LegAdded, LegState,
-    LegView, Problem, Trickle, What, Why,
+    LegView, MediaDirection, Problem, Trickle, What, Why,
 };
 use crate::dtls::{Fingerprint, Role};
 use crate::ports::{Port, PortPair};
@@ -48,7 +48,7 @@ use crate::sdp::{self, Negotiated, Sdp};
 use floor::Floor;
 pub use generation::Restarted;
 pub use journal::Journal;
-use leg::{CallLeg, Remains};
+use leg::{CallLeg, Remains, kinds_of, protection};
 pub use media::random_id;
 use note::{Asked, Heard, Note};
 pub use note::{Eyes, Remark};
@@ -105,6 +105,17 @@ pub struct Face {
     pub announced: SocketAddr,
     /// Whether the bound address is offered too, behind the announced one.
     pub private: bool,
+}
+
+/// The dedicated ports of a leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortsWanted<'a> {
+    /// How many pairs.
+    pub pairs: usize,
+    /// Whether they are of IPv6; any will do if absent.
+    pub ipv6: Option<bool>,
+    /// The interface by name; any will do if absent.
+    pub interface: Option<&'a str>,
 }
 
 /// A request to a call, named by the caller's number.
@@ -312,18 +323,28 @@ impl Call {
         Ok(())
     }
 
-    /// How many pairs of dedicated ports a leg needs, and whether of IPv6. To be asked before they
-    /// are taken.
+    /// The dedicated ports that a leg needs. To be asked before they are taken.
     ///
     /// # Errors
-    /// When its offer cannot be taken.
-    pub fn ports_wanted(asked: &AddLeg) -> Result<(usize, bool), Problem> {
-        let Some(offer) = asked.offer.as_ref().filter(|_| asked.without_ice) else {
-            return Ok((0, false));
+    /// When its offer cannot be taken, or an interface is named for a leg that has no port of its own.
+    pub fn ports_wanted(asked: &AddLeg) -> Result<PortsWanted<'_>, Problem> {
+        let interface = asked.interface.as_deref();
+        let (pairs, ipv6) = match &asked.offer {
+            _ if !asked.without_ice => (0, None),
+            Some(offer) => {
+                let offer = Sdp::parse(offer)?;
+                let address = offer.media().find_map(|section| section.connection());
+                let ipv6 = address.is_some_and(|address| address.is_ipv6());
+                (sdp::ports_wanted(&offer)?, Some(ipv6))
+            }
+            None if protection(asked).is_some() => (kinds_of(asked).len(), None),
+            None => (0, None),
         };
-        let offer = Sdp::parse(offer)?;
-        let address = offer.media().find_map(|section| section.connection());
-        Ok((sdp::ports_wanted(&offer)?, address.is_some_and(|address| address.is_ipv6())))
+        if pairs == 0 && interface.is_some() {
+            let words = "a leg with ICE is offered every interface, and needs none by name";
+            return Err(Problem::malformed(words).at("interface"));
+        }
+        Ok(PortsWanted { pairs, ipv6, interface })
     }
 
     /// Adds a leg under the engine's id `slot`, with as many pairs of ports as [`Self::ports_wanted`]
@@ -385,7 +406,8 @@ impl Call {
         if let Err(problem) = self.legs[place].accept_answer(now, &answer.sdp) {
             return Err(self.note_refused(Some(place), heard, Asked::Answer, problem));
         }
-        self.note_described(place, heard);
+        self.note_answered(place, heard);
+        self.legs[place].signalled = now;
         for command in self.legs[place].credential_commands() {
             self.tell(command);
         }
@@ -393,6 +415,7 @@ impl Call {
         self.start_all_dtls(place);
         self.drain_agents(now, place);
         self.rewire(now);
+        self.check_connected(place);
         let reply = Reply::Leg(Box::new(self.legs[place].view()));
         self.reply_when_applied(request, reply, place);
         self.say_changed(place);
@@ -422,6 +445,7 @@ impl Call {
         self.note_renegotiated(place, heard);
         self.legs[place].signalled = now;
         self.install_media(place);
+        self.start_all_dtls(place);
         self.rewire(now);
         let reply = Reply::Description(Description { sdp });
         match next {
@@ -431,6 +455,24 @@ impl Call {
         self.drain_agents(now, place);
         self.say_changed(place);
         self.say_receptions();
+        Ok(())
+    }
+
+    /// Offers anew to a leg without ICE; its answer comes by [`Self::answer`]. What was offered before
+    /// and not answered is forgotten, as it is when the far side offers.
+    pub fn propose(
+        &mut self,
+        request: RequestId,
+        leg: &str,
+        direction: MediaDirection,
+    ) -> Result<(), Problem> {
+        let place = self.place(leg)?;
+        let limits: Vec<_> = self.limits(Some(leg)).into_iter().cloned().collect();
+        let limits: Vec<_> = limits.iter().collect();
+        let sdp = self.legs[place].propose(direction, &limits)?;
+        self.note(place, Note::Proposed(direction));
+        let reply = Reply::Description(Description { sdp });
+        self.outputs.push_back(Output::Reply(request, Ok(reply)));
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use causeway_engine::command::Refusal;
 
-use crate::api::{ClientReport, EndReason, LegStats, Problem};
+use crate::api::{ClientReport, EndReason, LegStats, MediaDirection, Problem};
 use crate::dtls::DtlsError;
 use crate::ice::{Agent, CheckOutcome, IceError, Ignored, RTCP, RTP};
 use crate::sdp::{CANDIDATES_MAX, Decision, Negotiated, decisions};
@@ -43,7 +43,7 @@ pub(crate) enum Note {
         at: SocketAddr,
         /// Where the node sends to, if it has said that.
         remote: Option<SocketAddr>,
-        /// What protects packets.
+        /// What protects packets; empty while a handshake is yet to say it.
         security: String,
     },
     /// A candidate of the far side.
@@ -108,6 +108,8 @@ pub(crate) enum Note {
     Held(bool),
     /// The leg offered again, for this version of the node's answer.
     Renegotiated(u64),
+    /// The node offered to it again, with media flowing so from its view.
+    Proposed(MediaDirection),
     /// The leg was asked to offer again.
     OfferWanted(String),
     /// A request was refused.

@@ -128,10 +128,12 @@ impl Call {
         }
     }
 
-    /// Notes what a leg without ICE has said of its m-lines.
+    /// Notes what a leg without ICE has said of its m-lines, if it has said anything yet.
     fn note_signalled(&mut self, place: usize) {
         let leg = &self.legs[place];
-        let fixed = leg.transports.iter().filter(|held| held.ice.is_none() && !held.is_rtcp);
+        let fixed = leg.transports.iter().filter(|held| {
+            leg.negotiated.is_some() && held.ice.is_none() && !held.is_rtcp && held.in_use
+        });
         let note = |held: &CallTransport| {
             let (at, remote) = (leg.local.ports.get(held.far)?.rtp, held.remote());
             let security = held.security().unwrap_or_default().to_owned();
@@ -139,6 +141,11 @@ impl Call {
         };
         let notes: Vec<_> = fixed.filter_map(note).collect();
         notes.into_iter().for_each(|note| self.note(place, note));
+    }
+
+    pub(super) fn note_answered(&mut self, place: usize, heard: Heard) {
+        self.note_signalled(place);
+        self.note_described(place, heard);
     }
 
     pub(super) fn note_described(&mut self, place: usize, heard: Heard) {

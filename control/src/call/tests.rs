@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use causeway_engine::command::{Command, Event, Refusal, Returned, TransportId};
 
 use super::*;
-use crate::api::Media;
+use crate::api::{LegKind, Media};
 use crate::dtls::{DtlsError, Identity};
 
 const CHROMIUM: &str = include_str!("../sdp/fixtures/chromium.sdp");
@@ -531,9 +531,16 @@ fn a_lite_far_side_is_checked_and_told_so() {
 fn only_who_may_do_without_ice_is_given_ports() {
     let offer = include_str!("../sdp/fixtures/sip_phone.sdp");
     let asked = AddLeg { offer: Some(offer.into()), ..AddLeg::default() };
-    assert_eq!(Call::ports_wanted(&asked).unwrap(), (0, false));
+    fn wanted(asked: &AddLeg) -> Result<(usize, Option<bool>), Problem> {
+        Call::ports_wanted(asked).map(|wanted| (wanted.pairs, wanted.ipv6))
+    }
+    assert_eq!(wanted(&asked).unwrap(), (0, None));
     let problem = Bench::new().add(asked.clone()).unwrap_err();
     assert!(problem.kind.ends_with("no-ice-credentials"), "{problem:?}");
     let asked = AddLeg { without_ice: true, ..asked };
-    assert_eq!(Call::ports_wanted(&asked).unwrap(), (1, false));
+    assert_eq!(wanted(&asked).unwrap(), (1, Some(false)));
+    let asked = AddLeg { kind: Some(LegKind::Sdes), offer: None, ..asked };
+    assert_eq!(wanted(&asked).unwrap(), (1, None));
+    let asked = AddLeg { interface: Some("pub".into()), kind: None, ..asked };
+    assert_eq!(wanted(&asked).unwrap_err().at.as_deref(), Some("interface"));
 }

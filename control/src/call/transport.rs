@@ -4,8 +4,8 @@
 //! where the two share a port (RFC 5761); else the second carries RTCP (RFC 8445 §2.1). Credentials,
 //! fingerprints and DTLS role of the description hold for both (RFC 8839 §5.4). Pairs, handshake and
 //! keys are each one's own (RFC 5764 §3). Without ICE each m-line has its own, on dedicated ports,
-//! whose far side is where it says; on plain RTP the first packet may say otherwise, once
-//! ([`Learning`]). A leg is connected when all of its transports are, and over with
+//! whose far side is where it says; on plain RTP the first packet may say otherwise, once, and SRTP
+//! follows what is authentic ([`Learning`]). A leg is connected when all of its transports are, and over with
 //! the first that fails.
 
 use std::net::SocketAddr;
@@ -29,7 +29,9 @@ use super::{Call, DtlsInput, NodeFacts, Output, Pending};
 use crate::api::{EndReason, Problem};
 use crate::dtls::{DtlsError, Fingerprint, SrtpKeys, Version};
 use crate::ice::{Credentials, Output as FromIce, RTCP};
-use crate::sdp::{self, Crypto, Negotiated, RemotePath, RemoteSecurity, Sdes};
+use crate::sdp::{
+    self, Crypto, Negotiated, Protection, RemoteDtls, RemotePath, RemoteSecurity, Sdes,
+};
 
 /// Transports of a leg, most: of four m-lines without ICE, RTP and RTCP each.
 pub(crate) const TRANSPORTS_MAX: usize = TRANSPORTS_PER_LEG;
@@ -66,6 +68,11 @@ pub(crate) struct CallTransport {
     /// Whether the worker estimates what its path carries.
     pub(crate) estimates: bool,
     pub(crate) keyed: bool,
+    /// Whether the descriptions have a use for it: its m-line may be rejected, or its RTCP share the port
+    /// of RTP after all.
+    pub(crate) in_use: bool,
+    /// Whether its keys come from a handshake.
+    shakes: bool,
     /// The socket that it is offered at first.
     socket: SocketId,
     shake: Shake,
@@ -93,7 +100,27 @@ impl CallTransport {
         let current = Generation::new(0, facts, id, credentials)?;
         let first = facts.faces_of(id).next().ok_or_else(|| Problem::internal("no interface"))?;
         let far = Self::at(id, 0, component(id) == RTCP, first.socket);
-        Ok(Self { ice: Some(Ice { current, next: None }), is_secure: true, ..far })
+        let ice = Some(Ice { current, next: None });
+        Ok(Self { ice, is_secure: true, shakes: true, ..far })
+    }
+
+    /// The transports of a leg without ICE that the node offers to: of each m-line one for RTP and one
+    /// for RTCP, which hear nobody before the answer.
+    pub(crate) fn offered(
+        leg: LegId,
+        protection: Option<Protection>,
+        sockets: &[[SocketId; 2]],
+    ) -> Transports {
+        let each = sockets.iter().enumerate();
+        let each = each.flat_map(|(far, [rtp, rtcp])| [(far, false, *rtp), (far, true, *rtcp)]);
+        (0u8..)
+            .zip(each)
+            .map(|(index, (far, is_rtcp, socket))| Self {
+                is_secure: protection != Some(Protection::None),
+                shakes: protection == Some(Protection::Dtls),
+                ..Self::at(TransportId { leg, index }, far, is_rtcp, socket)
+            })
+            .collect()
     }
 
     /// The transports of a leg without ICE, each on the sockets of its m-line.
@@ -115,18 +142,39 @@ impl CallTransport {
             .collect();
         for held in &mut transports {
             held.remote = held.signalled(negotiated);
-            let keys = held.sdes(negotiated);
-            (held.is_secure, held.keyed) = (keys.is_some(), keys.is_some());
-            held.security = keys.map(|keys| format!("SDES, {}", keys.far.suite.name()));
+            held.shakes = held.dtls(negotiated).is_some();
+            held.is_secure = held.shakes || held.sdes(negotiated).is_some();
+            held.take_sdes(negotiated);
+            held.aim_handshake();
         }
         transports
+    }
+
+    fn take_sdes(&mut self, negotiated: &Negotiated) {
+        if let Some(keys) = self.sdes(negotiated) {
+            self.keyed = true;
+            self.security = Some(format!("SDES, {}", keys.far.suite.name()));
+        }
+    }
+
+    /// Without ICE a handshake goes to where the far side is said to be, until it is heard.
+    fn aim_handshake(&mut self) {
+        let remote = self.remote.filter(|_| self.shakes && self.in_use && self.ice.is_none());
+        if let (None, Some(remote)) = (self.shake.path, remote) {
+            self.shake.path = Some((self.socket, remote));
+        }
+    }
+
+    /// What its handshake has to know.
+    fn dtls<'a>(&self, negotiated: &'a Negotiated) -> Option<&'a RemoteDtls> {
+        negotiated.transports.get(self.far)?.security.dtls()
     }
 
     /// The keys that the descriptions have for it.
     fn sdes<'a>(&self, negotiated: &'a Negotiated) -> Option<&'a Sdes> {
         match &negotiated.transports.get(self.far)?.security {
             RemoteSecurity::Sdes(keys) => Some(keys),
-            RemoteSecurity::Plain | RemoteSecurity::Dtls(_) => None,
+            RemoteSecurity::Plain | RemoteSecurity::Dtls(_) | RemoteSecurity::Unkeyed => None,
         }
     }
 
@@ -139,6 +187,8 @@ impl CallTransport {
             answers: None,
             estimates: false,
             keyed: false,
+            in_use: true,
+            shakes: false,
             socket,
             shake: Shake::default(),
             paths: Paths::default(),
@@ -157,19 +207,31 @@ impl CallTransport {
         }
     }
 
+    /// Whether the descriptions have a use for it.
+    fn is_used_in(&self, negotiated: &Negotiated) -> bool {
+        let shares = negotiated.transports.get(self.far).is_some_and(|far| far.rtcp_mux);
+        let mut lines = negotiated.media.iter();
+        lines.any(|media| media.transport == self.far) && !(self.is_rtcp && shares)
+    }
+
     /// Follows a description that says another place or has other keys; the commands that tell the
     /// worker. The same key again must not begin anew.
     pub(crate) fn follow(
         &mut self,
-        before: &Negotiated,
+        before: Option<&Negotiated>,
         negotiated: &Negotiated,
     ) -> impl Iterator<Item = Command> + use<> {
         let transport = self.id;
-        let remote = self.signalled(negotiated).filter(|to| self.signalled(before) != Some(*to));
+        self.in_use = self.ice.is_some() || self.is_used_in(negotiated);
+        let was = before.and_then(|before| self.signalled(before));
+        let remote = self.signalled(negotiated).filter(|to| self.in_use && was != Some(*to));
         self.remote = remote.or(self.remote);
-        let keys = self.sdes(negotiated).filter(|keys| self.sdes(before) != Some(*keys));
+        let had = before.and_then(|before| self.sdes(before));
+        let keys = self.sdes(negotiated).filter(|keys| had != Some(*keys));
         let contexts =
             keys.and_then(keys_spec).map(|spec| Box::new(Srtp::new(&spec.inbound, &spec.outbound)));
+        self.take_sdes(negotiated);
+        self.aim_handshake();
         let remote =
             remote.map(|remote| Command::SetRemote { transport, remote, learning: LEARNING });
         let keys = contexts.map(|keys| Command::SetKeys { transport, keys });
@@ -195,7 +257,7 @@ impl CallTransport {
             remote: self.remote.filter(|_| self.ice.is_none()),
             security: if self.is_secure { Security::Srtp } else { Security::Plain },
             keys: keys.and_then(keys_spec),
-            learning: LEARNING,
+            learning: if negotiated.is_some() { LEARNING } else { Learning::Off },
             raw: false,
             dscp,
         }
@@ -277,7 +339,13 @@ impl Call {
     }
 
     fn take_handshake(&mut self, punt: &Punt) {
+        let Some(place) = self.place_of(punt.transport.leg) else { return };
+        let is_described = self.legs[place].negotiated.is_some();
         let Some(transport) = self.transport(punt.transport) else { return };
+        // Without ICE anybody may send such a datagram: before the answer nobody has a certificate to show.
+        if !transport.shakes || transport.ice.is_none() && !is_described {
+            return;
+        }
         transport.shake.heard = true;
         transport.shake.path = Some((punt.socket, punt.remote));
         self.note_at(punt.transport, Note::DtlsHeard);
@@ -300,7 +368,13 @@ impl Call {
         let Some(held) = self.transport(transport) else { return };
         let Some(keys) = held.secure(keys, version) else { return };
         let security = held.security().unwrap_or_default().to_owned();
+        // Who has shown the right certificate is who was called, wherever it sits.
+        let path = held.shake.path.filter(|_| held.ice.is_none());
+        let moved = path.map(|(_, remote)| remote).filter(|remote| held.heard(*remote));
         self.note_at(transport, Note::DtlsAgreed(security));
+        if let Some(remote) = moved {
+            self.tell(Command::SetRemote { transport, remote, learning: LEARNING });
+        }
         self.tell_tagged(Pending::Keys { transport }, Command::SetKeys { transport, keys });
     }
 
@@ -366,9 +440,10 @@ impl Call {
     fn start_dtls(&mut self, transport: TransportId) {
         let Some(place) = self.place_of(transport.leg) else { return };
         let leg = &mut self.legs[place];
-        let described = leg.negotiated.as_ref().and_then(Negotiated::dtls);
         let held = leg.transports.get_mut(usize::from(transport.index));
-        if let Some(input) = held.and_then(|held| held.shake.input(described)) {
+        let Some(held) = held.filter(|held| held.shakes) else { return };
+        let described = leg.negotiated.as_ref().and_then(|negotiated| held.dtls(negotiated));
+        if let Some(input) = held.shake.input(described) {
             self.note_shaking(transport, &input);
             self.outputs.push_back(Output::Dtls(transport, input));
         }

@@ -190,7 +190,9 @@ impl<'a> Story<'a> {
             Note::ListensAt(face) => self.faces.push(*face),
             Note::AskedAt(host) => self.asked_at = Some(*host),
             Note::Signalled { at, security, .. } => {
-                (self.described, self.agreed) = (true, Some(security.as_str()));
+                self.described = true;
+                self.agreed =
+                    Some(security.as_str()).filter(|known| !known.is_empty()).or(self.agreed);
                 self.signalled = self.signalled.or(Some(*at));
             }
             Note::Described { node_is_client, .. } => {
@@ -282,7 +284,7 @@ impl<'a> Story<'a> {
             return Some(self.undescribed());
         }
         if self.signalled.is_some() {
-            return None;
+            return self.agreed.is_none().then(|| self.no_dtls());
         }
         if self.answered == 0 && !self.nominated {
             return Some(if self.refused_checks.is_empty() {
@@ -485,6 +487,9 @@ impl<'a> Story<'a> {
         }
         let what = match (self.dtls_heard, self.node_begins) {
             (true, _) => "The path works and DTLS has begun, but the handshake comes to no end.",
+            _ if self.signalled.is_some() => {
+                "No DTLS comes from the address that the far side has named, nor from elsewhere."
+            }
             (false, true) => {
                 "The path works, and the node sends its ClientHello, but no DTLS comes back."
             }

@@ -8,7 +8,9 @@ use causeway_engine::twcc::Answerer;
 use super::leg::{CallLeg, engine_codec};
 use super::seats::{Feed, live};
 use crate::api::Media;
-use crate::sdp::{Negotiated, NegotiatedMedia, extension, map_extensions, map_payload_types};
+use crate::sdp::{
+    Negotiated, NegotiatedCodec, NegotiatedMedia, extension, map_extensions, map_payload_types,
+};
 
 /// A stream that goes to a sink, and how its numbers change on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,8 +173,11 @@ fn route_map(media: &NegotiatedMedia, other: &NegotiatedMedia, end_to_end: bool)
             to: map.to,
             clock_rate: map.clock_rate,
             retransmits: map.retransmits.is_some(),
-            again: other.codecs.iter().find(|c| c.payload_type == map.to).and_then(|c| c.rtx),
-            codec: codec_of(media, map.from),
+            again: again_as(other, map.to),
+            codec: match map.events {
+                Some(to) => events_between(map.clock_rate, to),
+                None => codec_of(media, map.from),
+            },
         })
         .collect();
     let extensions: Vec<_> = map_extensions(media, other)
@@ -187,6 +192,18 @@ fn route_map(media: &NegotiatedMedia, other: &NegotiatedMedia, end_to_end: bool)
         _ => TransportCc::Strip,
     };
     RouteMap::new(&payloads, &extensions).with_transport_cc(transport_cc)
+}
+
+/// Telephone events that are to be told in another clock.
+fn events_between(from: u32, to: u32) -> Codec {
+    let ticks = |rate: u32| u8::try_from(rate / 1000).ok();
+    ticks(from).zip(ticks(to)).map_or(Codec::Other, |(from, to)| Codec::Events { from, to })
+}
+
+/// What retransmissions of this payload type go out under.
+fn again_as(sink: &NegotiatedMedia, payload_type: u8) -> Option<u8> {
+    let sent = |codec: &&NegotiatedCodec| codec.sent_as.unwrap_or(codec.payload_type);
+    sink.codecs.iter().find(|codec| sent(codec) == payload_type)?.rtx
 }
 
 /// Extensions that the node reads or writes itself and passes on to nobody.

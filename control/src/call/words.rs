@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use causeway_engine::error::DropReason;
 
+use super::media;
 use super::note::{Asked, CandidateWord, Eyes, Face, FarCandidate, Note, Refused, Remark};
 use crate::api::{
     ClientPair, ClientReport, ClientState, EndReason, Gravity, LegStats, MediaStats, PairState,
@@ -63,6 +64,10 @@ impl<'a> Teller<'a> {
                     || "it names no address to send to".into(),
                     |remote| format!("the node sends to {}", self.at(remote)),
                 );
+                let security = match security.as_str() {
+                    "" => "DTLS, whose handshake is yet to come",
+                    known => known,
+                };
                 format!("Its media belongs to {at}, and {to}. Protection: {security}.")
             }
             Note::Described { lite, node_is_client } => described_words(*lite, *node_is_client),
@@ -95,6 +100,10 @@ impl<'a> Teller<'a> {
             Note::Held(true) => "Put on hold: it takes no media.".into(),
             Note::Held(false) => "Taken off hold.".into(),
             Note::Renegotiated(version) => format!("Offered again and was answered (description {version})."),
+            Note::Proposed(direction) => {
+                let direction = media::sdp_direction(*direction).name();
+                format!("The node offered again, {direction}; the answer is awaited.")
+            }
             Note::OfferWanted(because) => format!("Was asked to offer again: {because}."),
             Note::Refused(refused) => refused_words(refused),
             Note::WorkerRefused(refusal) => format!("The media worker refused a command: {refusal}."),
@@ -341,6 +350,7 @@ pub(super) fn class(note: &Note) -> (Topic, Gravity) {
         | Note::Signalled { .. }
         | Note::Held(_)
         | Note::Renegotiated(_)
+        | Note::Proposed(_)
         | Note::OfferWanted(_) => (Topic::Description, Plain),
         Note::Refused(_) => (Topic::Description, Bad),
         Note::Codecs(decision) => (Topic::Codec, if decision.has_media() { Plain } else { Bad }),

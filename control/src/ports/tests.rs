@@ -36,7 +36,7 @@ fn free(desk: &mut PortDesk, now: Instant, pair: PortPair) {
 #[test]
 fn a_pair_is_an_even_port_and_the_one_above_each_in_a_slot_of_its_own() {
     let (mut desk, low) = desk();
-    let pair = desk.lease(Instant::now(), WORKER, false).unwrap();
+    let pair = desk.lease(Instant::now(), WORKER, None, Some(false)).unwrap();
     assert_eq!(pair.rtp.udp.local_addr().unwrap().port(), low);
     assert_eq!(pair.rtcp.udp.local_addr().unwrap().port(), low + 1);
     assert_eq!(pair.rtp.announced, format!("203.0.113.5:{low}").parse().unwrap());
@@ -48,15 +48,15 @@ fn a_pair_is_an_even_port_and_the_one_above_each_in_a_slot_of_its_own() {
 fn a_freed_port_rests_and_exhaustion_says_so() {
     let (mut desk, low) = desk();
     let now = Instant::now();
-    let pairs = [(); 2].map(|()| desk.lease(now, WORKER, false).unwrap());
-    let error = desk.lease(now, WORKER, false).unwrap_err();
+    let pairs = [(); 2].map(|()| desk.lease(now, WORKER, None, Some(false)).unwrap());
+    let error = desk.lease(now, WORKER, None, Some(false)).unwrap_err();
     assert!(matches!(error, PortError::Exhausted { pairs: 2, resting: 0, .. }), "{error}");
     pairs.into_iter().for_each(|pair| free(&mut desk, now, pair));
     assert_eq!(desk.leased(), 0);
-    let error = desk.lease(now + REST / 2, WORKER, false).unwrap_err();
+    let error = desk.lease(now + REST / 2, WORKER, None, Some(false)).unwrap_err();
     assert!(matches!(error, PortError::Exhausted { resting: 2, .. }), "{error}");
     assert!(error.to_string().contains("widen its ports"));
-    let pair = desk.lease(now + REST, WORKER, false).unwrap();
+    let pair = desk.lease(now + REST, WORKER, None, Some(false)).unwrap();
     assert_eq!(pair.rtp.announced.port(), low, "the one that was free longest");
 }
 
@@ -64,9 +64,9 @@ fn a_freed_port_rests_and_exhaustion_says_so() {
 fn a_port_that_another_program_holds_is_passed_over_and_named_if_there_is_no_other() {
     let (mut desk, low) = desk();
     let _first = UdpSocket::bind(("127.0.0.1", low + 1)).unwrap();
-    let pair = desk.lease(Instant::now(), WORKER, false).unwrap();
+    let pair = desk.lease(Instant::now(), WORKER, None, Some(false)).unwrap();
     assert_eq!(pair.rtp.announced.port(), low + 2);
-    let error = desk.lease(Instant::now(), WORKER, false).unwrap_err();
+    let error = desk.lease(Instant::now(), WORKER, None, Some(false)).unwrap_err();
     assert!(matches!(error, PortError::Bind { .. }), "{error}");
     assert!(error.to_string().contains(&format!("127.0.0.1:{}", low + 1)), "{error}");
 }
@@ -74,18 +74,21 @@ fn a_port_that_another_program_holds_is_passed_over_and_named_if_there_is_no_oth
 #[test]
 fn a_family_without_a_range_is_said() {
     let (mut desk, _) = desk();
-    let error = desk.lease(Instant::now(), WORKER, true).unwrap_err();
+    let error = desk.lease(Instant::now(), WORKER, None, Some(true)).unwrap_err();
     assert!(matches!(error, PortError::NoRange), "{error}");
     let ipv6 = PortInterface { bind: Ipv6Addr::LOCALHOST.into(), ..interface(20_000, 20_003) };
     let mut desk = PortDesk::new(vec![ipv6], 1, 0);
-    assert!(matches!(desk.lease(Instant::now(), WORKER, false), Err(PortError::NoRange)));
+    assert!(matches!(
+        desk.lease(Instant::now(), WORKER, None, Some(false)),
+        Err(PortError::NoRange)
+    ));
 }
 
 #[test]
 fn another_announced_address_holds_for_new_pairs() {
     let (mut desk, _) = desk();
     desk.announce(0, "203.0.113.9".parse().unwrap());
-    let pair = desk.lease(Instant::now(), WORKER, false).unwrap();
+    let pair = desk.lease(Instant::now(), WORKER, None, Some(false)).unwrap();
     assert_eq!(pair.rtcp.announced.ip().to_string(), "203.0.113.9");
 }
 
@@ -93,7 +96,7 @@ fn another_announced_address_holds_for_new_pairs() {
 fn it_is_told_how_many_ports_are_out_and_how_many_rest() {
     let (mut desk, low) = desk();
     let now = Instant::now();
-    let pair = desk.lease(now, WORKER, false).unwrap();
+    let pair = desk.lease(now, WORKER, None, Some(false)).unwrap();
     let stats = &desk.stats(now)[0];
     assert_eq!((stats.total, stats.used, stats.resting, stats.last), (4, 2, 0, low));
     free(&mut desk, now, pair);

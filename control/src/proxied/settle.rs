@@ -11,7 +11,7 @@ use super::described::{Described, Protocol};
 use super::line::Line;
 use crate::call::media::random;
 use crate::ng::{Flag, Flags, Ice, IceLite, TransportProtocol};
-use crate::sdp::{Crypto, DtlsRole, HashFunction, Profile, SessionParameters, Setup};
+use crate::sdp::{BY_STRENGTH, Crypto, DtlsRole, HashFunction, Profile, SessionParameters, Setup};
 
 /// What a description is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -253,7 +253,7 @@ fn offered(theirs: &[Crypto], before: Vec<Crypto>, flags: &Flags) -> Vec<Crypto>
             offer.push(crypto);
         }
     }
-    for suite in SUITES {
+    for suite in BY_STRENGTH {
         if !has(&offer, suite) && is_wanted(suite, flags) {
             offer.push(fresh(next, suite));
             next += 1;
@@ -372,19 +372,3 @@ pub(super) fn restarts(said: &Described, before: Option<&Described>) -> bool {
     let ice = said.ice.as_ref();
     ice.zip(before).is_some_and(|(ice, before)| ice.credentials != before.credentials)
 }
-
-/// Suites in the order that they are offered in, the strongest first.
-const SUITES: [Suite; 12] = [
-    Suite::AeadAes256Gcm,
-    Suite::AeadAes128Gcm,
-    Suite::AesCm256HmacSha1_80,
-    Suite::AesCm256HmacSha1_32,
-    Suite::AesCm192HmacSha1_80,
-    Suite::AesCm192HmacSha1_32,
-    Suite::AesCm128HmacSha1_80,
-    Suite::AesCm128HmacSha1_32,
-    Suite::F8_128HmacSha1_80,
-    Suite::F8_128HmacSha1_32,
-    Suite::NullHmacSha1_80,
-    Suite::NullHmacSha1_32,
-];

@@ -12,8 +12,8 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    AddLeg, ClientReport, CreateCall, CreateToken, Description, Problem, Receive, SetInterface,
-    Trickle,
+    AddLeg, ClientReport, CreateCall, CreateToken, Description, Problem, Receive, Renewal,
+    SetInterface, Trickle,
 };
 use crate::sdp::{LINES_MAX, TEXT_MAX};
 
@@ -42,6 +42,9 @@ impl Bounded for AddLeg {
     const MAX: usize = DESCRIPTION_MAX;
 }
 impl Bounded for Description {
+    const MAX: usize = DESCRIPTION_MAX;
+}
+impl Bounded for Renewal {
     const MAX: usize = DESCRIPTION_MAX;
 }
 

@@ -9,7 +9,9 @@ use super::access::{Drive, Join, May, SeeLeg};
 use super::body::Body;
 use super::pace::Paced;
 use super::why;
-use crate::api::{AddLeg, Description, LegAdded, LegView, Problem, Receive, Trickle};
+use crate::api::{
+    AddLeg, Description, LegAdded, LegKind, LegView, Problem, Receive, Renewal, Trickle,
+};
 use crate::auth::ROLE_MAX;
 use causeway_engine::config::DSCP_MAX;
 
@@ -41,6 +43,11 @@ pub(super) async fn add(
         asked.dscp = None;
     }
     sound(&asked)?;
+    if pass.is_some() && asked.kind.is_some_and(|kind| kind != LegKind::Webrtc) {
+        let words =
+            "a join token is for a leg with ICE: the node sends to whatever address another names";
+        return Err(Problem::forbidden(words).at("kind"));
+    }
     let added = state.ask(state.calls.add_leg(call.to_string(), asked)).await?;
     if let Some(pass) = pass
         && let Err(full) = state.owners.note(&added.leg.id, pass)
@@ -106,11 +113,11 @@ pub(super) async fn answer(
     state.ask(state.calls.answer(call, leg, description)).await.map(Json)
 }
 
-/// Offer again: hold, other media, an ICE restart. The node answers.
+/// Offer again: hold, other media, an ICE restart. The node answers; without an `sdp` it offers.
 #[utoipa::path(
     tag = "legs",
-    request_body = Description,
-    responses((status = 200, description = "The node's answer", body = Description)),
+    request_body = Renewal,
+    responses((status = 200, description = "The node's answer, or its offer", body = Description)),
     security((), ("api" = ["call"]), ("join" = []))
 )]
 #[post("/v1/calls/{call}/legs/{leg}/offer")]
@@ -118,10 +125,18 @@ pub(super) async fn offer(
     _: May<Drive>,
     state: Data<State>,
     path: Path<(String, String)>,
-    Body(description): Body<Description>,
+    Body(renewal): Body<Renewal>,
 ) -> Result<Json<Description>, Problem> {
     let (call, leg) = path.into_inner();
-    state.ask(state.calls.offer(call, leg, description)).await.map(Json)
+    let described = match (renewal.sdp, renewal.direction) {
+        (Some(_), Some(_)) => {
+            let words = "with an sdp it is the sdp that says which way media flows";
+            return Err(Problem::malformed(words).at("direction"));
+        }
+        (Some(sdp), None) => state.calls.offer(call, leg, Description { sdp }),
+        (None, direction) => state.calls.propose(call, leg, direction.unwrap_or_default()),
+    };
+    state.ask(described).await.map(Json)
 }
 
 /// Add candidates that were found after the description (RFC 8838).
@@ -176,6 +191,23 @@ fn sound(asked: &AddLeg) -> Result<(), Problem> {
     if asked.offer.is_some() && asked.media.is_some() {
         let words = "with an offer it is the offer that says what media there is";
         return Err(Problem::malformed(words).at("media"));
+    }
+    let webrtc = asked.kind.unwrap_or_default() == LegKind::Webrtc;
+    let own = [
+        ("kind", asked.kind.is_some()),
+        ("direction", asked.direction.is_some()),
+        ("rtcp_mux", asked.rtcp_mux),
+        ("feedback", asked.feedback),
+    ];
+    for (name, is_set) in own.into_iter().filter(|_| asked.offer.is_some() || webrtc) {
+        if is_set && asked.offer.is_some() {
+            let words = "this is for an offer of the node's, and there is one already";
+            return Err(Problem::malformed(words).at(name));
+        }
+        if is_set && name != "kind" {
+            let words = "this is for a leg without ICE: of kind rtp, sdes or dtls";
+            return Err(Problem::malformed(words).at(name));
+        }
     }
     if asked.media.as_ref().is_some_and(|media| media.is_empty() || media.len() > 2) {
         return Err(Problem::malformed("one or two kinds of media can be offered").at("media"));

@@ -255,6 +255,8 @@ async fn a_call_lives_through_its_routes() {
     admin.post(&format!("{leg}/answer"), "", sdp.clone()).await.problem(409);
     let again = admin.post(&format!("{leg}/offer"), "", sdp).await;
     assert_eq!(again.json()["sdp"], "answer to v=0");
+    let own = admin.post(&format!("{leg}/offer"), "", json!({"direction": "sendonly"})).await;
+    assert_eq!(own.json()["sdp"], "offer SendOnly");
     let more = json!({"candidates": ["candidate:1"], "end_of_candidates": true});
     assert_eq!(admin.post(&format!("{leg}/candidates"), "", more).await.status, 204);
     assert_eq!(admin.get(&leg, "").await.json()["role"], "a");
@@ -322,6 +324,11 @@ async fn what_is_wrong_with_a_body_is_said_with_its_place() {
         ("/legs", json!({"offer": "o", "media": ["audio"]}), 400, "media"),
         ("/legs", json!({"media": []}), 400, "media"),
         ("/legs", json!({"media": ["text"]}), 400, "`text`"),
+        ("/legs", json!({"kind": "srtp"}), 400, "`srtp`"),
+        ("/legs", json!({"offer": "o", "kind": "rtp"}), 400, "kind"),
+        ("/legs", json!({"rtcp_mux": true}), 400, "rtcp_mux"),
+        ("/legs", json!({"kind": "webrtc", "feedback": true}), 400, "feedback"),
+        ("/legs/l/offer", json!({"sdp": "v=0", "direction": "sendonly"}), 400, "direction"),
         ("/legs", json!({"dscp": 64}), 400, "dscp"),
         ("/legs", json!({"dscp": -1}), 400, "line 1"),
         ("/legs", json!({"offer": "bad"}), 422, "line 1"),
@@ -445,6 +452,8 @@ async fn a_join_token_joins_its_call_in_its_role_and_drives_its_own_legs_alone()
     assert_eq!(public.post(&legs, &other, json!({"dscp": 46})).await.status, 201);
     assert_eq!(*double.dscp.lock().unwrap(), [None, None], "a guest has no say in it");
     assert_eq!(admin.post(&legs, CALL, json!({"dscp": 46})).await.status, 201);
+    let without_ice = public.post(&legs, &other, json!({"kind": "rtp"})).await.problem(403);
+    assert!(without_ice.contains("kind"), "{without_ice}");
     assert_eq!(double.dscp.lock().unwrap()[2], Some(46));
     let asked = double.without_ice.lock().unwrap().clone();
     assert_eq!(asked, [false, false, true], "a guest names no address to send to");

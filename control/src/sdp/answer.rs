@@ -185,7 +185,7 @@ fn check_continuity(offer: &Sdp, previous: &Negotiated) -> Result<(), SdpError> 
 }
 
 /// What the node becomes in the DTLS handshake (RFC 5763 §5); `free` if it is free to choose.
-fn role(taken: &[Taken<'_>], free: DtlsRole) -> Result<DtlsRole, SdpError> {
+pub(super) fn role(taken: &[Taken<'_>], free: DtlsRole) -> Result<DtlsRole, SdpError> {
     let (section, setup) = said_setup(taken)?;
     match setup {
         None | Some(Setup::ActPass) => Ok(free),

@@ -18,6 +18,8 @@ use crate::api::Media;
 pub enum Codec {
     /// Opus (RFC 7587).
     Opus,
+    /// G.722. Its clock is 8000 by mistake, which stays so (RFC 3551 §4.5.2).
+    G722,
     /// G.711 µ-law.
     Pcmu,
     /// G.711 A-law.
@@ -41,8 +43,11 @@ pub enum Codec {
 pub struct NegotiatedCodec {
     /// Which.
     pub codec: Codec,
-    /// Its payload type on this leg.
+    /// Its payload type on this leg: what the far side sends it under.
     pub payload_type: u8,
+    /// What the node sends it under, where the far side's answer has another number than the node's
+    /// offer (RFC 3264 §6.1).
+    pub sent_as: Option<u8>,
     /// The payload type of its retransmissions on this leg (RFC 4588).
     pub rtx: Option<u8>,
     /// The format parameters that came with it.
@@ -77,6 +82,8 @@ pub struct PtMap {
     pub clock_rate: u32,
     /// The payload type, on the leg that packets come from, that this one retransmits.
     pub retransmits: Option<u8>,
+    /// Ticks per second that telephone events are to be told in, where that is another clock.
+    pub events: Option<u32>,
 }
 
 /// Header extensions that the node takes, by URI.
@@ -124,21 +131,28 @@ pub mod extension {
 }
 
 /// Maps the payload types that `from`'s leg sends to those of `to`'s leg, by codec, each with its
-/// retransmissions where both legs have them. What the other leg does not have is left out.
+/// retransmissions where both legs have them. What the other leg does not have is left out, but
+/// telephone events that it has for another clock: phones often have them for 8000 alone, whatever the
+/// audio.
 pub fn map_payload_types(from: &NegotiatedMedia, to: &NegotiatedMedia) -> Vec<PtMap> {
     let mut map = Vec::new();
     for source in &from.codecs {
-        let Some(sink) = to.codecs.iter().find(|sink| sink.codec == source.codec) else { continue };
+        let same = to.codecs.iter().find(|sink| sink.codec == source.codec);
+        let events =
+            to.codecs.iter().find(|sink| !(sink.codec.is_media() || source.codec.is_media()));
+        let Some(sink) = same.or(events) else { continue };
         let clock_rate = source.codec.clock_rate();
+        let events = same.is_none().then(|| sink.codec.clock_rate());
         map.push(PtMap {
             from: source.payload_type,
-            to: sink.payload_type,
+            to: sink.sent_as.unwrap_or(sink.payload_type),
             clock_rate,
             retransmits: None,
+            events,
         });
         if let (Some(rtx), Some(sink_rtx)) = (source.rtx, sink.rtx) {
             let retransmits = Some(source.payload_type);
-            map.push(PtMap { from: rtx, to: sink_rtx, clock_rate, retransmits });
+            map.push(PtMap { from: rtx, to: sink_rtx, clock_rate, retransmits, events });
         }
     }
     map
@@ -150,6 +164,7 @@ impl Codec {
         let name = map.name.to_ascii_lowercase();
         match (name.as_str(), map.clock_rate, map.channels) {
             ("opus", 48000, 2) => Some(Self::Opus),
+            ("g722", 8000, 1) => Some(Self::G722),
             ("pcmu", 8000, 1) => Some(Self::Pcmu),
             ("pcma", 8000, 1) => Some(Self::Pcma),
             ("telephone-event", clock_rate @ (8000 | 48000), 1) => {
@@ -173,6 +188,7 @@ impl Codec {
     pub fn name(self) -> &'static str {
         match self {
             Self::Opus => "opus",
+            Self::G722 => "G722",
             Self::Pcmu => "PCMU",
             Self::Pcma => "PCMA",
             Self::TelephoneEvent { .. } => "telephone-event",
@@ -185,7 +201,7 @@ impl Codec {
     pub fn clock_rate(self) -> u32 {
         match self {
             Self::Opus => 48000,
-            Self::Pcmu | Self::Pcma => 8000,
+            Self::G722 | Self::Pcmu | Self::Pcma => 8000,
             Self::TelephoneEvent { clock_rate } => clock_rate,
             Self::Vp8 | Self::H264 { .. } => 90000,
         }
@@ -211,6 +227,13 @@ impl fmt::Display for Codec {
 }
 
 impl NegotiatedCodec {
+    /// Takes the numbers of the node's offer; this was read of the far side's answer to it.
+    pub(super) fn answer(&mut self, own: &Self) {
+        self.sent_as = (self.payload_type != own.payload_type).then_some(self.payload_type);
+        self.payload_type = own.payload_type;
+        self.rtx = self.rtx.filter(|rtx| own.rtx == Some(*rtx));
+    }
+
     /// The node's own format parameters in answer to those that came.
     pub(super) fn own_fmtp(&self) -> Option<String> {
         let came = self.fmtp.as_deref();
@@ -230,7 +253,7 @@ impl NegotiatedCodec {
                     level.0
                 ))
             }
-            Codec::Pcmu | Codec::Pcma | Codec::Vp8 => None,
+            Codec::G722 | Codec::Pcmu | Codec::Pcma | Codec::Vp8 => None,
         }
     }
 }
@@ -274,6 +297,7 @@ pub(super) fn codecs_of(
         (codec.kind() == kind && allowed(codec)).then(|| NegotiatedCodec {
             codec,
             payload_type: format.map.payload_type,
+            sent_as: None,
             rtx: if kind == Media::Video { rtx_of(&formats, format) } else { None },
             fmtp: format.fmtp.map(Into::into),
             feedback: feedback_of(section, format.map.payload_type),

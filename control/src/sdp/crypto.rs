@@ -17,6 +17,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use causeway_engine::srtp::Suite;
 use zeroize::Zeroizing;
 
+use super::local::Secret;
 use super::model::MediaSection;
 
 /// One `a=crypto` (RFC 4568 §4). Debug hides the keys, and they are wiped when dropped.
@@ -108,6 +109,20 @@ impl Crypto {
         crypto.read_key(key)?;
         words.try_for_each(|parameter| crypto.parameters.read(parameter))?;
         Ok(crypto)
+    }
+
+    /// A key of the node's own, cut from a secret that is as long as that of any suite.
+    pub(super) fn cut(tag: u32, suite: Suite, secret: &Secret) -> Self {
+        let (key, rest) = secret.split_at(suite.key_len());
+        Self {
+            tag,
+            suite,
+            key: Zeroizing::new(key.to_vec()),
+            salt: Zeroizing::new(rest[..suite.salt_len()].to_vec()),
+            lifetime: None,
+            mki: None,
+            parameters: SessionParameters::default(),
+        }
     }
 
     /// Whether the engine can do with it what it says: packets carry no MKI, are encrypted and
@@ -249,6 +264,22 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
+/// Suites in the order that they are offered in, the strongest first; those that nobody should use any
+/// more are the last.
+pub(crate) const BY_STRENGTH: [Suite; 12] = [
+    Suite::AeadAes256Gcm,
+    Suite::AeadAes128Gcm,
+    Suite::AesCm256HmacSha1_80,
+    Suite::AesCm256HmacSha1_32,
+    Suite::AesCm192HmacSha1_80,
+    Suite::AesCm192HmacSha1_32,
+    Suite::AesCm128HmacSha1_80,
+    Suite::AesCm128HmacSha1_32,
+    Suite::F8_128HmacSha1_80,
+    Suite::F8_128HmacSha1_32,
+    Suite::NullHmacSha1_80,
+    Suite::NullHmacSha1_32,
+];
 /// Writes without padding and reads both.
 const BARE: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,

@@ -59,6 +59,18 @@ pub enum SdpErrorKind {
          and neither UNENCRYPTED_SRTP nor UNAUTHENTICATED_SRTP"
     )]
     NoCrypto,
+    /// An answer's key that goes with none of those offered.
+    #[error(
+        "no a=crypto goes with one that was offered: the same tag and suite are needed, one inline key \
+         and no MKI"
+    )]
+    CryptoNotOffered,
+    /// A profile in an answer that protects packets otherwise than the offered one.
+    #[error("the answer's transport profile must be the offered one, with or without feedback (F)")]
+    ProfileMismatch,
+    /// Another certificate than the leg joined with, without ICE.
+    #[error("a leg without ICE keeps its certificate for life: add another leg for another one")]
+    CertificateChanged,
     /// No `ice-ufrag` or `ice-pwd`.
     #[error("there are no ICE credentials: a=ice-ufrag and a=ice-pwd are needed")]
     NoIceCredentials,
@@ -150,6 +162,9 @@ impl SdpErrorKind {
         Self::NoMedia,
         Self::UnsupportedProfile,
         Self::NoCrypto,
+        Self::CryptoNotOffered,
+        Self::ProfileMismatch,
+        Self::CertificateChanged,
         Self::NoIceCredentials,
         Self::BadIceCredentials,
         Self::LoneIceCredential,
@@ -197,6 +212,9 @@ impl SdpErrorKind {
             Self::BadFingerprint => "bad-fingerprint",
             Self::BadSetup => "bad-setup",
             Self::NoCrypto => "no-crypto",
+            Self::CryptoNotOffered => "crypto-not-offered",
+            Self::ProfileMismatch => "profile-mismatch",
+            Self::CertificateChanged => "certificate-changed",
             Self::NoRtcpMux => "no-rtcp-mux",
             Self::RtcpMuxChanged => "rtcp-mux-changed",
             Self::NotBundled => "not-bundled",

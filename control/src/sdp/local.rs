@@ -47,6 +47,9 @@ pub struct Local {
 /// Bytes of the longest master key and its salt.
 pub const SECRET_LEN: usize = KEY_MAX + SALT_MAX;
 
+/// What a master key and salt are cut from: random (RFC 4568 §6.1).
+pub type Secret = Zeroizing<[u8; SECRET_LEN]>;
+
 /// The ports of one m-line as announced, and what its keys are cut from.
 #[derive(Clone)]
 pub struct LocalPorts {
@@ -54,8 +57,8 @@ pub struct LocalPorts {
     pub rtp: SocketAddr,
     /// Of RTCP, where it does not share that of RTP.
     pub rtcp: SocketAddr,
-    /// Random, and never used before: the next master key and salt (RFC 4568 §6.1).
-    pub secret: Zeroizing<[u8; SECRET_LEN]>,
+    /// Never used before: the next master key and salt.
+    pub secret: Secret,
 }
 
 impl fmt::Debug for LocalPorts {

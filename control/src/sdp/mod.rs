@@ -10,7 +10,7 @@
 //! With ICE there is one transport per description: m-lines that are taken are bundled (RFC 8843), or
 //! there is only one; RTP and RTCP share its port (RFC 5761), or RTCP has one of its own as the second
 //! component (RFC 8445 §2.1); DTLS-SRTP protects it. Without ICE each m-line has a transport of its
-//! own at the address that it names (`fixed`). What fits neither is refused by name.
+//! own at the address that it names (`fixed`, `fixed_offer`). What fits neither is refused by name.
 //!
 //! Sans-IO: text goes in, text comes out; no clock, socket or random number is touched.
 
@@ -21,6 +21,7 @@ mod crypto;
 mod decide;
 mod error;
 mod fixed;
+mod fixed_offer;
 mod fragment;
 mod local;
 mod model;
@@ -40,12 +41,14 @@ mod tests;
 pub use answer::answer;
 pub use candidate::{Candidate, CandidateKind, TcpType, Via};
 pub use codec::{Codec, Feedback, NegotiatedCodec, PtMap, extension, map_payload_types};
+pub(crate) use crypto::BY_STRENGTH;
 pub use crypto::{Crypto, CryptoError, Mki, SessionParameters};
 pub use decide::{Decision, Declined, decisions};
 pub use error::{SdpError, SdpErrorKind};
 pub use fixed::ports_wanted;
+pub use fixed_offer::{FixedOffered, FixedPlan, Protection, offer_again, offer_fixed};
 pub use fragment::{Fragment, Section};
-pub use local::{Local, LocalPorts, LocalSsrcs, SECRET_LEN};
+pub use local::{Local, LocalPorts, LocalSsrcs, SECRET_LEN, Secret};
 pub use model::{Attribute, MediaLine, MediaSection, Origin, Sdp};
 pub use negotiated::{
     Extension, ExtensionMap, Negotiated, NegotiatedMedia, Profile, RemoteAddresses, RemoteDtls,

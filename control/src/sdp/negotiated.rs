@@ -81,6 +81,18 @@ pub enum RemoteSecurity {
     Sdes(Box<Sdes>),
     /// SRTP under keys that a DTLS handshake yields.
     Dtls(RemoteDtls),
+    /// SRTP under keys that are yet to come: the node's offer of the m-line was rejected.
+    Unkeyed,
+}
+
+impl RemoteSecurity {
+    /// What a DTLS handshake needs to know, where there is one.
+    pub fn dtls(&self) -> Option<&RemoteDtls> {
+        match self {
+            Self::Dtls(dtls) => Some(dtls),
+            Self::Plain | Self::Sdes(_) | Self::Unkeyed => None,
+        }
+    }
 }
 
 /// The keys of both sides.
@@ -212,12 +224,9 @@ impl Negotiated {
         })
     }
 
-    /// The far side's DTLS, which all of its transports share.
+    /// The far side's DTLS; with ICE all of its transports share it.
     pub fn dtls(&self) -> Option<&RemoteDtls> {
-        self.transports.iter().find_map(|transport| match &transport.security {
-            RemoteSecurity::Dtls(dtls) => Some(dtls),
-            RemoteSecurity::Plain | RemoteSecurity::Sdes(_) => None,
-        })
+        self.transports.iter().find_map(|transport| transport.security.dtls())
     }
 
     /// Whether RTCP shares RTP's port on every transport.

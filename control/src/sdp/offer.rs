@@ -127,7 +127,7 @@ fn check_mux(taken: &[MediaSection<'_>]) -> Result<(), SdpError> {
 }
 
 /// What the node becomes in the DTLS handshake; an answer that says nothing is active (RFC 4145 §4.1).
-fn role(taken: &[Taken<'_>]) -> Result<DtlsRole, SdpError> {
+pub(super) fn role(taken: &[Taken<'_>]) -> Result<DtlsRole, SdpError> {
     let (section, setup) = said_setup(taken)?;
     match setup {
         None | Some(Setup::Active) => Ok(DtlsRole::Passive),
@@ -182,11 +182,12 @@ fn own_media(
 }
 
 /// The node's codecs under the numbers that browsers use for them, favourite first.
-fn own_codecs(kind: Media) -> impl Iterator<Item = NegotiatedCodec> {
+pub(super) fn own_codecs(kind: Media) -> impl Iterator<Item = NegotiatedCodec> {
     OWN.into_iter().filter(move |(codec, ..)| codec.kind() == kind).map(
         |(codec, payload_type, rtx, fmtp)| NegotiatedCodec {
             codec,
             payload_type,
+            sent_as: None,
             rtx,
             fmtp: fmtp.map(Into::into),
             feedback: own_feedback(codec),
@@ -194,7 +195,7 @@ fn own_codecs(kind: Media) -> impl Iterator<Item = NegotiatedCodec> {
     )
 }
 
-fn own_feedback(codec: Codec) -> Feedback {
+pub(super) fn own_feedback(codec: Codec) -> Feedback {
     let is_video = codec.kind() == Media::Video;
     Feedback {
         nack: is_video,
@@ -223,8 +224,9 @@ const MODE_0_FMTP: &str = "level-asymmetry-allowed=1;packetization-mode=0;profil
 const MODE_1_FMTP: &str = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
 
 /// Codec, payload type, payload type of its retransmissions, format parameters.
-const OWN: [(Codec, u8, Option<u8>, Option<&str>); 8] = [
+const OWN: [(Codec, u8, Option<u8>, Option<&str>); 9] = [
     (Codec::Opus, 111, None, None),
+    (Codec::G722, 9, None, None),
     (Codec::Pcmu, 0, None, None),
     (Codec::Pcma, 8, None, None),
     (Codec::TelephoneEvent { clock_rate: 48000 }, 110, None, Some("0-15")),

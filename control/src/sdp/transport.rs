@@ -69,7 +69,9 @@ fn credentials_of(sections: &[MediaSection<'_>]) -> Result<Option<IceCredentials
 }
 
 /// The strong fingerprints of the first m-line that has any, or of the session.
-fn fingerprints_of(sections: &[MediaSection<'_>]) -> Result<Option<Vec<Fingerprint>>, SdpError> {
+pub(super) fn fingerprints_of(
+    sections: &[MediaSection<'_>],
+) -> Result<Option<Vec<Fingerprint>>, SdpError> {
     for section in sections {
         let own: Vec<_> = section.attributes("fingerprint").collect();
         if !own.is_empty() {

@@ -53,6 +53,17 @@ impl Direction {
         if self.receives() { Self::RecvOnly } else { Self::Inactive }
     }
 
+    /// What of it another one allows too, from the same view.
+    #[must_use]
+    pub fn within(self, other: Self) -> Self {
+        match (self.sends() && other.sends(), self.receives() && other.receives()) {
+            (true, true) => Self::SendRecv,
+            (true, false) => Self::SendOnly,
+            (false, true) => Self::RecvOnly,
+            (false, false) => Self::Inactive,
+        }
+    }
+
     /// The same flow from the other side's view.
     #[must_use]
     pub fn reversed(self) -> Self {

@@ -6,9 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::candidate::{Candidate, RTP};
 use super::codec::NegotiatedCodec;
+use super::crypto::Crypto;
 use super::local::Local;
 use super::model::MediaSection;
-use super::negotiated::{Negotiated, NegotiatedMedia, RemoteSecurity};
+use super::negotiated::NegotiatedMedia;
 use super::value::{Direction, Setup};
 use crate::api::Media;
 
@@ -18,6 +19,8 @@ pub(super) enum Section<'a> {
     InUse(&'a NegotiatedMedia),
     /// Rejected with port 0, in place of the far side's.
     Rejected(MediaSection<'a>),
+    /// In use no more, and free for anything (RFC 3264 §8.2).
+    Unused,
 }
 
 /// What all m-lines in use have in common.
@@ -41,39 +44,67 @@ pub(super) fn description(local: &Local, session: &Session, sections: &[Section<
         match section {
             Section::InUse(media) => in_use(&mut text, local, session, media),
             Section::Rejected(section) => rejected(&mut text, *section),
+            Section::Unused => {}
         }
     }
     text.0
 }
 
-/// Writes a description of the node for a leg without ICE, whose m-lines have ports of their own.
-pub(super) fn fixed(local: &Local, negotiated: &Negotiated, sections: &[Section<'_>]) -> String {
+/// What an m-line with ports of its own says of them.
+pub(super) struct Place<'a> {
+    pub(super) rtp: SocketAddr,
+    pub(super) rtcp: SocketAddr,
+    pub(super) rtcp_mux: bool,
+    pub(super) keys: Keys<'a>,
+}
+
+/// What protects such an m-line.
+pub(super) enum Keys<'a> {
+    None,
+    Sdes(&'a [Crypto]),
+    Dtls(Setup),
+}
+
+/// Writes a description of the node for a leg without ICE, whose m-lines in use have places of their
+/// own.
+pub(super) fn fixed<'a>(
+    local: &Local,
+    version: u64,
+    sections: &[Section<'a>],
+    place: impl Fn(&NegotiatedMedia) -> Option<Place<'a>>,
+) -> String {
     let mut text = Text(String::with_capacity(1024));
-    origin(&mut text, local, negotiated.version);
+    origin(&mut text, local, version);
     for section in sections {
         match section {
-            Section::InUse(media) => at_own_ports(&mut text, local, negotiated, media),
+            Section::InUse(media) => {
+                if let Some(place) = place(media) {
+                    at_own_ports(&mut text, local, &place, media);
+                }
+            }
             Section::Rejected(section) => rejected(&mut text, *section),
+            Section::Unused => text.line(format_args!("m=audio 0 RTP/AVP 0")),
         }
     }
     text.0
 }
 
-fn at_own_ports(text: &mut Text, local: &Local, negotiated: &Negotiated, media: &NegotiatedMedia) {
-    let far = negotiated.transports.get(media.transport);
-    let rtcp_mux = far.is_some_and(|far| far.rtcp_mux);
-    let Some(ports) = local.ports.get(media.transport) else { return };
-    let rtcp = if rtcp_mux { ports.rtp } else { ports.rtcp };
-    media_line(text, media, ports.rtp, rtcp);
-    if let Some(RemoteSecurity::Sdes(keys)) = far.map(|far| &far.security) {
-        text.line(format_args!("a={}", keys.own.write(false).as_str()));
+fn at_own_ports(text: &mut Text, local: &Local, place: &Place<'_>, media: &NegotiatedMedia) {
+    media_line(text, media, place.rtp, place.rtcp);
+    match place.keys {
+        Keys::None => {}
+        // Filled up, since some phones drop what is left over of unfilled base64.
+        Keys::Sdes(keys) => {
+            keys.iter().for_each(|own| text.line(format_args!("a={}", own.write(true).as_str())));
+        }
+        Keys::Dtls(setup) => certificate(text, local, setup),
     }
     if let Some(mid) = &media.mid {
         text.line(format_args!("a=mid:{mid}"));
     }
     extensions(text, media);
     text.line(format_args!("a={}", media.direction.name()));
-    if rtcp_mux {
+    if place.rtcp_mux {
         text.line(format_args!("a=rtcp-mux"));
     }
     if media.reduced_size {
@@ -87,7 +118,7 @@ fn at_own_ports(text: &mut Text, local: &Local, negotiated: &Negotiated, media: 
 fn mid_in_use<'a>(section: &Section<'a>) -> Option<&'a str> {
     match section {
         Section::InUse(media) => media.mid.as_deref(),
-        Section::Rejected(_) => None,
+        Section::Rejected(_) | Section::Unused => None,
     }
 }
 
@@ -176,8 +207,12 @@ fn transport(text: &mut Text, local: &Local, session: &Session) {
     }
     text.line(format_args!("a=ice-ufrag:{}", local.credentials.ufrag));
     text.line(format_args!("a=ice-pwd:{}", local.credentials.password.as_str()));
+    certificate(text, local, session.setup);
+}
+
+fn certificate(text: &mut Text, local: &Local, setup: Setup) {
     text.line(format_args!("a=fingerprint:{}", local.fingerprint));
-    text.line(format_args!("a=setup:{}", session.setup.name()));
+    text.line(format_args!("a=setup:{}", setup.name()));
 }
 
 fn extensions(text: &mut Text, media: &NegotiatedMedia) {

@@ -23,6 +23,10 @@ use super::{PATIENCE, payload};
 /// SSRC and payload type of what it sends, audio and video.
 const SENT: [(u32, u8, MediaKind); 2] =
     [(0x0a0d_1001, 111, MediaKind::Audio), (0x0a0d_1002, 96, MediaKind::Video)];
+/// Payload type of what else it takes as audio.
+const PCMU: u8 = 0;
+/// Payload types of telephone events, as browsers have them: beside opus, and beside G.711.
+pub const EVENTS: [(u8, u32); 2] = [(110, 48_000), (126, 8_000)];
 /// Time between two packets of a kind.
 const EVERY: Duration = Duration::from_millis(10);
 /// Packets between two sender reports.
@@ -35,6 +39,8 @@ const LISTEN: Duration = Duration::from_millis(1);
 pub struct Seen {
     /// Payload numbers that came, audio and video.
     pub numbers: [BTreeSet<u32>; 2],
+    /// Telephone events that came: payload type, time stamp and payload.
+    pub events: Vec<(u8, u32, Vec<u8>)>,
     /// Packets that did not authenticate, or with another payload than was sent.
     pub broken: u64,
     /// RTP where RTCP belongs, or the reverse: component and payload or packet type.
@@ -63,6 +69,8 @@ pub struct Parted {
     version: u32,
     sender: u32,
     next: Instant,
+    /// Each took a number of the audio's.
+    events_sent: u32,
     seen: Seen,
 }
 
@@ -87,7 +95,16 @@ impl Parted {
         let credentials = IceCreds::new();
         let components = [(); 2].map(|()| Component::new(pair.clone(), credentials.clone()));
         let (next, seen) = (Instant::now(), Seen::default());
-        Self { components, fingerprint, credentials, version: 0, sender, next, seen }
+        Self {
+            components,
+            fingerprint,
+            credentials,
+            version: 0,
+            sender,
+            next,
+            events_sent: 0,
+            seen,
+        }
     }
 
     /// Its offer of audio and video both ways.
@@ -100,13 +117,14 @@ impl Parted {
         );
         for (mid, (ssrc, payload_type, kind)) in SENT.iter().enumerate() {
             let (word, codec, feedback) = match kind {
-                MediaKind::Audio => ("audio", "opus/48000/2", String::new()),
+                MediaKind::Audio => ("audio", "opus/48000/2", events()),
                 MediaKind::Video => {
                     ("video", "VP8/90000", format!("a=rtcp-fb:{payload_type} nack pli\r\n"))
                 }
             };
+            let more = if *kind == MediaKind::Audio { " 0 110 126" } else { "" };
             sdp += &format!(
-                "m={word} {} UDP/TLS/RTP/SAVPF {payload_type}\r\nc=IN IP4 {}\r\n\
+                "m={word} {} UDP/TLS/RTP/SAVPF {payload_type}{more}\r\nc=IN IP4 {}\r\n\
                  a=rtcp:{} IN IP4 {}\r\n\
                  a=candidate:1 1 udp 2130706431 {} {} typ host\r\n\
                  a=candidate:1 2 udp 2130706430 {} {} typ host\r\na=end-of-candidates\r\n\
@@ -178,6 +196,13 @@ impl Parted {
         });
     }
 
+    /// Sends a telephone event amid its audio, of this payload type, time stamp and payload.
+    pub fn send_event(&mut self, payload_type: u8, timestamp: u32, payload: &[u8]) {
+        let sequence = self.seen.sent + self.events_sent;
+        self.events_sent += 1;
+        self.send_rtp((SENT[0].0, payload_type), sequence, timestamp, payload);
+    }
+
     /// Goes on until `until` holds for what it has seen; panics with `what` after [`PATIENCE`].
     #[track_caller]
     pub fn wait(&mut self, what: &str, mut until: impl FnMut(&Seen) -> bool) -> Seen {
@@ -234,8 +259,13 @@ impl Parted {
             self.seen.broken += 1;
             return;
         };
-        let sent = SENT.iter().position(|(_, number, _)| *number == header.payload_type);
         let payload = &packet[usize::from(header.len)..len];
+        if EVENTS.iter().any(|(number, _)| *number == header.payload_type) {
+            self.seen.events.push((header.payload_type, header.timestamp, payload.to_vec()));
+            return;
+        }
+        let is_sent = |(_, number, _): &(u32, u8, MediaKind)| *number == header.payload_type;
+        let sent = SENT.iter().position(is_sent).or((header.payload_type == PCMU).then_some(0));
         let read = sent.and_then(|kind| Some((kind, payload::read(SENT[kind].2, payload)?)));
         match read {
             Some((kind, (_, number))) => {
@@ -266,15 +296,9 @@ impl Parted {
     fn send_media(&mut self) {
         let number = self.seen.sent;
         for (ssrc, payload_type, kind) in SENT {
-            let mut packet = vec![0x80, payload_type];
-            packet.extend((number as u16).to_be_bytes());
-            packet.extend((number * 900).to_be_bytes());
-            packet.extend(ssrc.to_be_bytes());
-            packet.extend(payload::write(kind, self.sender, number));
-            let header = RtpHeader::parse(&packet).expect("RTP");
-            self.components[0].protect(packet, |srtp, packet, len| {
-                srtp.outbound.protect_rtp(&header, packet, len).ok()
-            });
+            let events = if kind == MediaKind::Audio { self.events_sent } else { 0 };
+            let payload = payload::write(kind, self.sender, number);
+            self.send_rtp((ssrc, payload_type), number + events, number * 900, &payload);
         }
         self.seen.sent += 1;
         if number.is_multiple_of(REPORT_EVERY) {
@@ -287,6 +311,24 @@ impl Parted {
                 });
             }
         }
+    }
+
+    fn send_rtp(
+        &mut self,
+        (ssrc, payload_type): (u32, u8),
+        sequence: u32,
+        timestamp: u32,
+        payload: &[u8],
+    ) {
+        let mut packet = vec![0x80, payload_type];
+        packet.extend((sequence as u16).to_be_bytes());
+        packet.extend(timestamp.to_be_bytes());
+        packet.extend(ssrc.to_be_bytes());
+        packet.extend(payload);
+        let header = RtpHeader::parse(&packet).expect("RTP");
+        self.components[0].protect(packet, |srtp, packet, len| {
+            srtp.outbound.protect_rtp(&header, packet, len).ok()
+        });
     }
 
     fn send_rtcp(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
@@ -406,6 +448,14 @@ impl Component {
         // A full socket loses it, as the network may.
         let _ = self.socket.send_to(bytes, to);
     }
+}
+
+/// What its description says of telephone events.
+fn events() -> String {
+    let event = |(number, rate): &(u8, u32)| {
+        format!("a=rtpmap:{number} telephone-event/{rate}\r\na=fmtp:{number} 0-15\r\n")
+    };
+    EVENTS.iter().map(event).collect()
 }
 
 /// Cuts what DTLS exports: client key, server key, client salt, server salt (RFC 5764 §4.2). The far

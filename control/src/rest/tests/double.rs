@@ -210,6 +210,11 @@ impl Calls for Double {
         self.reply(self.leg(&call, &leg, |_| Description { sdp }))
     }
 
+    fn propose(&self, call: String, leg: String, direction: MediaDirection) -> Answer<Description> {
+        let sdp = format!("offer {direction:?}");
+        self.reply(self.leg(&call, &leg, |_| Description { sdp }))
+    }
+
     fn restart(
         &self,
         call: String,

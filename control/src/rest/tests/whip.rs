@@ -265,7 +265,7 @@ async fn new_credentials_restart_ice_and_make_the_old_tag_stale() {
         assert_eq!(
             head,
             "a=ice-lite\r\na=ice-options:trickle\r\na=group:BUNDLE 0 1\r\n\
-             m=audio 9 UDP/TLS/RTP/SAVPF 111 0 8 110 126\r\na=mid:0\r\n"
+             m=audio 9 UDP/TLS/RTP/SAVPF 111 9 0 8 110 126\r\na=mid:0\r\n"
         );
         assert!(tail.starts_with(fresh.trim_matches('"')), "{tail}");
         assert!(tail.contains("a=ice-pwd:") && tail.contains(&MOVED.replace(':', " ")), "{tail}");

@@ -14,7 +14,7 @@ fn renomination_is_said_to_be_followed_where_it_is() {
 #[test]
 fn answers_chromium_with_exactly_the_nodes_codecs_under_chromiums_numbers() {
     let (text, negotiated) = answered(CHROMIUM);
-    assert_eq!(lines(&text, 0, "m="), ["m=audio 40500 UDP/TLS/RTP/SAVPF 111 0 8 110 126"]);
+    assert_eq!(lines(&text, 0, "m="), ["m=audio 40500 UDP/TLS/RTP/SAVPF 111 9 0 8 110 126"]);
     assert_eq!(lines(&text, 1, "m="), ["m=video 40500 UDP/TLS/RTP/SAVPF 96 97 109 114 115 116"]);
     assert_eq!(
         lines(&text, 1, "a=rtpmap"),
@@ -52,7 +52,7 @@ fn answers_offers_as_captured_from_browsers() {
     assert_eq!(
         m_lines(CHROMIUM_156),
         [
-            "m=audio 40500 UDP/TLS/RTP/SAVPF 111 0 8 110 126",
+            "m=audio 40500 UDP/TLS/RTP/SAVPF 111 9 0 8 110 126",
             "m=video 40500 UDP/TLS/RTP/SAVPF 96 97 108 109 114 115",
             "m=application 0 UDP/DTLS/SCTP webrtc-datachannel",
         ]
@@ -60,7 +60,7 @@ fn answers_offers_as_captured_from_browsers() {
     assert_eq!(
         m_lines(FIREFOX_153),
         [
-            "m=audio 40500 UDP/TLS/RTP/SAVPF 109 0 8 101",
+            "m=audio 40500 UDP/TLS/RTP/SAVPF 109 9 0 8 101",
             "m=video 40500 UDP/TLS/RTP/SAVPF 120 124",
             "m=application 0 UDP/DTLS/SCTP webrtc-datachannel",
         ]
@@ -292,7 +292,7 @@ fn a_later_leg_gets_what_the_other_leg_has() {
     let only_vp8 = CHROMIUM.replace(" H264/", " H265/").replace("opus", "speex");
     let (_, first) = answered(&only_vp8);
     let (text, _) = answer(&sdp(FIREFOX), &local(), &[&first], None).unwrap();
-    assert_eq!(lines(&text, 0, "m="), ["m=audio 40500 UDP/TLS/RTP/SAVPF 0 8 101"]);
+    assert_eq!(lines(&text, 0, "m="), ["m=audio 40500 UDP/TLS/RTP/SAVPF 9 0 8 101"]);
     assert_eq!(lines(&text, 1, "m="), ["m=video 40500 UDP/TLS/RTP/SAVPF 120 124"]);
 }
 
@@ -307,7 +307,8 @@ fn legs_without_a_common_codec_are_refused_by_m_line() {
 
 #[test]
 fn events_alone_are_no_common_codec() {
-    let (_, first) = answered(&CHROMIUM.replace("opus", "speex").replace("PCMA", "x"));
+    let (_, first) =
+        answered(&CHROMIUM.replace("opus", "speex").replace("PCMA", "x").replace("G722", "y"));
     let offer = FIREFOX.replace("PCMU", "L16");
     let error = answer(&sdp(&offer), &local(), &[&first], None).unwrap_err();
     assert_eq!(error.kind, SdpErrorKind::NoCommonCodec);
@@ -424,7 +425,7 @@ fn one_m_line_needs_no_bundle_and_no_mid() {
 #[test]
 fn payload_types_that_look_like_rtcp_are_declined() {
     let (text, _) = answered(&CHROMIUM.replace("SAVPF 111", "SAVPF 72").replace(":111 ", ":72 "));
-    assert_eq!(lines(&text, 0, "m="), ["m=audio 40500 UDP/TLS/RTP/SAVPF 0 8 110 126"]);
+    assert_eq!(lines(&text, 0, "m="), ["m=audio 40500 UDP/TLS/RTP/SAVPF 9 0 8 110 126"]);
 }
 
 /// RFC 8858 §4.3.

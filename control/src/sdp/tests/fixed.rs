@@ -6,7 +6,7 @@ use super::*;
 
 const PHONE: &str = include_str!("../fixtures/sip_phone.sdp");
 
-fn local_with(pairs: u16) -> Local {
+pub(super) fn local_with(pairs: u16) -> Local {
     let mut local = local();
     local.take_ports((0..pairs).map(|pair| {
         let port = |port| format!("203.0.113.5:{port}").parse().unwrap();
@@ -16,7 +16,7 @@ fn local_with(pairs: u16) -> Local {
     local
 }
 
-fn answered_at(
+pub(super) fn at_ports(
     offer: &str,
     pairs: u16,
     previous: Option<&Negotiated>,
@@ -34,7 +34,7 @@ fn addresses(negotiated: &Negotiated, transport: usize) -> RemoteAddresses {
 #[test]
 fn a_phone_is_answered_with_ports_of_its_own_and_nothing_of_webrtc() {
     assert_eq!(ports_wanted(&sdp(PHONE)), Ok(1));
-    let (text, negotiated) = answered_at(PHONE, 1, None).unwrap();
+    let (text, negotiated) = at_ports(PHONE, 1, None).unwrap();
     assert_eq!(
         section(&text, 0),
         [
@@ -61,9 +61,9 @@ fn a_phone_is_answered_with_ports_of_its_own_and_nothing_of_webrtc() {
 #[test]
 fn rtcp_is_one_port_above_or_on_the_same() {
     let above = without(PHONE, "a=rtcp:");
-    let (_, negotiated) = answered_at(&above, 1, None).unwrap();
+    let (_, negotiated) = at_ports(&above, 1, None).unwrap();
     assert_eq!(addresses(&negotiated, 0).rtcp, Some("192.0.2.71:11801".parse().unwrap()));
-    let (text, negotiated) = answered_at(&format!("{above}a=rtcp-mux\r\n"), 1, None).unwrap();
+    let (text, negotiated) = at_ports(&format!("{above}a=rtcp-mux\r\n"), 1, None).unwrap();
     assert!(negotiated.rtcp_mux());
     assert_eq!(lines(&text, 0, "a=rtcp:"), ["a=rtcp:30000 IN IP4 203.0.113.5"]);
     assert_eq!(lines(&text, 0, "a=rtcp-mux"), ["a=rtcp-mux"]);
@@ -73,12 +73,11 @@ fn rtcp_is_one_port_above_or_on_the_same() {
 #[test]
 fn whoever_names_no_usable_address_is_sent_nothing() {
     for address in ["0.0.0.0", "224.2.3.4"] {
-        let (text, negotiated) =
-            answered_at(&PHONE.replace("192.0.2.71", address), 1, None).unwrap();
+        let (text, negotiated) = at_ports(&PHONE.replace("192.0.2.71", address), 1, None).unwrap();
         assert_eq!(addresses(&negotiated, 0).rtp, None);
         assert_eq!(lines(&text, 0, "a=recvonly"), ["a=recvonly"]);
     }
-    let error = answered_at(&without(PHONE, "c="), 1, None).unwrap_err();
+    let error = at_ports(&without(PHONE, "c="), 1, None).unwrap_err();
     assert_eq!(error.kind, SdpErrorKind::NoConnection);
     assert!(error.at().starts_with("line "), "{}", error.at());
 }
@@ -88,18 +87,18 @@ fn each_line_has_its_ports_and_keeps_them() {
     let video = "m=video 11900 RTP/AVPF 96\r\na=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack pli\r\n";
     let two = format!("{PHONE}{video}");
     assert_eq!(ports_wanted(&sdp(&two)), Ok(2));
-    let (text, first) = answered_at(&two, 2, None).unwrap();
+    let (text, first) = at_ports(&two, 2, None).unwrap();
     assert!(section(&text, 1)[0].starts_with("m=video 30002 RTP/AVPF 96"));
     assert_eq!(lines(&text, 1, "a=rtcp-fb"), ["a=rtcp-fb:96 nack pli"]);
     // Without sound the picture stays where it is.
     let silent = two.replace("m=audio 11800", "m=audio 0").replace("11900", "11950");
-    let (text, second) = answered_at(&silent, 2, Some(&first)).unwrap();
+    let (text, second) = at_ports(&silent, 2, Some(&first)).unwrap();
     assert!(section(&text, 0)[0].starts_with("m=audio 0 "));
     assert!(section(&text, 1)[0].starts_with("m=video 30002 "));
     assert_eq!(addresses(&second, 1).rtp.unwrap().port(), 11_950);
-    assert!(answered_at(&two, 2, Some(&second)).is_ok(), "and comes back");
+    assert!(at_ports(&two, 2, Some(&second)).is_ok(), "and comes back");
     let more = format!("{two}m=audio 12000 RTP/AVP 0\r\n");
-    let error = answered_at(&more, 2, Some(&second)).unwrap_err();
+    let error = at_ports(&more, 2, Some(&second)).unwrap_err();
     assert_eq!(error.kind, SdpErrorKind::PortsFixed);
     let many = format!("{two}{}", "m=audio 12000 RTP/AVP 0\r\n".repeat(3));
     assert_eq!(ports_wanted(&sdp(&many)).unwrap_err().kind, SdpErrorKind::TooManyPorts);
@@ -123,7 +122,7 @@ fn the_first_key_that_can_be_used_is_answered_with_one_of_the_nodes() {
         &format!("4 {suite} {KEY} UNENCRYPTED_SRTCP"),
         &format!("5 AES_CM_128_HMAC_SHA1_32 {KEY}"),
     ]);
-    let (text, negotiated) = answered_at(&offer, 1, None).unwrap();
+    let (text, negotiated) = at_ports(&offer, 1, None).unwrap();
     let own = "QEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBA";
     let line = format!("a=crypto:4 {suite} inline:{own} UNENCRYPTED_SRTCP");
     assert_eq!(lines(&text, 0, "a=crypto"), [line]);
@@ -131,7 +130,7 @@ fn the_first_key_that_can_be_used_is_answered_with_one_of_the_nodes() {
     let RemoteSecurity::Sdes(keys) = &negotiated.transports[0].security else { panic!() };
     assert_eq!((keys.far.key[15], keys.far.salt[0]), (15, 16));
     assert!(!format!("{negotiated:?}{:?}", local_with(1)).contains("64, 64"), "keys are shown");
-    let error = answered_at(&secured(&["1 NULL_HMAC_SHA1_80 inline:AA"]), 1, None).unwrap_err();
+    let error = at_ports(&secured(&["1 NULL_HMAC_SHA1_80 inline:AA"]), 1, None).unwrap_err();
     assert_eq!(error.kind, SdpErrorKind::NoCrypto);
     assert!(!format!("{error:?}").contains("inline"));
 }
@@ -152,13 +151,38 @@ fn a_key_that_is_repeated_keeps_the_nodes_and_another_gets_another() {
     assert_eq!(lines(&text, 0, "a=crypto"), lines(&again, 0, "a=crypto"));
     let (other, _) = answered(&second, Some(&same), 3);
     assert_ne!(lines(&text, 0, "a=crypto"), lines(&other, 0, "a=crypto"));
-    let error = answered_at(PHONE, 1, Some(&one)).unwrap_err();
+    let error = at_ports(PHONE, 1, Some(&one)).unwrap_err();
     assert_eq!(error.kind, SdpErrorKind::SecurityChanged);
 }
 
 #[test]
 fn browsers_want_no_ports() {
     assert_eq!(ports_wanted(&sdp(CHROMIUM)), Ok(0));
-    let dtls = without(&without(CHROMIUM, "a=ice-ufrag"), "a=ice-pwd");
-    assert_eq!(ports_wanted(&sdp(&dtls)), Ok(0), "it is refused for its lack of ICE");
+}
+
+/// RFC 5763 §5, RFC 8842 §3.
+#[test]
+fn a_certificate_without_ice_is_answered_with_the_nodes_and_stays() {
+    let print = |byte: &str| format!("a=fingerprint:sha-256 {}\r\n", [byte; 32].join(":"));
+    let offer = |print: &str, more: &str| {
+        format!("{}{print}{more}", PHONE.replace("RTP/AVP", "UDP/TLS/RTP/SAVP"))
+    };
+    let first = offer(&print("AB"), "a=setup:actpass\r\n");
+    assert_eq!(ports_wanted(&sdp(&first)), Ok(1));
+    let (text, agreed) = at_ports(&first, 1, None).unwrap();
+    assert_eq!(lines(&text, 0, "a=setup"), ["a=setup:passive"]);
+    assert_eq!(lines(&text, 0, "a=fingerprint").len(), 1);
+    assert!(!text.contains("ice") && !text.contains("crypto"), "{text}");
+    assert_eq!(agreed.dtls().unwrap().role, DtlsRole::Passive);
+    let (text, begun) = at_ports(&offer(&print("AB"), "a=setup:passive\r\n"), 1, None).unwrap();
+    assert_eq!(lines(&text, 0, "a=setup"), ["a=setup:active"]);
+    let (_, same) = at_ports(&first, 1, Some(&begun)).unwrap();
+    assert_eq!(same.dtls(), begun.dtls());
+    let other = at_ports(&offer(&print("CD"), ""), 1, Some(&agreed)).unwrap_err();
+    assert_eq!(other.kind, SdpErrorKind::CertificateChanged);
+    assert!(other.at().starts_with("line "), "{}", other.at());
+    let none = at_ports(&offer("", ""), 1, None).unwrap_err();
+    assert_eq!(none.kind, SdpErrorKind::NoFingerprint);
+    let plain = at_ports(PHONE, 1, Some(&agreed)).unwrap_err();
+    assert_eq!(plain.kind, SdpErrorKind::SecurityChanged);
 }

@@ -11,8 +11,14 @@ fn maps_payload_types_by_codec_between_firefox_and_chromium() {
     let (_, firefox) = answered(FIREFOX);
     let (_, chromium) = answered(CHROMIUM);
     let audio = map_payload_types(&firefox.media[0], &chromium.media[0]);
-    assert_eq!(pts(&audio), [(109, 111, None), (0, 0, None), (8, 8, None), (101, 126, None)]);
-    assert_eq!(audio.iter().map(|m| m.clock_rate).collect::<Vec<_>>(), [48000, 8000, 8000, 8000]);
+    assert_eq!(
+        pts(&audio),
+        [(109, 111, None), (9, 9, None), (0, 0, None), (8, 8, None), (101, 126, None)]
+    );
+    assert_eq!(
+        audio.iter().map(|m| m.clock_rate).collect::<Vec<_>>(),
+        [48000, 8000, 8000, 8000, 8000]
+    );
     let video = map_payload_types(&firefox.media[1], &chromium.media[1]);
     assert_eq!(
         pts(&video),
@@ -45,6 +51,21 @@ fn retransmissions_are_mapped_only_where_both_legs_have_them() {
     let (_, bare) = answered(&FIREFOX.replace("rtx", "nothing"));
     let map = map_payload_types(&chromium.media[1], &bare.media[1]);
     assert_eq!(pts(&map), [(96, 120, None), (109, 126, None), (115, 97, None)]);
+}
+
+/// RFC 4733 §2.1: phones often have events of 8000 alone, whatever the audio.
+#[test]
+fn events_are_mapped_to_the_other_clock_where_the_same_is_not_there() {
+    let both = CHROMIUM_156.replace("telephone-event/8000", "telephone-event/16000");
+    let (_, browser) = answered(&both);
+    let (_, phone) = fixed::at_ports(SIP_PHONE, 1, None).unwrap();
+    let map = map_payload_types(&browser.media[0], &phone.media[0]);
+    let event = map.iter().find(|entry| entry.from == 110).unwrap();
+    assert_eq!((event.to, event.clock_rate, event.events), (101, 48_000, Some(8_000)));
+    assert!(map.iter().filter(|entry| entry.from != 110).all(|entry| entry.events.is_none()));
+    let back = map_payload_types(&phone.media[0], &browser.media[0]);
+    let event = back.iter().find(|entry| entry.from == 101).unwrap();
+    assert_eq!((event.to, event.clock_rate, event.events), (110, 8_000, Some(48_000)));
 }
 
 #[test]

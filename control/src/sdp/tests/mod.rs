@@ -3,6 +3,7 @@
 mod agreed_codecs;
 mod answering;
 mod fixed;
+mod fixed_offering;
 mod fragments;
 mod hostile;
 mod layers;

@@ -17,7 +17,7 @@ fn far_answer(offer: &str) -> String {
 #[test]
 fn offers_its_codecs_and_leaves_the_dtls_role_open() {
     let (text, _) = offer(&[Audio, Video], &local(), &[]).unwrap();
-    assert_eq!(lines(&text, 0, "m="), ["m=audio 40500 UDP/TLS/RTP/SAVPF 111 0 8 110 126"]);
+    assert_eq!(lines(&text, 0, "m="), ["m=audio 40500 UDP/TLS/RTP/SAVPF 111 9 0 8 110 126"]);
     assert_eq!(lines(&text, 1, "m="), ["m=video 40500 UDP/TLS/RTP/SAVPF 96 97 102 103 104 105"]);
     assert_eq!(lines(&text, 1, "a=setup"), ["a=setup:actpass"]);
     assert_eq!(lines(&text, 0, "a=extmap").len(), 4);
@@ -44,7 +44,7 @@ fn takes_an_answer_that_takes_less() {
     let (text, offered) = offer(&[Audio, Video], &local(), &[]).unwrap();
     let less = far_answer(&text)
         .replace("m=video 40500", "m=video 0")
-        .replace("SAVPF 111 0 8 110 126", "SAVPF 8 126")
+        .replace("SAVPF 111 9 0 8 110 126", "SAVPF 8 126")
         .replace("BUNDLE 0 1", "BUNDLE 0")
         .replace("a=sendrecv", "a=recvonly");
     let negotiated = offered.accept(&sdp(&less)).unwrap();
@@ -73,7 +73,7 @@ fn answers_that_do_not_fit_are_refused_by_line() {
             "m=video",
         ),
         (
-            far.replace(" opus/48000/2", " PCMU/8000").replace("111 0 8", "111"),
+            far.replace(" opus/48000/2", " PCMU/8000").replace("111 9 0 8", "111"),
             NO_COMMON,
             "m=audio",
         ),
@@ -93,7 +93,7 @@ const NO_COMMON: SdpErrorKind = SdpErrorKind::NoCommonCodec;
 fn offers_only_what_the_other_leg_has() {
     let (_, first) = answered(&FIREFOX.replace("H264", "H265").replace("PCMA", "x"));
     let (text, _) = offer(&[Audio, Video], &local(), &[&first]).unwrap();
-    assert_eq!(lines(&text, 0, "m="), ["m=audio 40500 UDP/TLS/RTP/SAVPF 111 0 126"]);
+    assert_eq!(lines(&text, 0, "m="), ["m=audio 40500 UDP/TLS/RTP/SAVPF 111 9 0 126"]);
     assert_eq!(lines(&text, 1, "m="), ["m=video 40500 UDP/TLS/RTP/SAVPF 96 97"]);
 }
 
