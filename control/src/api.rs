@@ -3,6 +3,7 @@
 //! `rest/` parses into these, `actors/` answers with them; they name no HTTP and no actor.
 
 mod proxied;
+mod proxied_why;
 mod record;
 mod why;
 
@@ -15,6 +16,7 @@ use utoipa::ToSchema;
 pub use proxied::{
     Mean, PortStats, ProxiedCall, ProxiedMedia, ProxiedParty, ProxiedStats, ProxiedTransport,
 };
+pub use proxied_why::{ProxiedFinding, ProxiedWhy};
 pub use record::{EndRecord, MediaEnd, Via};
 pub use why::{
     ClientCandidate, ClientPair, ClientReport, ClientState, Finding, Gravity, Moment, PairState,

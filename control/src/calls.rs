@@ -7,7 +7,8 @@ use tokio::sync::broadcast;
 
 use crate::api::{
     AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, InterfaceView, LegAdded,
-    LegView, LifeEvent, MediaDirection, NodeStats, Problem, ProxiedCall, Receive, Trickle, Why,
+    LegView, LifeEvent, MediaDirection, NodeStats, Problem, ProxiedCall, ProxiedWhy, Receive,
+    Trickle, Why,
 };
 pub use crate::call::Restarted;
 use crate::call::{Eyes, Remark};
@@ -66,6 +67,8 @@ pub trait Calls: Send + Sync + 'static {
     fn proxied(&self, limit: usize) -> Answer<Vec<String>>;
     /// One of them.
     fn show_proxied(&self, call: String) -> Answer<ProxiedCall>;
+    /// Why one of them works or does not.
+    fn why_proxied(&self, call: String) -> Answer<ProxiedWhy>;
     /// Ends one of them at once.
     fn end_proxied(&self, call: String) -> Answer<()>;
     /// What the node does.
@@ -89,6 +92,8 @@ pub struct NgAsked {
     pub message: ng::Message,
     /// Whether the reply must fit a datagram.
     pub brief: bool,
+    /// Whether it has waited so long that no call is to be begun for it.
+    pub late: bool,
 }
 
 /// What requests of the ng protocol are asked of.

@@ -311,6 +311,19 @@ pub struct Ng {
     /// Whether the SDES suites F8 and NULL are offered and taken, as rtpengine does by default. Nobody should
     /// use them any more; a request can ask for them by the flag `SDES-legacy` too.
     pub legacy_suites: bool,
+    /// Calls behind SIP proxies, most; within `limits.calls`, which holds if this is absent. With 0 no new one is
+    /// taken, so that the node drains. rtpengine's `max-sessions`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_sessions: Option<usize>,
+    /// The load average over a minute from which on no new call behind SIP proxies is taken; 0 for none. rtpengine's
+    /// `max-load`.
+    pub max_load: f64,
+    /// Percent of the time of all cores of the host from which on no new call behind SIP proxies is taken; 0 for none.
+    /// rtpengine's `max-cpu`.
+    pub max_cpu: f64,
+    /// Bytes per second that all media workers receive from which on no new call behind SIP proxies is taken; 0 for
+    /// none. rtpengine's `max-bandwidth`.
+    pub max_bandwidth: u64,
 }
 
 /// Connections of `ng.tcp`, most: proxies keep one for each of their processes.

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
+use causeway_control::actors::load::Admission;
 use causeway_control::actors::node::{BoundInterface, Node, NodeConfig, resolve};
 use causeway_control::calls::Calls;
 use causeway_control::cli::{self, Command, Refusal};
@@ -158,6 +159,12 @@ fn node_config(config: &Config) -> NodeConfig {
         legacy_suites: config.ng.legacy_suites,
         dtls: config.dtls.versions(),
         calls: config.limits.calls,
+        admission: Admission {
+            calls: config.ng.max_sessions.unwrap_or(usize::MAX),
+            load: config.ng.max_load,
+            cpu: config.ng.max_cpu,
+            bandwidth: config.ng.max_bandwidth,
+        },
         join: config.timeouts.join,
         timeouts: ProxiedTimeouts {
             media: config.timeouts.media,

@@ -6,9 +6,10 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use causeway_control::actors::node::{BoundInterface, Node, NodeConfig};
+use causeway_control::actors::load::Admission;
+use causeway_control::actors::node::{BoundInterface, Node, NodeCalls, NodeConfig};
 use causeway_control::api::{LEGS_PER_CALL, LifeEvent, What};
-use causeway_control::calls::Calls;
+use causeway_control::calls::{Calls, NgCalls};
 use causeway_control::config::{Cdr, Config, Ports, Recording, Webhook};
 use causeway_control::dtls::Versions;
 use causeway_control::ng_server::NgDoors;
@@ -30,6 +31,8 @@ pub struct Setup {
     pub workers: usize,
     /// Calls, most.
     pub calls: usize,
+    /// What limits calls behind SIP proxies.
+    pub admission: Admission,
     /// Shared ports of each worker.
     pub mux_ports: u16,
     /// Legs of one worker, most.
@@ -60,6 +63,7 @@ impl Default for Setup {
             workers: 1,
             mux_ports: 1,
             calls: 64,
+            admission: Admission::default(),
             legs_per_worker: 256,
             join: Duration::from_secs(60),
             bind: Ipv4Addr::LOCALHOST.into(),
@@ -80,7 +84,9 @@ pub struct LocalNode {
     pub http: SocketAddr,
     /// The public listener.
     pub public: SocketAddr,
-    calls: Arc<dyn Calls>,
+    /// Where SIP proxies ask.
+    pub proxies: SocketAddr,
+    calls: Arc<NodeCalls>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -99,7 +105,9 @@ impl LocalNode {
                 let config = rest_config(&setup);
                 let ng = NgDoors::open(&config, node.calls()).expect("doors of ng");
                 let servers = rest::serve(&config, node.calls(), ng.desk()).expect("doors");
-                report.send((servers.http, servers.public, node.calls())).expect("the test waits");
+                let proxies = ng.udp.expect("a door for datagrams");
+                let doors = (servers.http, servers.public, proxies, node.calls());
+                report.send(doors).expect("the test waits");
                 // The test's end is as good a reason to stop as its word.
                 let _ = stopped.await;
                 servers.stop().await;
@@ -107,8 +115,8 @@ impl LocalNode {
                 node.stop().await;
             });
         });
-        let (http, public, calls) = started.recv().expect("the node starts");
-        Self { http, public, calls, stop: Some(stop), thread: Some(thread) }
+        let (http, public, proxies, calls) = started.recv().expect("the node starts");
+        Self { http, public, proxies, calls, stop: Some(stop), thread: Some(thread) }
     }
 
     /// A client of its admin listener.
@@ -118,6 +126,11 @@ impl LocalNode {
 
     /// What answers its API.
     pub fn calls(&self) -> &dyn Calls {
+        &*self.calls
+    }
+
+    /// What answers the ng protocol.
+    pub fn ng(&self) -> &dyn NgCalls {
         &*self.calls
     }
 
@@ -242,6 +255,7 @@ fn node_config(setup: &Setup) -> NodeConfig {
         legacy_suites: false,
         dtls: Versions::Both,
         calls: setup.calls,
+        admission: setup.admission,
         join: setup.join,
         timeouts: setup.timeouts,
         legs_per_call: LEGS_PER_CALL,
@@ -256,6 +270,7 @@ fn rest_config(setup: &Setup) -> Config {
     config.http.listen = (Ipv4Addr::LOCALHOST, 0).into();
     config.public.listen = (Ipv4Addr::LOCALHOST, 0).into();
     config.public.workers = 1;
+    config.ng.udp = Some((Ipv4Addr::LOCALHOST, 0).into());
     config.limits.calls = setup.calls;
     config.auth.join_secret = setup
         .join_secret

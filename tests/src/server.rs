@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::ng::Ng;
 use crate::node::Node;
+use crate::rest::Rest;
 use crate::rtpengine::{Rtpengine, free_udp};
 
 /// Names the server that the tests of the `ng` protocol are about: `rtpengine` or `causeway`.
@@ -59,6 +60,14 @@ impl Server {
         match self {
             Self::Rtpengine(server) => server.ng,
             Self::Causeway(_, ng, _) => *ng,
+        }
+    }
+
+    /// Its REST API, if it has one.
+    pub fn rest(&self) -> Option<&Rest> {
+        match self {
+            Self::Rtpengine(_) => None,
+            Self::Causeway(node, ..) => Some(node.rest()),
         }
     }
 

@@ -14,6 +14,7 @@ use causeway_tests::media::{Media, SILENCE, media_of};
 use causeway_tests::ng::Ng;
 use causeway_tests::requires;
 use causeway_tests::server::{Interface, Server, target};
+use serde_json::Value as Json;
 
 /// Where the injector sits.
 const INJECTOR: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -47,7 +48,8 @@ fn an_injector_disturbs_no_call_and_hears_none() {
         calls.iter_mut().for_each(|call| call.exchange(number));
         thread::sleep(next.saturating_duration_since(Instant::now()));
     }
-    let counted: Vec<_> = calls.iter().map(|call| call.attempts(&server.client())).collect();
+    let counted: Vec<_> = calls.iter().map(|call| call.attempts(&server)).collect();
+    calls.iter().for_each(|call| call.asks_why(&server));
     calls.iter().for_each(|call| call.delete(&server.client()));
     let (sent, heard) = injector.stop();
     println!("{sent} packets were injected, of which were counted: {counted:?}");
@@ -55,7 +57,7 @@ fn an_injector_disturbs_no_call_and_hears_none() {
     for call in &calls {
         assert_eq!((call.lost, call.injected), (0, 0), "{}", call.name);
     }
-    assert!(counted.iter().flatten().all(|count| *count > 0), "{counted:?}");
+    assert!(counted.iter().all(|count| *count > 0), "{counted:?}");
 }
 
 /// Sends to all media ports in turn.
@@ -171,14 +173,32 @@ impl Call {
         }
     }
 
-    /// How many injected packets the server counted in this call, if it is known how it tells.
-    fn attempts(&self, ng: &Ng) -> Option<i64> {
-        if target() != "rtpengine" {
-            return None;
+    /// How many injected packets the server counted in this call: over REST where it has that, else in the
+    /// totals of a query.
+    fn attempts(&self, server: &Server) -> u64 {
+        if let Some(rest) = server.rest() {
+            let call = rest.get(&format!("/v1/proxied/{}", self.name));
+            let of = |value: &Json, key: &str| value[key].as_array().cloned().unwrap_or_default();
+            let media = of(&call, "parties").into_iter().flat_map(move |party| of(&party, "media"));
+            let transports = media.flat_map(|media| of(&media, "transports"));
+            return transports
+                .map(|transport| transport["strangers"].as_u64().expect("a count"))
+                .sum();
         }
-        let reply = ng.ask(&request("query", self.name));
-        let totals = reply.lookup("totals")?.dictionary()?.lookup("RTP")?.dictionary()?;
-        totals.lookup("errors")?.integer()
+        let reply = server.client().ask(&request("query", self.name));
+        let member = |of: &Dictionary, key| of.lookup(key).and_then(Value::dictionary).cloned();
+        let totals = member(&reply, "totals").and_then(|totals| member(&totals, "RTP"));
+        let errors = totals.and_then(|rtp| rtp.lookup("errors")?.integer());
+        errors.and_then(|errors| errors.try_into().ok()).expect("a query tells it")
+    }
+
+    /// A person who asks why is told that the call is fine, and of the attempts.
+    fn asks_why(&self, server: &Server) {
+        let Some(rest) = server.rest() else { return };
+        let path = format!("/v1/proxied/{}/why?format=text", self.name);
+        let text = rest.request("GET", &path, None).text;
+        assert_eq!(text.matches("]: fine\n").count(), 2, "{text}");
+        assert!(text.contains("came from somewhere else and were not taken"), "{text}");
     }
 
     fn delete(&self, ng: &Ng) {

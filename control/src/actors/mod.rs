@@ -15,6 +15,7 @@
 pub mod call;
 pub mod dtls;
 pub mod events;
+pub mod load;
 pub mod node;
 mod past;
 pub mod proxied;

@@ -22,6 +22,7 @@ use tokio::sync::{broadcast, oneshot};
 use crate::actors::call::{Ask, CallActor, Request, Show, ShowLeg};
 use crate::actors::dtls::DtlsActor;
 use crate::actors::events::Events;
+use crate::actors::load::Admission;
 use crate::actors::proxied::{Finish, NgAsk, ProxiedActor, clock};
 use crate::actors::registry::{
     ANSWER_TIMEOUT, All, Announced, CallCounts, Create, EndAll, Find, Registry, Seen, WhyPast,
@@ -33,7 +34,7 @@ use crate::address;
 use crate::api::{
     AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, EndReason, InterfaceView,
     Latency, LegAdded, LegView, LifeEvent, MediaDirection, NodeState, NodeStats, Problem,
-    ProxiedCall, ProxiedStats, Receive, Trickle, What, Why, WorkerStats,
+    ProxiedCall, ProxiedStats, ProxiedWhy, Receive, Trickle, What, Why, WorkerStats,
 };
 use crate::call::{Eyes, Face, Lifetimes, NodeFacts, Remark, Reply, random_id};
 use crate::calls::{Answer, Calls, NgAsked, NgCalls, Restarted};
@@ -43,7 +44,7 @@ use crate::dtls::{Identity, Versions};
 use crate::ice::Credentials;
 use crate::ng;
 use crate::ports::{PortDesk, PortInterface};
-use crate::proxied::{EndedBy, Facts, Timeouts};
+use crate::proxied::{self, EndedBy, Facts, Timeouts};
 use crate::recording::{Recorder, RecordingError};
 use crate::records::{RecordError, Records};
 use crate::sdp;
@@ -99,6 +100,8 @@ pub struct NodeConfig {
     pub dtls: Versions,
     /// Calls that are not over, most.
     pub calls: usize,
+    /// What limits calls behind SIP proxies besides.
+    pub admission: Admission,
     /// For a leg to connect, and for a call to get its first.
     pub join: Duration,
     /// Whether calls behind SIP proxies may use SDES suites that nobody should use any more.
@@ -228,7 +231,9 @@ impl Node {
         let proxied = Arc::new(Mutex::new(ProxiedStats::default()));
         let switchboard = {
             let (seats, dtls, ports) = (seats.clone(), dtls.clone(), ports.clone());
-            let (counts, calls_max) = (proxied.clone(), config.calls);
+            let counts = proxied.clone();
+            let most = config.calls.min(config.admission.calls);
+            let limits = Admission { calls: most, ..config.admission };
             let scribes = Scribes { records: records.clone(), recorder: recorder.clone() };
             let facts = Arc::new(Facts {
                 fingerprints: vec![fingerprint],
@@ -238,7 +243,7 @@ impl Node {
                 timeouts: config.timeouts,
             });
             Switchboard::start_in_arbiter(&calls_arbiter.handle(), move |_| {
-                Switchboard::new(seats, dtls, ports, facts, calls_max, counts, scribes)
+                Switchboard::new(seats, dtls, ports, facts, limits, counts, scribes)
             })
         };
         let links = seats.iter().map(|seat| seat.link.clone()).collect();
@@ -434,6 +439,21 @@ async fn called(
     found.ok_or_else(|| Problem::not_found("there is no such call, or it is over"))
 }
 
+/// All that is known of a call behind a SIP proxy.
+async fn known(switchboard: Addr<Switchboard>, call: String) -> Result<ng::CallStats, Problem> {
+    let actor = called(switchboard, call.clone()).await?;
+    let message = ng::Message {
+        request: ng::Request::Query(ng::Query { call_id: call, tag: None }),
+        supports_load_limit: false,
+        unknown: Vec::new(),
+    };
+    let (reply, answer) = oneshot::channel();
+    actor.try_send(NgAsk { message, brief: false, late: false, reply }).map_err(lost)?;
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await.map_err(lost)?;
+    let reply = answer.map_err(|_| over())?;
+    reply.call().cloned().ok_or_else(over)
+}
+
 impl NodeCalls {
     fn figures(&self) -> NodeStats {
         let (cdr, webhook) = self.records.counts();
@@ -625,21 +645,13 @@ impl Calls for NodeCalls {
     }
 
     fn show_proxied(&self, call: String) -> Answer<ProxiedCall> {
-        let switchboard = self.switchboard.clone();
-        Box::pin(async move {
-            let actor = called(switchboard, call.clone()).await?;
-            let query = ng::Query { call_id: call.clone(), tag: None };
-            let message = ng::Message {
-                request: ng::Request::Query(query),
-                supports_load_limit: false,
-                unknown: Vec::new(),
-            };
-            let (reply, answer) = oneshot::channel();
-            actor.try_send(NgAsk { message, brief: false, reply }).map_err(lost)?;
-            let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await.map_err(lost)?;
-            let reply = answer.map_err(|_| over())?;
-            reply.call().map(|stats| ProxiedCall::of(call, stats)).ok_or_else(over)
-        })
+        let known = known(self.switchboard.clone(), call.clone());
+        Box::pin(async move { Ok(ProxiedCall::of(call, &known.await?)) })
+    }
+
+    fn why_proxied(&self, call: String) -> Answer<ProxiedWhy> {
+        let known = known(self.switchboard.clone(), call.clone());
+        Box::pin(async move { Ok(proxied::why(&call, &known.await?)) })
     }
 
     fn end_proxied(&self, call: String) -> Answer<()> {
@@ -697,14 +709,14 @@ impl NgCalls for NodeCalls {
     }
 
     fn ng(&self, asked: NgAsked) -> BoxFuture<'static, ng::Reply> {
-        let NgAsked { message, brief } = asked;
+        let NgAsked { message, brief, late } = asked;
         if message.request == ng::Request::Ping {
             return Box::pin(std::future::ready(ng::Reply::pong()));
         }
         let busy = ng::NgError::Limited(ng::LoadLimit::Load);
         let busy = ng::Reply::refusal(busy, message.supports_load_limit);
         let (reply, answer) = oneshot::channel();
-        if self.switchboard.try_send(NgAsk { message, brief, reply }).is_err() {
+        if self.switchboard.try_send(NgAsk { message, brief, late, reply }).is_err() {
             return Box::pin(std::future::ready(busy));
         }
         // A call that ends drops the reply of what it did not come to.

@@ -29,6 +29,8 @@ pub struct NgAsk {
     pub message: NgMessage,
     /// Whether the reply has to fit a datagram.
     pub brief: bool,
+    /// Whether it has waited so long that no call is to be begun for it.
+    pub late: bool,
     /// Where the reply goes.
     pub reply: oneshot::Sender<Reply>,
 }
@@ -188,7 +190,7 @@ impl Handler<NgAsk> for ProxiedActor {
             self.to.switchboard.do_send(ask);
             return;
         }
-        let NgAsk { message, brief, reply } = ask;
+        let NgAsk { message, brief, reply, .. } = ask;
         let request = self.next_request;
         self.next_request += 1;
         self.replies.insert(request, reply);

@@ -7,6 +7,7 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use crate::actors::dtls::DtlsActor;
+use crate::actors::load::{Admission, INTERVAL, Load};
 use crate::actors::proxied::{Finish, NgAsk, ProxiedActor, ProxiedNeighbours, clock};
 use crate::actors::registry::WorkerSeat;
 use crate::actors::worker_link::lock;
@@ -40,7 +41,7 @@ pub struct Switchboard {
     calls: HashMap<String, Addr<ProxiedActor>>,
     /// Calls that were closed and whose record is yet to come.
     closing: usize,
-    calls_max: usize,
+    load: Load,
     counts: Arc<Mutex<ProxiedStats>>,
     scribes: Scribes,
     emptied: Option<oneshot::Sender<()>>,
@@ -53,7 +54,7 @@ impl Switchboard {
         dtls: Vec<Addr<DtlsActor>>,
         ports: Arc<Mutex<PortDesk>>,
         facts: Arc<Facts>,
-        calls_max: usize,
+        limits: Admission,
         counts: Arc<Mutex<ProxiedStats>>,
         scribes: Scribes,
     ) -> Self {
@@ -64,21 +65,30 @@ impl Switchboard {
             facts,
             calls: HashMap::new(),
             closing: 0,
-            calls_max,
+            load: Load::new(limits),
             counts,
             scribes,
             emptied: None,
         }
     }
 
-    /// Makes a call on the worker that has most room.
-    fn create(&mut self, id: &str, ctx: &mut Context<Self>) -> Result<Addr<ProxiedActor>, NgError> {
-        let full = NgError::Limited(LoadLimit::Sessions);
-        if self.calls.len() >= self.calls_max {
-            return Err(full);
+    /// Makes a call on the worker that has most room; none where its offer has waited too long, or another limit is
+    /// reached.
+    fn create(
+        &mut self,
+        id: &str,
+        late: bool,
+        ctx: &mut Context<Self>,
+    ) -> Result<Addr<ProxiedActor>, LoadLimit> {
+        let bandwidth = self.seats.iter().map(|seat| lock(&seat.desk.latest).bytes_per_second);
+        let limit = late.then_some(LoadLimit::Load);
+        let limit = limit.or_else(|| self.load.exceeded(self.calls.len(), bandwidth.sum()));
+        if let Some(limit) = limit {
+            return Err(limit);
         }
         let free = |seat: &&WorkerSeat| lock(&seat.desk.slots).free();
-        let seat = self.seats.iter().max_by_key(free).filter(|seat| free(seat) > 1).ok_or(full)?;
+        let roomiest = self.seats.iter().max_by_key(free).filter(|seat| free(seat) > 1);
+        let seat = roomiest.ok_or(LoadLimit::Sessions)?;
         let mut counts = lock(&self.counts);
         let turn = usize::try_from(counts.created).unwrap_or_default();
         let to = ProxiedNeighbours {
@@ -126,11 +136,11 @@ impl Switchboard {
         let is_offer = matches!(ask.message.request, Request::Offer(_) | Request::Publish(_));
         let call = match self.calls.get(&id) {
             Some(call) => call.clone(),
-            None if is_offer => match self.create(&id, ctx) {
+            None if is_offer => match self.create(&id, ask.late, ctx) {
                 Ok(call) => call,
-                Err(error) => {
-                    lock(&self.counts).rejected += 1;
-                    return Err((error, ask.reply));
+                Err(limit) => {
+                    lock(&self.counts).reject(limit);
+                    return Err((NgError::Limited(limit), ask.reply));
                 }
             },
             None => {
@@ -157,6 +167,10 @@ impl Actor for Switchboard {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
+        if self.load.is_wanted() {
+            self.load.look();
+            ctx.run_interval(INTERVAL, |switchboard, _| switchboard.load.look());
+        }
     }
 }
 
@@ -272,7 +286,7 @@ impl Handler<HangUp> for Switchboard {
     type Result = ();
 
     fn handle(&mut self, HangUp { emptied }: HangUp, _: &mut Self::Context) {
-        self.calls_max = 0;
+        self.load.close();
         for call in self.calls.values() {
             call.do_send(Finish(EndedBy::Stopped));
         }

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use causeway_engine::Link;
@@ -75,16 +75,41 @@ pub struct Latest {
     pub counters: WorkerCounters,
     /// Latency in nanoseconds since start.
     pub latency: Histogram<u64>,
+    /// Bytes received per second between the last two readings.
+    pub bytes_per_second: u64,
+    /// When the last one came.
+    read_at: Option<Instant>,
+}
+
+impl Latest {
+    fn new() -> Self {
+        let WorkerReading { counters, latency } = WorkerReading::new();
+        Self { counters, latency, bytes_per_second: 0, read_at: None }
+    }
+
+    fn note(&mut self, reading: &WorkerReading, now: Instant) {
+        if let Some(before) = self.read_at.replace(now) {
+            let bytes = reading.counters.bytes_in.saturating_sub(self.counters.bytes_in);
+            self.bytes_per_second = per_second(bytes, now.saturating_duration_since(before));
+        }
+        self.counters.clone_from(&reading.counters);
+        // Both have the same constant bounds.
+        let _ = self.latency.add(&reading.latency);
+    }
+}
+
+fn per_second(count: u64, time: Duration) -> u64 {
+    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    count.saturating_mul(1000).checked_div(millis).unwrap_or_default()
 }
 
 impl WorkerDesk {
     /// A desk for `worker` with room for `legs` legs.
     pub fn new(worker: WorkerId, legs: usize) -> Arc<Self> {
-        let empty = WorkerReading::new();
         Arc::new(Self {
             worker,
             slots: Mutex::new(Slots::new(worker, legs)),
-            latest: Mutex::new(Latest { counters: empty.counters, latency: empty.latency }),
+            latest: Mutex::new(Latest::new()),
         })
     }
 }
@@ -208,10 +233,7 @@ impl WorkerLink {
     }
 
     fn note(&mut self, mut reading: Box<WorkerReading>) {
-        let mut latest = lock(&self.desk.latest);
-        latest.counters.clone_from(&reading.counters);
-        // Both have the same constant bounds.
-        let _ = latest.latency.add(&reading.latency);
+        lock(&self.desk.latest).note(&reading, Instant::now());
         reading.latency.reset();
         self.spare = Some(reading);
     }
@@ -385,5 +407,24 @@ impl Handler<GiveBack> for WorkerLink {
         }
         self.watch(ctx);
         ctx.notify(Pump);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bandwidth_is_of_the_time_between_two_readings() {
+        let (mut latest, mut reading) = (Latest::new(), WorkerReading::new());
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        reading.counters.bytes_in = 5_000;
+        latest.note(&reading, start);
+        assert_eq!(latest.bytes_per_second, 0, "one reading says nothing of time");
+        reading.counters.bytes_in = 9_000;
+        latest.note(&reading, start + 2 * second);
+        assert_eq!(latest.bytes_per_second, 2_000);
+        latest.note(&reading, start + 3 * second);
+        assert_eq!(latest.bytes_per_second, 0);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::ng;
+use crate::ng::{self, LoadLimit};
 
 /// Numbers of calls behind SIP proxies since the node started. What their media did is counted when
 /// they are over.
@@ -17,6 +17,8 @@ pub struct ProxiedStats {
     pub created: u64,
     /// Calls that were not begun, since the node was at a limit.
     pub rejected: u64,
+    /// Of them, those that the node was at this limit for.
+    pub rejected_by: BTreeMap<String, u64>,
     /// Calls that are over, by why.
     pub ended: BTreeMap<String, u64>,
     /// Packets that their parties sent.
@@ -33,6 +35,14 @@ pub struct ProxiedStats {
     pub one_way: u64,
     /// m-lines that carried nothing.
     pub silent: u64,
+}
+
+impl ProxiedStats {
+    /// Counts a call that was not begun.
+    pub fn reject(&mut self, limit: LoadLimit) {
+        self.rejected += 1;
+        *self.rejected_by.entry(limit.label().to_owned()).or_default() += 1;
+    }
 }
 
 /// A number that was seen often.

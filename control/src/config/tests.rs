@@ -64,6 +64,10 @@ fn everything_that_can_be_set_is_read() {
         udp = "10.0.0.1:2223"
         tcp = "10.0.0.1:2223"
         peers = ["10.0.0.0/8", "2001:db8::1"]
+        max_sessions = 0
+        max_load = 3
+        max_cpu = 92.5
+        max_bandwidth = 100000000
         [media]
         dscp = 46
         [dtls]
@@ -90,10 +94,21 @@ fn everything_that_can_be_set_is_read() {
     assert_eq!(config.media.dscp, 46);
     assert_eq!(config.ng.udp, config.ng.tcp);
     assert!(config.ng.peers[1].holds("2001:db8::1".parse().unwrap()));
+    assert_eq!((config.ng.max_sessions, config.ng.max_bandwidth), (Some(0), 100_000_000));
+    assert!((config.ng.max_load - 3.0).abs() + (config.ng.max_cpu - 92.5).abs() < f64::EPSILON);
     assert!(!config.interface[0].dont_fragment && config.interface[1].dont_fragment);
     assert_eq!(config.timeouts.drain, Duration::from_secs(60));
     assert_eq!(config.auth.token[0].name, "t");
     assert!(config.desk());
+}
+
+#[test]
+fn limits_of_sessions_come_from_the_environment_too_and_are_within_those_of_calls() {
+    let set = from_environment(&[("CAUSEWAY_NG_MAX_CPU", "80"), ("CAUSEWAY_NG_MAX_SESSIONS", "5")]);
+    let ng = set.unwrap().config.ng;
+    assert!((ng.max_cpu - 80.0).abs() < f64::EPSILON && ng.max_sessions == Some(5));
+    let above = from_file("[limits]\ncalls = 10\n[ng]\nmax_sessions = 11").unwrap().warnings;
+    assert!(above[0].contains("limits.calls, which is 10"), "{above:?}");
 }
 
 #[test]
@@ -115,6 +130,9 @@ const WRONG: &[(&str, &[&str])] = &[
     ("[edge]\nlisten = \"x\"", &["c.toml:1: edge: no such section", "interface"]),
     ("[[ng]]\nudp = 1", &["c.toml:1: ng:"]),
     ("[ng]\nudp = 2223", &["c.toml:2: ng.udp: 2223"]),
+    ("[ng]\nmax_cpu = 101", &["c.toml:2: ng.max_cpu: 101: allowed are 0 to 100"]),
+    ("[ng]\nmax_load = -1", &["c.toml:2: ng.max_load: -1"]),
+    ("[ng]\nmax_sessions = -1", &["c.toml:2: ng.max_sessions"]),
     ("[ng]\ntcp = \"127.0.0.1:8080\"", &["c.toml:2: ng.tcp: 127.0.0.1:8080 is http.listen too"]),
     ("[ng]\npeers = [\"10.0.0.0/33\"]", &["c.toml:2: ng.peers", "10.0.0.0/33", "such as"]),
     ("node = 5", &["c.toml:1: node:"]),

@@ -194,6 +194,20 @@ fn ng(config: &Config, draft: &mut Draft) {
     if ng.peers.len() > PEERS_MAX {
         draft.fault("ng.peers", &[], format!("{}: at most {PEERS_MAX}", ng.peers.len()));
     }
+    let load_max = f64::from(u16::MAX);
+    for (key, value, most) in
+        [("ng.max_load", ng.max_load, load_max), ("ng.max_cpu", ng.max_cpu, 100.0)]
+    {
+        if !(0.0..=most).contains(&value) {
+            draft.fault(key, &[], format!("{value}: allowed are 0 to {most}"));
+        }
+    }
+    if ng.max_sessions.is_some_and(|sessions| sessions > config.limits.calls) {
+        draft.warnings.push(format!(
+            "ng.max_sessions is above limits.calls, which is {} and holds for them too",
+            config.limits.calls
+        ));
+    }
     let taken = [("http.listen", config.http.listen), ("public.listen", config.public.listen)];
     for (key, other) in taken {
         if ng.tcp == Some(other) && other.port() != 0 {

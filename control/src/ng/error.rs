@@ -129,3 +129,18 @@ pub enum LoadLimit {
     #[error("Bandwidth limit exceeded")]
     Bandwidth,
 }
+
+impl LoadLimit {
+    /// Every one.
+    pub const ALL: &'static [Self] = &[Self::Sessions, Self::Cpu, Self::Load, Self::Bandwidth];
+
+    /// Its name in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Sessions => "sessions",
+            Self::Cpu => "cpu",
+            Self::Load => "load",
+            Self::Bandwidth => "bandwidth",
+        }
+    }
+}

@@ -69,7 +69,8 @@ pub use request::{
     Recording, RecordingAction, Request, Select, Subscribe, Subscribed, Unsubscribe,
 };
 pub use stats::{
-    CallStats, Counters, MediaStats, Mos, MosSample, SsrcStats, StreamStats, Subscription, TagStats,
+    CallStats, Counters, Dropped, MediaStats, Mos, MosSample, SsrcStats, StreamStats, Subscription,
+    TagStats,
 };
 pub use value::{Dictionary, Value};
 

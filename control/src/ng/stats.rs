@@ -25,6 +25,10 @@ pub struct CallStats {
     pub created: Duration,
     /// When it was last asked to do something, since 1970.
     pub last_signal: Duration,
+    /// When this was so, since 1970.
+    pub seen: Duration,
+    /// Whether a party has answered.
+    pub answered: bool,
     /// The quality of its sources, by SSRC.
     pub ssrcs: Vec<(u32, SsrcStats)>,
     /// Its parties.
@@ -72,6 +76,8 @@ pub struct MediaStats {
     pub codec: Option<String>,
     /// RTP and RTCP.
     pub streams: Vec<StreamStats>,
+    /// What was dropped of what it sent, which the protocol does not tell.
+    pub drops: Vec<Dropped>,
     /// What it is: `initialized`, `send`, `recv`, `rtcp-mux`, `DTLS-SRTP`, `SDES`, `ICE`…
     pub flags: Vec<&'static str>,
 }
@@ -97,6 +103,19 @@ pub struct StreamStats {
     pub ssrc: Option<u32>,
     /// What it sent.
     pub sent: Counters,
+    /// What it was sent, which the protocol does not tell.
+    pub forwarded: Counters,
+}
+
+/// Packets that were dropped for a reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dropped {
+    /// Its name in metrics.
+    pub reason: &'static str,
+    /// In words.
+    pub meaning: &'static str,
+    /// How many.
+    pub count: u64,
 }
 
 /// What went by.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::Addr;
 use actix::prelude::SendError;
@@ -44,16 +45,16 @@ impl NgDesk {
         self.work.admits(asker)
     }
 
-    /// The reply to a request with its cookie, and `None` if there is none, which is counted.
-    pub async fn ask(&self, asker: Asker, frame: Bytes) -> Option<Bytes> {
+    /// The reply to a request with its cookie, and `None` if there is none, which is counted. It is asked now,
+    /// before anybody waits for the reply.
+    pub fn ask(&self, asker: Asker, frame: Bytes) -> impl Future<Output = Option<Bytes>> + use<> {
         let (reply, mut answer) = mpsc::channel(1);
-        match self.server.try_send(Ask { asker, frame, reply }) {
-            Ok(()) => answer.recv().await,
-            Err(SendError::Full(_) | SendError::Closed(_)) => {
-                self.work.count(|counts| counts.silence(Silence::Overrun));
-                None
-            }
+        let asked = self.server.try_send(Ask { asker, frame, since: Instant::now(), reply });
+        if let Err(SendError::Full(_) | SendError::Closed(_)) = asked {
+            // The channel closes with the request, so that nobody waits.
+            self.silent(Silence::Overrun);
         }
+        async move { answer.recv().await }
     }
 
     /// The reply to a request without a cookie; it runs as often as it is asked.

@@ -16,13 +16,16 @@
 //! # Limits
 //! [`RUNNING_MAX`](crate::ng::cookies::RUNNING_MAX) requests with a cookie are in progress, and as many
 //! without. One more is not answered over UDP, where the client asks again; by the other doors it is told that
-//! the load limit is reached, so that the proxy tries another node. Each ends within the configured
+//! the load limit is reached, so that the proxy tries another node. Of those in progress calls work on 64 at a time,
+//! what belongs to calls that there are before offers of new ones; an offer that has waited for 200 ms is refused in
+//! the same way, unless its call is there already. Each ends within the configured
 //! time for requests: then with an error, and its cookie runs anew. Everything that goes unanswered or is closed is counted
 //! in [`Counts`].
 
 mod counts;
 mod desk;
 mod figures;
+mod queue;
 mod statistics;
 mod tcp;
 #[cfg(test)]
@@ -122,6 +125,8 @@ fn named(key: &'static str, address: SocketAddr) -> impl Fn(io::Error) -> io::Er
 struct Ask {
     asker: Asker,
     frame: Bytes,
+    /// When it came.
+    since: Instant,
     reply: ReplyTo,
 }
 
@@ -159,7 +164,7 @@ impl NgServer {
                 let cookie = ask.frame.slice_ref(frame.cookie);
                 let document = ask.frame.slice_ref(frame.document);
                 let ending = Ending { server, cookie, reply: ask.reply, outcome: Outcome::Lost };
-                actix_rt::spawn(ending.run(Arc::clone(&self.work), ask.asker, document));
+                actix_rt::spawn(ending.run(Arc::clone(&self.work), ask.asker, document, ask.since));
             }
             Asked::Answered(reply) => {
                 self.work.count(|counts| counts.repeat(door));
@@ -206,8 +211,8 @@ struct Ending {
 }
 
 impl Ending {
-    async fn run(mut self, work: Arc<Work>, asker: Asker, document: Bytes) {
-        let done = work.run(&asker, &document).await;
+    async fn run(mut self, work: Arc<Work>, asker: Asker, document: Bytes, since: Instant) {
+        let done = work.run(&asker, &document, since).await;
         let reply = Frame { cookie: &self.cookie, document: &done.document }.join().into();
         let outcome = if done.late { Outcome::Late } else { Outcome::Answered };
         self.outcome = outcome(reply);

@@ -154,9 +154,8 @@ impl Connection {
             self.skip_line_ends();
             let end = self.cut.end(&self.held).map_err(|_| Closed::Unreadable)?;
             let Some(end) = end else { break };
-            let (desk, asker) = (self.desk.clone(), self.asker);
             let frame = self.held.split_to(end).freeze();
-            self.pending.push(Box::pin(async move { desk.ask(asker, frame).await }));
+            self.pending.push(Box::pin(self.desk.ask(self.asker, frame)));
             self.since = Instant::now();
         }
         Ok(())

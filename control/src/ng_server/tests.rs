@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, join_all, ready};
 use tokio::sync::Semaphore;
 
+use super::queue::SEATS;
 use super::work::Work;
 use super::*;
 use crate::api::{NodeStats, PortStats, ProxiedStats};
@@ -27,13 +28,16 @@ pub(crate) struct Fake {
     pub(crate) runs: AtomicUsize,
     /// Of them, those whose reply was to be brief.
     pub(crate) briefs: AtomicUsize,
+    /// Of them, those that had waited too long.
+    lates: AtomicUsize,
     gate: Arc<Semaphore>,
 }
 
 impl Fake {
     pub(crate) fn new() -> Arc<Self> {
         let gate = Arc::new(Semaphore::new(0));
-        Arc::new(Self { runs: AtomicUsize::new(0), briefs: AtomicUsize::new(0), gate })
+        let (runs, briefs, lates) = Default::default();
+        Arc::new(Self { runs, briefs, lates, gate })
     }
 
     /// Lets everything slow be answered.
@@ -59,6 +63,7 @@ impl NgCalls for Fake {
     fn ng(&self, asked: NgAsked) -> BoxFuture<'static, Reply> {
         self.runs.fetch_add(1, Ordering::Relaxed);
         self.briefs.fetch_add(usize::from(asked.brief), Ordering::Relaxed);
+        self.lates.fetch_add(usize::from(asked.late), Ordering::Relaxed);
         let gate = Arc::clone(&self.gate);
         let query = match asked.message.request {
             Request::Ping => return ready(Reply::pong()).boxed(),
@@ -232,7 +237,8 @@ async fn beyond_the_limit_datagrams_are_dropped_and_others_are_told_to_go_elsewh
             })
         })
         .collect();
-    until(|| fake.runs() == RUNNING_MAX).await;
+    // Those without a seat are in progress, too: the actor has taken all of them before what comes now.
+    until(|| fake.runs() == SEATS).await;
     assert_eq!(ask(&desk, Door::Udp, "c d7:command4:pinge").await, None);
     assert_eq!(desk.counts().silences(Silence::Busy), 1);
     let old = ask(&desk, Door::Tcp, "c d7:command4:pinge").await.unwrap();
@@ -248,6 +254,29 @@ async fn beyond_the_limit_datagrams_are_dropped_and_others_are_told_to_go_elsewh
         assert!(reply.unwrap().is_some());
     }
     assert!(ask(&desk, Door::Udp, "c d7:command4:pinge").await.unwrap().contains("pong"));
+}
+
+#[actix_rt::test]
+async fn an_offer_that_waited_too_long_is_handed_on_as_late_and_nothing_else_is() {
+    let (fake, desk) = open();
+    let slow = |at: usize| {
+        let desk = desk.clone();
+        actix_rt::spawn(async move { ask(&desk, Door::Udp, &query(&at.to_string(), "slow")).await })
+    };
+    let running: Vec<_> = (0..SEATS).map(slow).collect();
+    until(|| fake.runs() == SEATS).await;
+    let answered = actix_rt::spawn({
+        let desk = desk.clone();
+        async move { ask(&desk, Door::Udp, &query("answer", "none")).await }
+    });
+    let offer = "c {\"command\":\"offer\",\"call-id\":\"c\",\"from-tag\":\"a\",\"sdp\":\"v=0\"}";
+    assert!(ask(&desk, Door::Udp, offer).await.is_some());
+    assert_eq!((fake.runs(), fake.lates.load(Ordering::Relaxed)), (SEATS + 1, 1));
+    assert!(ask(&desk, Door::Udp, "p d7:command4:pinge").await.unwrap().contains("pong"));
+    fake.open();
+    assert!(answered.await.unwrap().unwrap().contains("Unknown call-id"));
+    assert_eq!(fake.lates.load(Ordering::Relaxed), 1);
+    join_all(running).await;
 }
 
 #[actix_rt::test]

@@ -43,10 +43,10 @@ fn take(socket: &Rc<UdpSocket>, desk: &NgDesk, from: SocketAddr, datagram: &[u8]
         return;
     }
     let (socket, desk) = (Rc::clone(socket), desk.clone());
-    let frame = Bytes::copy_from_slice(datagram);
+    let reply = desk.ask(asker, Bytes::copy_from_slice(datagram));
     // As many wait as requests may be in progress, with their repeats, and in the actor's mailbox.
     actix_rt::spawn(async move {
-        let Some(reply) = desk.ask(asker, frame).await else { return };
+        let Some(reply) = reply.await else { return };
         if socket.send_to(&reply, from).await.is_err() {
             desk.silent(Silence::Unsent);
         }

@@ -9,6 +9,7 @@ use super::Door;
 use super::counts::Counts;
 use super::desk::Asker;
 use super::figures::Figures;
+use super::queue::{Queue, Rank};
 use super::statistics;
 use crate::actors::worker_link::lock;
 use crate::calls::{NgAsked, NgCalls};
@@ -24,6 +25,7 @@ pub(super) struct Work {
     patience: Duration,
     /// Requests without a cookie that may still run; the others are bounded by their cookies.
     room: Semaphore,
+    queue: Arc<Queue>,
     counts: Mutex<Counts>,
 }
 
@@ -37,8 +39,14 @@ pub(super) struct Done {
 
 impl Work {
     pub(super) fn new(peers: &[Peer], patience: Duration, calls: Arc<dyn NgCalls>) -> Self {
-        let (peers, room) = (peers.to_vec(), Semaphore::new(RUNNING_MAX));
-        Self { calls, peers, patience, room, counts: Mutex::new(Counts::default()) }
+        Self {
+            calls,
+            peers: peers.to_vec(),
+            patience,
+            room: Semaphore::new(RUNNING_MAX),
+            queue: Arc::default(),
+            counts: Mutex::default(),
+        }
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -61,18 +69,18 @@ impl Work {
     /// Runs a request that has no cookie, if there is room.
     pub(super) async fn run_plain(&self, asker: &Asker, document: &[u8]) -> Vec<u8> {
         match self.room.try_acquire() {
-            Ok(_seat) => self.run(asker, document).await.document,
+            Ok(_room) => self.run(asker, document, Instant::now()).await.document,
             Err(_) => self.refuse(asker, document),
         }
     }
 
-    /// Runs a request.
-    pub(super) async fn run(&self, asker: &Asker, document: &[u8]) -> Done {
-        let (began, mut late) = (Instant::now(), false);
+    /// Runs a request that came at `since`.
+    pub(super) async fn run(&self, asker: &Asker, document: &[u8], since: Instant) -> Done {
+        let mut late = false;
         let (format, read) = frame::read(document);
         let command = read.as_ref().ok().and_then(command);
         let reply = match read.and_then(|document| Message::parse(&document)) {
-            Ok(message) => self.ask(asker, message).await.unwrap_or_else(|| {
+            Ok(message) => self.ask(asker, message, since).await.unwrap_or_else(|| {
                 late = true;
                 Reply::error(NgError::Late)
             }),
@@ -80,7 +88,7 @@ impl Work {
         };
         let failed = reply.is_failure();
         self.count(|counts| {
-            counts.served((asker.door, asker.peer), command, failed, began.elapsed());
+            counts.served((asker.door, asker.peer), command, failed, since.elapsed());
             if late {
                 counts.late();
             }
@@ -89,7 +97,7 @@ impl Work {
     }
 
     /// `None` if it takes too long.
-    async fn ask(&self, asker: &Asker, message: Message) -> Option<Reply> {
+    async fn ask(&self, asker: &Asker, message: Message, since: Instant) -> Option<Reply> {
         let (command, call) = (message.request.command(), message.request.call_id());
         tracing::debug!(%command, call, peer = %asker.peer, door = asker.door.label(), "ng request");
         if message.request == Request::Statistics {
@@ -97,8 +105,12 @@ impl Work {
             return Some(Reply::ok().with("statistics", statistics::dictionary(&figures)));
         }
         let brief = asker.door == Door::Udp;
-        let reply = self.calls.ng(NgAsked { message, brief });
-        tokio::time::timeout(self.patience, reply).await.ok()
+        let served = async {
+            let seat = self.queue.enter(Rank::of(&message.request), since).await;
+            let late = seat.is_none();
+            self.calls.ng(NgAsked { message, brief, late }).await
+        };
+        tokio::time::timeout_at((since + self.patience).into(), served).await.ok()
     }
 
     /// What a request is told that the node has no time for.

@@ -39,6 +39,7 @@ mod select;
 mod settle;
 mod stats;
 mod subscribe;
+mod why;
 mod write;
 
 use std::collections::{HashMap, VecDeque};
@@ -61,6 +62,7 @@ use party::{Parties, PartyId};
 use recording::Recorded;
 pub use recording::{Order, RecordingId};
 use seat::Step;
+pub use why::why;
 
 /// What the machine needs to know of its node.
 #[derive(Debug, Clone)]

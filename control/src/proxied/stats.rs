@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use causeway_engine::command::{LegId, StreamId};
+use causeway_engine::error::DropReason;
 use causeway_engine::stats::{LegReading, MediaCounters, TransportCounters};
 
 use super::ProxiedCall;
@@ -15,8 +16,8 @@ use super::seat::{MEDIA, REPORTS, Seat};
 use super::seats::Seats;
 use crate::call::score;
 use crate::ng::{
-    CallStats, Counters, Flag, MediaStats, Mos, MosSample, SsrcStats, StreamStats, Subscription,
-    TagStats,
+    CallStats, Counters, Dropped, Flag, MediaStats, Mos, MosSample, SsrcStats, StreamStats,
+    Subscription, TagStats,
 };
 
 type Readings = HashMap<LegId, Box<LegReading>>;
@@ -32,6 +33,8 @@ impl ProxiedCall {
         CallStats {
             created: self.created.unix,
             last_signal: self.last_signal,
+            seen: self.clock.unix,
+            answered: self.answered,
             ssrcs: ssrcs.map(|media| (media.ssrc, self.quality(&media))).collect(),
             tags: parties.iter().map(|party| self.tag(party, readings)).collect(),
         }
@@ -86,6 +89,7 @@ impl ProxiedCall {
             protocol: line.protocol.as_ref().map(|protocol| protocol.name().to_owned()),
             codec: None,
             streams: streams.collect(),
+            drops: drops(party, line, readings),
             flags,
         }
     }
@@ -129,6 +133,11 @@ impl ProxiedCall {
                     packets: counters.packets_in,
                     bytes: counters.bytes_in,
                     errors: counters.strangers,
+                },
+                forwarded: Counters {
+                    packets: counters.packets_out,
+                    bytes: counters.bytes_out,
+                    errors: 0,
                 },
             }
         })
@@ -213,6 +222,17 @@ fn transport_of(seat: &Seat, index: u8, readings: &Readings) -> Option<Transport
     let reading = readings.get(&seat.leg)?;
     let found = reading.transports.iter().find(|(id, _)| *id == seat.transport(index));
     found.map(|(_, counters)| *counters)
+}
+
+/// What was dropped of what came in on all seats of an m-line.
+fn drops(party: &Party, line: &Line, readings: &Readings) -> Vec<Dropped> {
+    let legs = party.streams_of(line).filter_map(|(seat, _)| readings.get(&seat.leg));
+    let legs: Vec<_> = legs.collect();
+    let dropped = |reason: &DropReason| {
+        let count = legs.iter().map(|leg| leg.drops.of(*reason)).sum();
+        Dropped { reason: reason.label(), meaning: reason.meaning().trim(), count }
+    };
+    DropReason::ALL.iter().map(dropped).filter(|dropped| dropped.count > 0).collect()
 }
 
 /// What came in on all seats of an m-line.

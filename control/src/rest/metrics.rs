@@ -9,7 +9,7 @@ use super::access::{May, SeeNode};
 use super::rtpengine_metrics;
 use super::text::Text;
 use crate::api::{NodeStats, PortStats, Problem, ProxiedStats, RecordingStats, WorkerStats};
-use crate::ng::Command;
+use crate::ng::{Command, LoadLimit};
 use crate::ng_server::{Closed, Counts, Door, Figures, Silence};
 use crate::proxied::EndedBy;
 
@@ -181,6 +181,11 @@ fn proxied(text: &mut Text, stats: &ProxiedStats) {
         text.family(name, kind, help);
         text.sample(name, &[], value);
     }
+    text.family("proxied_calls_limited_total", "counter", "Calls not begun, by the limit.");
+    for limit in LoadLimit::ALL {
+        let count = stats.rejected_by.get(limit.label()).copied().unwrap_or_default();
+        text.sample("proxied_calls_limited_total", &[("limit", limit.label())], count);
+    }
     text.family("proxied_calls_ended_total", "counter", "Such calls that are over, by why.");
     for by in EndedBy::ALL {
         let count = stats.ended.get(by.label()).copied().unwrap_or_default();
@@ -278,6 +283,7 @@ mod tests {
             workers: vec![worker(0), worker(1)],
             proxied: ProxiedStats {
                 ended: BTreeMap::from([("media_timeout".to_owned(), 2)]),
+                rejected_by: BTreeMap::from([("cpu".to_owned(), 3)]),
                 strangers: 5,
                 ..ProxiedStats::default()
             },
@@ -332,6 +338,8 @@ mod tests {
         );
         for line in [
             "event_streams 3",
+            "proxied_calls_limited_total{limit=\"cpu\"} 3",
+            "proxied_calls_limited_total{limit=\"sessions\"} 0",
             "proxied_calls_ended_total{reason=\"media_timeout\"} 2",
             "proxied_calls_ended_total{reason=\"deleted\"} 0",
             "proxied_strangers_total 5",

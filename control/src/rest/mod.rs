@@ -243,6 +243,7 @@ fn admin(services: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
         .service(metrics::show)
         .service(proxied::list)
         .service(proxied::show)
+        .service(proxied::explain)
         .service(proxied::delete)
         .service(ng::ask)
         .service(ng::ask_plain)

@@ -299,6 +299,27 @@ async fn calls_behind_proxies_are_listed_shown_and_ended() {
 }
 
 #[actix_web::test]
+async fn why_of_a_call_behind_a_proxy_is_json_for_programs_and_text_for_people() {
+    let (_, state) = open();
+    let admin = listen(&state, Door::Admin).await;
+    let why = "/v1/proxied/a%2F1%40proxy/why";
+    let json = admin.get(why, "").await.json();
+    assert_eq!(json["findings"][0]["verdict"], "no_media");
+    assert_eq!((&json["findings"][0]["strangers"], &json["answered"]), (&json!(5), &json!(true)));
+    let text = admin.get(&format!("{why}?format=text"), "").await;
+    assert_eq!(text.header("content-type"), "text/plain; charset=utf-8");
+    assert_eq!(
+        text.text,
+        "call a/1@proxy, answered, began 9 s ago, last asked for 8 s ago\n\n\
+         b [1 audio]: no_media\n  Nothing has come.\n  -> Open the port.\n  RTP: 3 packets went to it\n"
+    );
+    assert!(admin.get(&format!("{why}?format=xml"), "").await.problem(400).contains("format"));
+    admin.get("/v1/proxied/none/why", "").await.problem(404);
+    let document = admin.get("/v1/openapi.json", "").await.json();
+    assert!(document["paths"]["/v1/proxied/{call}/why"]["get"].is_object());
+}
+
+#[actix_web::test]
 async fn an_empty_body_asks_for_the_defaults() {
     let (_, state) = open();
     let admin = listen(&state, Door::Admin).await;

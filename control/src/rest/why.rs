@@ -80,7 +80,7 @@ fn eyes(who: &Who, state: &State) -> Eyes {
     who.pass().map_or(Eyes::Operator, |pass| Eyes::Guest(state.owners.of(&pass.jti)))
 }
 
-fn wants_text(request: &HttpRequest) -> Result<bool, Problem> {
+pub(super) fn wants_text(request: &HttpRequest) -> Result<bool, Problem> {
     #[derive(Deserialize)]
     struct Asked {
         format: Option<String>,

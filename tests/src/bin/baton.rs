@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use causeway_control::actors::load::Admission;
 use causeway_control::actors::node::{BoundInterface, Node, NodeConfig};
 use causeway_control::config::Config;
 use causeway_control::dtls::Versions;
@@ -66,6 +67,7 @@ fn run(path: &str, bind: &str, announce: &str) -> Result<(), Box<dyn Error>> {
         legacy_suites: false,
         dtls: Versions::Both,
         calls: 16,
+        admission: Admission::default(),
         legs_per_call: config.limits.legs_per_call,
         join: JOIN,
         timeouts: Timeouts::default(),

@@ -171,6 +171,7 @@ fn party(tag: &str, other: &str, flags: &[&'static str], streams: Vec<StreamStat
         codec: Some("PCMU/8000".into()),
         streams,
         flags: flags.to_vec(),
+        ..MediaStats::default()
     };
     TagStats {
         tag: tag.into(),
@@ -198,11 +199,11 @@ fn call() -> CallStats {
     CallStats {
         created: START,
         last_signal: START,
-        ssrcs: Vec::new(),
         tags: vec![
             TagStats { label: Some("lbl".into()), ..one },
             TagStats { via_branch: Some("vb1".into()), ..other },
         ],
+        ..CallStats::default()
     }
 }
 

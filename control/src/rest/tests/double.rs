@@ -332,6 +332,25 @@ impl Calls for Double {
         self.reply(proxied(call))
     }
 
+    fn why_proxied(&self, call: String) -> Answer<ProxiedWhy> {
+        self.reply(proxied(call).map(|view| ProxiedWhy {
+            call: view.call,
+            answered: true,
+            age: 9,
+            since_signal: 8,
+            findings: vec![ProxiedFinding {
+                tag: "b".into(),
+                index: 1,
+                kind: "audio".into(),
+                verdict: Verdict::NoMedia,
+                what: "Nothing has come.".into(),
+                advice: Some("Open the port.".into()),
+                facts: vec!["RTP: 3 packets went to it".into()],
+                strangers: 5,
+            }],
+        }))
+    }
+
     fn end_proxied(&self, call: String) -> Answer<()> {
         self.reply(proxied(call).map(drop))
     }
