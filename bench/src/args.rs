@@ -1,18 +1,20 @@
 //! The command line.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
 use zeroize::Zeroizing;
 
-use crate::plan::{CALLS_MAX, Mix, PAYLOAD_MAX, Plan, Video};
+use crate::ng::search::Signalling;
+use crate::plan::{CALLS_MAX, G711_CLOCK, Mix, OPUS_CLOCK, PAYLOAD_MAX, Plan, Video};
 use crate::rest::Api;
 
-/// Puts real WebRTC calls on a causeway node, and says what became of their packets and what they cost the node.
+/// Puts real calls on a causeway node, WebRTC over REST or phones over ng, and says what became of their packets and
+/// what they cost the node.
 ///
-/// Exit codes: 0 clean, 1 lost or corrupt packets or failed calls, 2 the run could not be done,
+/// Exit codes: 0 clean, 1 lost or corrupt packets, failed calls or late answers, 2 the run could not be done,
 /// 3 packets were lost, but the generator may have lost them itself.
 #[derive(Debug, Parser)]
 #[command(name = "causeway-load", version, verbatim_doc_comment)]
@@ -34,6 +36,21 @@ pub struct Args {
     /// The node's process, if it runs on this host and was not started by us: its CPU and memory are looked at.
     #[arg(long, value_name = "PID", conflicts_with = "spawn")]
     pub server_pid: Option<u32>,
+    /// Where a server takes datagrams of the ng protocol: a causeway or an rtpengine. The legs are phones with G.711.
+    #[arg(long, value_name = "ADDRESS")]
+    pub ng: Option<SocketAddr>,
+    /// The caller of each such call encrypts its media, under SDES keys.
+    #[arg(long, requires = "ng")]
+    pub sdes: bool,
+    /// Asks for calls without media besides, so many requests per second: offers, answers and deletes, at their times.
+    #[arg(long, value_name = "RATE", requires = "ng", value_parser = rate_of_requests)]
+    pub ng_rate: Option<f64>,
+    /// Looks, from that rate on, for the highest one at which everything is done within 800 ms, then asks twice as often.
+    #[arg(long, requires = "ng_rate")]
+    pub ng_search: bool,
+    /// How long that rate is asked for, and the highest and twice the highest.
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
+    pub ng_time: Duration,
     /// Calls at a time.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=CALLS_MAX as i64))]
     pub calls: u32,
@@ -47,11 +64,11 @@ pub struct Args {
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub churn: Option<f64>,
     /// What the calls carry: audio, video (which has audio, too), or shares such as audio=80,video=20.
-    #[arg(long, default_value = "audio")]
+    #[arg(long, default_value = "audio", conflicts_with = "ng")]
     pub mix: Mix,
-    /// Bytes of an audio payload, one each 20 ms.
-    #[arg(long, value_name = "BYTES", default_value_t = 80, value_parser = clap::value_parser!(u32).range(28..=PAYLOAD_MAX as i64))]
-    pub audio_bytes: u32,
+    /// Bytes of an audio payload, one each 20 ms; 80 by default, with --ng 160.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(28..=PAYLOAD_MAX as i64))]
+    pub audio_bytes: Option<u32>,
     /// Frames of video per second.
     #[arg(long, value_name = "FPS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=240))]
     pub video_fps: u32,
@@ -81,19 +98,32 @@ pub struct Args {
 impl Args {
     /// What load is wanted.
     pub fn plan(&self) -> Plan {
+        let (audio_bytes, audio_clock) =
+            if self.ng.is_some() { (160, G711_CLOCK) } else { (80, OPUS_CLOCK) };
         Plan {
             calls: self.calls as usize,
             ramp: self.ramp,
             duration: self.duration,
             churn: self.churn.unwrap_or(0.0),
             mix: self.mix.clone(),
-            audio_bytes: self.audio_bytes as usize,
+            audio_bytes: self.audio_bytes.unwrap_or(audio_bytes) as usize,
+            audio_clock,
             video: Video { fps: self.video_fps, kbps: self.video_kbps },
             threads: self.threads as usize,
             pin: self.pin.clone(),
             bind: self.bind,
             allow_loss: self.allow_loss,
         }
+    }
+
+    /// What calls without media are wanted besides.
+    pub fn signalling(&self) -> Option<Signalling> {
+        Some(Signalling {
+            rate: self.ng_rate?,
+            search: self.ng_search,
+            time: self.ng_time,
+            core: self.pin.first().copied(),
+        })
     }
 
     /// The token, wiped when it is dropped.
@@ -105,6 +135,11 @@ impl Args {
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| (0.01..=1000.0).contains(rate));
     rate.ok_or_else(|| "a rate is 0.01 to 1000 per second".into())
+}
+
+fn rate_of_requests(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (1.0..=100_000.0).contains(rate));
+    rate.ok_or_else(|| "a rate is 1 to 100000 requests per second".into())
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -159,6 +194,11 @@ mod tests {
             "--spawn x --server-pid 1",
             "-- --workers 1",
             "--api https://127.0.0.1:1",
+            "--sdes",
+            "--ng-rate 100",
+            "--ng 127.0.0.1:1 --ng-search",
+            "--ng 127.0.0.1:1 --ng-rate 0",
+            "--ng 127.0.0.1:1 --mix video",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

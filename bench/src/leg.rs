@@ -11,12 +11,12 @@ use serde::Serialize;
 use crate::arrivals::Arrivals;
 use crate::flow::Flow;
 use crate::payload;
-use crate::webrtc::Webrtc;
+use crate::transport::Transport;
 
 /// A leg: its transport, what it sends and what has come.
 pub struct Leg {
     /// Its way to the node.
-    pub transport: Webrtc,
+    pub transport: Transport,
     /// What it sends.
     pub flows: Vec<Flow>,
     /// What it is to receive.
@@ -118,7 +118,7 @@ impl Incoming {
 
 impl Leg {
     /// A leg that has started to connect.
-    pub fn new(transport: Webrtc, flows: Vec<Flow>, incoming: Vec<Incoming>) -> Self {
+    pub fn new(transport: Transport, flows: Vec<Flow>, incoming: Vec<Incoming>) -> Self {
         Self {
             transport,
             flows,

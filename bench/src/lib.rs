@@ -5,7 +5,9 @@
 //! of itself which packet it is and when it left, so the other leg sees loss, reordering,
 //! duplication, corruption and one-way latency by itself, whatever the node says.
 //!
-//! [`run`] is the conductor: it asks the node for calls over REST and hands the legs to the
+//! With [`ng`] the legs are phones instead, and the same load runs against whatever speaks that protocol.
+//!
+//! [`run`] is the conductor: it asks the node for calls over REST or ng and hands the legs to the
 //! [`station`]s, threads that own many calls each. A station turns like a worker of the node: take
 //! orders, send what is due, wait for packets, look at them.
 //!
@@ -19,11 +21,14 @@ pub mod args;
 pub mod arrivals;
 pub mod board;
 pub mod call;
+pub mod door;
 pub mod flow;
 pub mod leg;
+pub mod ng;
 pub mod node;
 pub mod offer;
 pub mod payload;
+pub mod plain;
 pub mod plan;
 pub mod process;
 pub mod report;
@@ -32,5 +37,6 @@ pub mod run;
 pub mod signals;
 pub mod station;
 pub mod table;
+pub mod transport;
 pub mod webrtc;
 pub mod wire;

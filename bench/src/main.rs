@@ -5,26 +5,27 @@
 use std::error::Error;
 use std::fs;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 
 use causeway_bench::args::Args;
+use causeway_bench::door::{Door, NgDoor};
+use causeway_bench::ng::beside::{self, Beside};
+use causeway_bench::ng::client::NgClient;
 use causeway_bench::node::Node;
 use causeway_bench::process::Process;
-use causeway_bench::report::Report;
 use causeway_bench::rest::Rest;
-use causeway_bench::run::{Progress, run};
+use causeway_bench::run::{Flags, Progress, run};
 use causeway_bench::signals;
 use causeway_bench::table::Table;
 use clap::Parser;
+use serde::Serialize;
 
 /// The run could not be done.
 const NOT_DONE: u8 = 2;
 
 fn main() -> ExitCode {
     match load(Args::parse()) {
-        Ok(report) => {
-            print!("{}", Table(&report));
-            ExitCode::from(report.verdict.exit_code())
-        }
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("causeway-load: {error}");
             ExitCode::from(NOT_DONE)
@@ -32,7 +33,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn load(mut args: Args) -> Result<Report, Box<dyn Error>> {
+/// Does what the command line says, prints what came of it, and returns the exit code.
+fn load(mut args: Args) -> Result<u8, Box<dyn Error>> {
     let (plan, token) = (args.plan(), args.token());
     let stop = signals::flag()?;
     let node = args.spawn.as_ref().map(|program| Node::spawn(program, &args.node)).transpose()?;
@@ -42,12 +44,31 @@ fn load(mut args: Args) -> Result<Report, Box<dyn Error>> {
         .map(Process::new)
         .transpose()
         .map_err(|error| format!("the node's process cannot be looked at: {error}"))?;
-    let report = run(&plan, &Rest::new(api, token), server.as_ref(), &stop, &mut say)?;
-    if let Some(file) = &args.json {
-        fs::write(file, serde_json::to_vec_pretty(&report)?)
-            .map_err(|error| format!("{}: {error}", file.display()))?;
-    }
-    Ok(report)
+    let rest = Rest::new(api, token);
+    let Some(ng) = args.ng else {
+        let (mut door, enough) = (Door::Rest(&rest), AtomicBool::new(false));
+        let flags = Flags { stop: &stop, enough: &enough };
+        let report = run(&plan, &mut door, server.as_ref(), flags, &mut say)?;
+        write(&args, &report)?;
+        print!("{}", Table(&report));
+        return Ok(report.verdict.exit_code());
+    };
+    let name = format!("load{}", std::process::id());
+    let client = NgClient::new(ng, &name)?;
+    let rest = node.is_some().then_some(&rest);
+    let mut door = Door::Ng(NgDoor { client, run: &name, sdes: args.sdes, rest });
+    let asked = args.signalling();
+    let beside = asked.as_ref().map(|asked| Beside { server: ng, asked, run: &name });
+    let report = beside::run(&plan, &mut door, server.as_ref(), &stop, beside, &mut say)?;
+    write(&args, &report)?;
+    print!("{}{report}", Table(&report.media));
+    Ok(report.exit_code())
+}
+
+fn write(args: &Args, report: &impl Serialize) -> Result<(), Box<dyn Error>> {
+    let Some(file) = &args.json else { return Ok(()) };
+    fs::write(file, serde_json::to_vec_pretty(report)?)
+        .map_err(|error| format!("{}: {error}", file.display()).into())
 }
 
 fn say(progress: &Progress) {

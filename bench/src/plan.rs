@@ -14,6 +14,11 @@ pub const CALLS_MAX: usize = 20_000;
 /// Bytes of a payload, most: what browsers put into a packet.
 pub const PAYLOAD_MAX: usize = 1150;
 
+/// Ticks of opus's RTP clock per second (RFC 7587 §4.1).
+pub const OPUS_CLOCK: u32 = 48_000;
+/// Ticks of G.711's (RFC 3551 §6).
+pub const G711_CLOCK: u32 = 8_000;
+
 /// A run.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -29,6 +34,8 @@ pub struct Plan {
     pub mix: Mix,
     /// Bytes of an audio payload; a packet is sent each 20 ms.
     pub audio_bytes: usize,
+    /// Ticks of audio's RTP clock per second.
+    pub audio_clock: u32,
     /// What a leg's video is like.
     pub video: Video,
     /// Stations.
@@ -169,7 +176,7 @@ impl Plan {
                 every: Duration::from_millis(20),
                 burst: 1,
                 payload: self.audio_bytes.clamp(payload::LEN_MIN, PAYLOAD_MAX),
-                ticks: 960,
+                ticks: self.audio_clock / 50,
             },
             Media::Video => {
                 let frame = (self.video.kbps as usize * 1000 / 8).div_ceil(self.video.fps as usize);
@@ -216,6 +223,7 @@ mod tests {
             churn: 0.0,
             mix: "video".parse().unwrap(),
             audio_bytes: 80,
+            audio_clock: OPUS_CLOCK,
             video: Video { fps: 30, kbps: 1000 },
             threads: 1,
             pin: Vec::new(),

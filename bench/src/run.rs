@@ -12,24 +12,32 @@ use causeway_control::dtls::{Identity, IdentityError};
 use causeway_control::ice::BadAddress;
 use causeway_engine::config::{BackendChoice, SOCKETS_PER_WORKER};
 use causeway_engine::error::StartError;
+use causeway_engine::srtp::Srtp;
 use causeway_engine::sys::probe::{Probed, probe};
 use causeway_engine::sys::socket;
 use hdrhistogram::Histogram;
 
 use crate::board::histogram;
 use crate::call::{Call, DRAIN};
+use crate::door::{Door, DoorError, NgDoor};
 use crate::flow::Flow;
 use crate::leg::{Incoming, Leg};
+use crate::ng::client::NgError;
+use crate::ng::sdp::{describe, key_of, media_of, srtp};
 use crate::offer::{Answer, BadAnswer, Offer};
+use crate::plain::Plain;
 use crate::plan::{Deal, Kind, Plan, Stream};
 use crate::process::{Process, Sample};
 use crate::report::{Asked, Generator, Ledger, Quantiles, Report, STATION, Server};
-use crate::rest::{Rest, RestError};
+use crate::rest::Rest;
 use crate::station::{News, Order, Punctuality, Station};
+use crate::transport::Transport;
 use crate::webrtc::Webrtc;
 
 /// Descriptors beside the legs' sockets.
 const SPARE_DESCRIPTORS: u64 = 128;
+/// What is being done while all calls stand.
+pub const HOLD: &str = "hold";
 /// Time between two progress reports.
 const SECOND: Duration = Duration::from_secs(1);
 /// Longest wait for the stations to end their calls, beyond the time that packets have to come.
@@ -40,7 +48,7 @@ const FAREWELL: Duration = Duration::from_secs(10);
 pub enum RunError {
     /// The node did not do what it was asked for.
     #[error(transparent)]
-    Rest(#[from] RestError),
+    Door(#[from] DoorError),
     /// The node's answer is of no use.
     #[error(transparent)]
     Answer(#[from] BadAnswer),
@@ -106,24 +114,23 @@ pub struct Progress {
     pub own: f64,
 }
 
-/// Runs `plan` against the node behind `rest`, whose process is `server` if that is on this host.
-/// `stop` ends it early, and `say` is told how it goes. Whatever happens, the calls that were made
-/// are deleted.
+/// Runs `plan` against the node behind `door`, whose process is `server` if that is on this host.
+/// `flags` end it, and `say` is told how it goes. Whatever happens, the calls that were made are deleted.
 ///
 /// # Errors
 /// [`RunError`]
 pub fn run(
     plan: &Plan,
-    rest: &Rest,
+    door: &mut Door<'_>,
     server: Option<&Process>,
-    stop: &AtomicBool,
+    flags: Flags<'_>,
     say: &mut dyn FnMut(&Progress),
 ) -> Result<Report, RunError> {
     check_limits(plan)?;
     // Says early what is wrong with address or token, and what the node had dropped before.
-    let drops = rest.drops()?;
+    let drops = door.knock()?;
     let resident = server.map(Process::sample).transpose()?.unwrap_or_default().resident;
-    let mut conductor = Conductor::new(plan, rest, server, stop, say)?;
+    let mut conductor = Conductor::new(plan, door, server, flags, say)?;
     let driven = conductor.drive();
     conductor.tear_down();
     let window = driven.and_then(|window| conductor.broken.take().map_or(Ok(window), Err))?;
@@ -134,9 +141,18 @@ pub fn run(
             // What the node says of itself is a second old; here it matters.
             std::thread::sleep(SECOND);
         }
-        server.drops = difference(&rest.drops()?, &drops);
+        server.drops = difference(&door.knock()?, &drops);
     }
     Ok(report)
+}
+
+/// What ends a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Flags<'a> {
+    /// Ends it early.
+    pub stop: &'a AtomicBool,
+    /// Ends it in order: the calls have stood long enough, whatever the plan says.
+    pub enough: &'a AtomicBool,
 }
 
 fn check_limits(plan: &Plan) -> Result<(), RunError> {
@@ -169,11 +185,11 @@ struct Live {
     station: usize,
 }
 
-struct Conductor<'a> {
+struct Conductor<'a, 'd> {
     plan: &'a Plan,
-    rest: &'a Rest,
+    door: &'a mut Door<'d>,
     server: Option<&'a Process>,
-    stop: &'a AtomicBool,
+    flags: Flags<'a>,
     say: &'a mut dyn FnMut(&Progress),
     probed: Arc<Probed>,
     identity: Identity,
@@ -205,12 +221,12 @@ struct Beat {
     node: Option<Sample>,
 }
 
-impl<'a> Conductor<'a> {
+impl<'a, 'd> Conductor<'a, 'd> {
     fn new(
         plan: &'a Plan,
-        rest: &'a Rest,
+        door: &'a mut Door<'d>,
         server: Option<&'a Process>,
-        stop: &'a AtomicBool,
+        flags: Flags<'a>,
         say: &'a mut dyn FnMut(&Progress),
     ) -> Result<Self, RunError> {
         let probed = Arc::new(probe(BackendChoice::Auto)?);
@@ -223,9 +239,9 @@ impl<'a> Conductor<'a> {
         let started = Instant::now();
         Ok(Self {
             plan,
-            rest,
+            door,
             server,
-            stop,
+            flags,
             say,
             probed,
             identity: Identity::generate()?,
@@ -276,19 +292,19 @@ impl<'a> Conductor<'a> {
     }
 
     fn hold(&mut self) -> Result<Window, RunError> {
-        self.phase = "hold";
+        self.phase = HOLD;
         let (start, received) = (Instant::now(), self.received());
         let end = start + self.plan.duration;
         let first = self.sample()?;
         let mut replaced = 0u32;
         let mut finished = true;
-        while finished && Instant::now() < end {
+        while finished && Instant::now() < end && !self.flags.enough.load(Ordering::Relaxed) {
             let next = if self.plan.churn > 0.0 {
                 start + Duration::from_secs_f64(f64::from(replaced + 1) / self.plan.churn)
             } else {
                 end
             };
-            finished = self.listen_until(next.min(end));
+            finished = self.listen_until(next.min(end).min(Instant::now() + SECOND));
             if finished && next <= Instant::now() && next < end {
                 replaced += 1;
                 self.replace_call()?;
@@ -312,7 +328,7 @@ impl<'a> Conductor<'a> {
         let number = self.next_call;
         self.next_call += 1;
         let asked = Instant::now();
-        let id = self.rest.create_call(&format!("load {number}"))?;
+        let id = self.door.create(number)?;
         self.ledger.created();
         let joined = self.join(number, &id, asked);
         let (call, sockets) = match joined {
@@ -344,15 +360,23 @@ impl<'a> Conductor<'a> {
             self.next_stream += streams.len() as u32;
             first
         });
-        let (one, udp_one) = self.join_leg(id, "one", kind, &streams, names)?;
-        let (other, udp_other) =
-            self.join_leg(id, "other", kind, &streams, [names[1], names[0]])?;
-        Ok((Call::new(number, kind, [one, other], asked), [udp_one, udp_other]))
+        let (legs, sockets) = match self.door {
+            Door::Rest(rest) => {
+                let rest = *rest;
+                let (one, udp_one) = self.join_leg(rest, id, "one", kind, &streams, names)?;
+                let back = [names[1], names[0]];
+                let (other, udp_other) = self.join_leg(rest, id, "other", kind, &streams, back)?;
+                ([one, other], [udp_one, udp_other])
+            }
+            Door::Ng(door) => dial(door, self.plan, id, number, &streams, names)?,
+        };
+        Ok((Call::new(number, kind, legs, asked), sockets))
     }
 
     /// `names` are the ids of the first stream that the leg sends and of the first that it receives.
     fn join_leg(
         &mut self,
+        rest: &Rest,
         id: &str,
         role: &str,
         kind: Kind,
@@ -362,7 +386,6 @@ impl<'a> Conductor<'a> {
         let udp = socket::bind(SocketAddr::new(self.plan.bind, 0), false)?;
         let address = udp.local_addr()?;
         let mut transport = Webrtc::new(address, self.identity.clone())?;
-        let ssrc = |stream: u32| stream.wrapping_mul(0x9e37_79b1) | 2;
         let lines = kind.media().iter().zip(names[0]..);
         let lines = lines.map(|(&media, stream)| (media, [ssrc(stream), ssrc(stream) ^ 1]));
         let offer = Offer {
@@ -372,7 +395,7 @@ impl<'a> Conductor<'a> {
             fingerprint: transport.fingerprint(),
             lines: lines.collect(),
         };
-        let added = self.rest.add_leg(id, role, &offer.text())?;
+        let added = rest.add_leg(id, role, &offer.text()).map_err(DoorError::from)?;
         let answer = Answer::read(&added.answer, kind.media())?;
         self.ports.extend(answer.candidates.iter().filter_map(|line| port_of(line)));
         let now = Instant::now();
@@ -385,6 +408,7 @@ impl<'a> Conductor<'a> {
         let incoming = (names[1]..).zip(kind.media());
         let incoming = incoming.map(|(name, &media)| Incoming::new(name, media)).collect();
         transport.start(now, answer)?;
+        let transport = Transport::Webrtc(Box::new(transport));
         Ok((Leg::new(transport, flows, incoming), udp))
     }
 
@@ -401,7 +425,7 @@ impl<'a> Conductor<'a> {
     /// Hears the stations and reports progress until then; `false` if the run is to stop.
     fn listen_until(&mut self, until: Instant) -> bool {
         loop {
-            if self.stop.load(Ordering::Relaxed) || self.broken.is_some() {
+            if self.flags.stop.load(Ordering::Relaxed) || self.broken.is_some() {
                 return false;
             }
             let now = Instant::now();
@@ -434,7 +458,7 @@ impl<'a> Conductor<'a> {
     }
 
     fn delete(&mut self, id: &str) {
-        self.undeleted += u64::from(self.rest.delete_call(id).is_err());
+        self.undeleted += u64::from(self.door.delete(id).is_err());
     }
 
     /// Ends all calls, hears what became of them, and deletes them.
@@ -458,7 +482,10 @@ impl<'a> Conductor<'a> {
 
     fn finish(self, window: Window) -> Result<Report, RunError> {
         let backend = self.probed.kind.label();
-        let asked = self.plan.asked(backend);
+        let mut asked = self.plan.asked(backend);
+        if self.flags.enough.load(Ordering::Relaxed) {
+            asked.duration = window.seconds;
+        }
         let server = self.server_cost(&window)?;
         let mut punctuality = Punctuality { lateness: histogram(), late: 0, unsent: 0 };
         for station in self.stations {
@@ -560,6 +587,53 @@ impl Plan {
         }
     }
 }
+
+/// Makes a call over ng: its legs, with their sockets. `names` are the ids of the streams that they send.
+fn dial(
+    door: &mut NgDoor<'_>,
+    plan: &Plan,
+    id: &str,
+    number: u32,
+    streams: &[Stream],
+    names: [u32; 2],
+) -> Result<([Leg; 2], [UdpSocket; 2]), RunError> {
+    let bind = || socket::bind(SocketAddr::new(plan.bind, 0), false);
+    let sockets = [bind()?, bind()?];
+    let [one, other] = [sockets[0].local_addr()?, sockets[1].local_addr()?];
+    let key = door.sdes.then(|| key_of(number));
+    let offered = door.client.offer(id, &describe(one, key.as_ref())).map_err(DoorError::from)?;
+    let answered = door.client.answer(id, &describe(other, None)).map_err(DoorError::from)?;
+    let useless = |sdp: &str| DoorError::from(NgError::Description(sdp.to_owned()));
+    let remote = |sdp: &str| media_of(sdp).ok_or_else(|| useless(sdp));
+    let keys = match &key {
+        Some(key) => Some(srtp(key, &answered).ok_or_else(|| useless(&answered))?),
+        None => None,
+    };
+    let legs = [
+        phone(remote(&answered)?, keys, streams, names),
+        phone(remote(&offered)?, None, streams, [names[1], names[0]]),
+    ];
+    Ok((legs, sockets))
+}
+
+/// A leg that sends there. `names` are the ids of what it sends and of what it receives.
+fn phone(remote: SocketAddr, keys: Option<Srtp>, streams: &[Stream], names: [u32; 2]) -> Leg {
+    let now = Instant::now();
+    let flow =
+        |(name, stream): (u32, &Stream)| Flow::new(*stream, name, ssrc(name), PCMU, None, now);
+    let flows = (names[0]..).zip(streams).map(flow).collect();
+    let incoming = (names[1]..).zip(streams);
+    let incoming = incoming.map(|(name, stream)| Incoming::new(name, stream.media)).collect();
+    Leg::new(Transport::Plain(Box::new(Plain::new(remote, keys))), flows, incoming)
+}
+
+/// The source that a stream is sent as.
+fn ssrc(stream: u32) -> u32 {
+    stream.wrapping_mul(0x9e37_79b1) | 2
+}
+
+/// G.711 in its static payload type (RFC 3551 §6).
+const PCMU: u8 = 0;
 
 /// The port of a `candidate:…` line (RFC 8839 §5.1).
 fn port_of(candidate: &str) -> Option<u16> {

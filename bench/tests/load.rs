@@ -3,11 +3,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use causeway_bench::plan::{Plan, Video};
+use causeway_bench::door::{Door, NgDoor};
+use causeway_bench::ng::beside::{self, Beside};
+use causeway_bench::ng::client::NgClient;
+use causeway_bench::ng::search::Signalling;
+use causeway_bench::plan::{G711_CLOCK, OPUS_CLOCK, Plan, Video};
 use causeway_bench::process::Process;
 use causeway_bench::report::{Report, Verdict};
 use causeway_bench::rest::Rest;
-use causeway_bench::run::{Progress, RunError, run};
+use causeway_bench::run::{Flags, Progress, RunError, run};
 use causeway_bench::table::Table;
 use causeway_tests::local::{LocalNode, Setup};
 
@@ -19,6 +23,7 @@ fn plan(calls: usize, seconds: f64, mix: &str) -> Plan {
         churn: 0.0,
         mix: mix.parse().expect("a mix"),
         audio_bytes: 80,
+        audio_clock: OPUS_CLOCK,
         video: Video { fps: 25, kbps: 400 },
         threads: 1,
         pin: Vec::new(),
@@ -33,8 +38,10 @@ fn load(
     say: &mut dyn FnMut(&Progress, &AtomicBool),
 ) -> Result<Report, RunError> {
     let rest = Rest::new(format!("http://{}", node.http).parse().expect("an address"), None);
-    let stop = AtomicBool::new(false);
-    run(plan, &rest, Some(&Process::own()), &stop, &mut |progress| say(progress, &stop))
+    let (stop, enough) = (AtomicBool::new(false), AtomicBool::new(false));
+    let flags = Flags { stop: &stop, enough: &enough };
+    let mut door = Door::Rest(&rest);
+    run(plan, &mut door, Some(&Process::own()), flags, &mut |progress| say(progress, &stop))
 }
 
 #[test]
@@ -104,4 +111,40 @@ fn a_node_that_is_full_ends_the_run_with_its_words_and_no_call_left() {
     let error = load(&node, &plan(3, 1.0, "audio"), &mut |_, _| {}).unwrap_err();
     assert!(error.to_string().contains("limit (503)"), "{error}");
     node.wait_empty();
+}
+
+#[test]
+fn phones_behind_a_proxy_hear_each_other_while_further_calls_are_asked_for() {
+    let node = LocalNode::start(&Setup::default());
+    let plan = Plan { audio_bytes: 160, audio_clock: G711_CLOCK, ..plan(2, 1.0, "audio") };
+    let client = NgClient::new(node.proxies, "test").unwrap();
+    let mut door = Door::Ng(NgDoor { client, run: "test", sdes: true, rest: None });
+    let time = Duration::from_secs(1);
+    let asked = Signalling { rate: 60.0, search: false, time, core: None };
+    let asking = Beside { server: node.proxies, asked: &asked, run: "test" };
+    let (stop, own) = (AtomicBool::new(false), Process::own());
+    let report = beside::run(&plan, &mut door, Some(&own), &stop, Some(asking), &mut |_| {});
+    let report = report.unwrap();
+    let text = format!("{}{report}", Table(&report.media));
+    assert_eq!((report.media.calls.up, report.media.verdict), (2, Verdict::Clean), "{text}");
+    assert!(report.media.media["total"].received > 0, "{text}");
+    let step = report.overload.expect("a step");
+    assert_eq!((step.offers.sent, step.answers.sent, step.deletes.sent), (20, 20, 20));
+    let all = [step.offers, step.answers, step.deletes];
+    assert!(all.iter().all(|asked| asked.answered == asked.sent && asked.failed == 0), "{text}");
+    assert!(step.offers.done > 0 && step.strange == 0, "{text}");
+    node.wait("no proxied call", |stats| stats["proxied"]["live"] == 0 && stats["legs"] == 0);
+}
+
+#[test]
+fn a_server_that_is_not_there_ends_the_run_and_whoever_waits_to_ask_beside_it() {
+    let gone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let client = NgClient::new(gone, "test").unwrap();
+    let mut door = Door::Ng(NgDoor { client, run: "test", sdes: false, rest: None });
+    let asked = Signalling { rate: 60.0, search: true, time: Duration::from_secs(1), core: None };
+    let asking = Beside { server: gone, asked: &asked, run: "test" };
+    let stop = AtomicBool::new(false);
+    let plan = plan(1, 1.0, "audio");
+    let error = beside::run(&plan, &mut door, None, &stop, Some(asking), &mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("cannot be asked"), "{error}");
 }

@@ -1,0 +1,75 @@
+//! Which way a run asks for its calls.
+
+use std::collections::BTreeMap;
+
+use crate::ng::client::{NgClient, NgError};
+use crate::rest::{Rest, RestError};
+
+/// The node's REST API, where each leg is a browser; or the ng protocol, where each is a phone.
+pub enum Door<'a> {
+    /// `/v1/calls`.
+    Rest(&'a Rest),
+    /// `offer`, `answer`, `delete`.
+    Ng(NgDoor<'a>),
+}
+
+/// A way over the ng protocol.
+pub struct NgDoor<'a> {
+    /// Who asks.
+    pub client: NgClient,
+    /// Sets the calls of this run apart from others.
+    pub run: &'a str,
+    /// Whether the first leg of each call is encrypted, under SDES keys.
+    pub sdes: bool,
+    /// The server's REST API, where it has one: what it has dropped is read there.
+    pub rest: Option<&'a Rest>,
+}
+
+impl Door<'_> {
+    /// Whether somebody is behind it, and what the server's workers have dropped so far.
+    ///
+    /// # Errors
+    /// [`RestError`], [`NgError`]
+    pub fn knock(&mut self) -> Result<BTreeMap<String, u64>, DoorError> {
+        match self {
+            Self::Rest(rest) => Ok(rest.drops()?),
+            Self::Ng(door) => {
+                door.client.ping()?;
+                Ok(door.rest.map(Rest::drops).transpose()?.unwrap_or_default())
+            }
+        }
+    }
+
+    /// Makes a call and returns its id.
+    ///
+    /// # Errors
+    /// [`RestError`]
+    pub fn create(&mut self, number: u32) -> Result<String, DoorError> {
+        match self {
+            Self::Rest(rest) => Ok(rest.create_call(&format!("load {number}"))?),
+            Self::Ng(door) => Ok(format!("{}-media-{number}", door.run)),
+        }
+    }
+
+    /// Ends a call.
+    ///
+    /// # Errors
+    /// [`RestError`], [`NgError`]
+    pub fn delete(&mut self, id: &str) -> Result<(), DoorError> {
+        match self {
+            Self::Rest(rest) => Ok(rest.delete_call(id)?),
+            Self::Ng(door) => Ok(door.client.delete(id)?),
+        }
+    }
+}
+
+/// Why the server did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorError {
+    /// Over REST.
+    #[error(transparent)]
+    Rest(#[from] RestError),
+    /// Over ng.
+    #[error(transparent)]
+    Ng(#[from] NgError),
+}
