@@ -40,7 +40,7 @@ use crate::call::{Eyes, Face, Lifetimes, NodeFacts, Remark, Reply, random_id};
 use crate::calls::{Answer, Calls, NgAsked, NgCalls, Restarted};
 use crate::cloud::{self, CloudError};
 use crate::config::{Announce, Cdr, Ports, Recording, Webhook};
-use crate::dtls::{Identity, Versions};
+use crate::dtls::{self, Identity, Versions};
 use crate::ice::Credentials;
 use crate::ng;
 use crate::ports::{PortDesk, PortInterface};
@@ -138,7 +138,7 @@ pub enum NodeError {
     },
     /// The certificate could not be made.
     #[error("cannot make the DTLS certificate: {0}")]
-    Identity(#[from] crate::dtls::IdentityError),
+    Identity(#[from] dtls::IdentityError),
     /// A worker has no room for a socket at start.
     #[error("worker {0} takes no commands")]
     Worker(u16),
@@ -170,7 +170,9 @@ impl Node {
     pub fn start(config: &NodeConfig) -> Result<Self, NodeError> {
         let identity = Identity::generate()?;
         let records = Records::open(&config.name, &config.cdr, &config.webhook)?;
-        let fingerprint = sdp_fingerprint(&identity);
+        let fingerprint = sdp_fingerprint(identity.fingerprint());
+        let named = dtls::Hash::ALL.map(|hash| identity.fingerprint_by(hash));
+        let fingerprints = named.iter().map(sdp_fingerprint).collect();
         let (engine, mut links) = Engine::start(&config.engine)?;
         let mut faces = Vec::new();
         for link in &mut links {
@@ -236,7 +238,7 @@ impl Node {
             let limits = Admission { calls: most, ..config.admission };
             let scribes = Scribes { records: records.clone(), recorder: recorder.clone() };
             let facts = Arc::new(Facts {
-                fingerprints: vec![fingerprint],
+                fingerprints,
                 instance: random_id().chars().take(INSTANCE_LEN).collect(),
                 dscp: config.dscp,
                 legacy_suites: config.legacy_suites,
@@ -336,11 +338,15 @@ impl Node {
     }
 }
 
-fn sdp_fingerprint(identity: &Identity) -> sdp::Fingerprint {
-    let hex = identity.fingerprint().hex();
-    let digest: Vec<u8> =
-        hex.split(':').filter_map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
-    sdp::Fingerprint { hash: sdp::HashFunction::Sha256, digest }
+fn sdp_fingerprint(fingerprint: &dtls::Fingerprint) -> sdp::Fingerprint {
+    let hash = match fingerprint.hash() {
+        dtls::Hash::Sha1 => sdp::HashFunction::Sha1,
+        dtls::Hash::Sha224 => sdp::HashFunction::Sha224,
+        dtls::Hash::Sha256 => sdp::HashFunction::Sha256,
+        dtls::Hash::Sha384 => sdp::HashFunction::Sha384,
+        dtls::Hash::Sha512 => sdp::HashFunction::Sha512,
+    };
+    sdp::Fingerprint { hash, digest: fingerprint.bytes().to_vec() }
 }
 
 /// Binds one worker's shared ports and hands them over.

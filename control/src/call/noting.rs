@@ -233,11 +233,7 @@ impl Call {
 }
 
 fn described_print(fingerprint: &sdp::Fingerprint) -> String {
-    let hash = match fingerprint.hash {
-        sdp::HashFunction::Sha256 => "sha-256",
-        sdp::HashFunction::Sha384 => "sha-384",
-        sdp::HashFunction::Sha512 => "sha-512",
-    };
+    let hash = fingerprint.hash.name();
     let hex: Vec<_> = fingerprint.digest.iter().map(|byte| format!("{byte:02X}")).collect();
     abridged(hash, &hex.join(":"))
 }

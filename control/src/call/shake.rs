@@ -73,6 +73,8 @@ fn engine_suite(suite: dtls::Suite) -> Suite {
 
 fn dtls_fingerprint(fingerprint: &sdp::Fingerprint) -> Option<Fingerprint> {
     let hash = match fingerprint.hash {
+        sdp::HashFunction::Sha1 => dtls::Hash::Sha1,
+        sdp::HashFunction::Sha224 => dtls::Hash::Sha224,
         sdp::HashFunction::Sha256 => dtls::Hash::Sha256,
         sdp::HashFunction::Sha384 => dtls::Hash::Sha384,
         sdp::HashFunction::Sha512 => dtls::Hash::Sha512,

@@ -19,7 +19,7 @@ use causeway_engine::command::{
 use causeway_engine::config::TRANSPORTS_PER_LEG;
 use causeway_engine::learning::Learning;
 use causeway_engine::packet::Nanos;
-use causeway_engine::srtp::{MasterKey, Srtp};
+use causeway_engine::srtp::{self, MasterKey, Srtp};
 
 use super::generation::{Generation, Ice};
 use super::note::Note;
@@ -30,7 +30,7 @@ use crate::api::{EndReason, Problem};
 use crate::dtls::{DtlsError, Fingerprint, SrtpKeys, Version};
 use crate::ice::{Credentials, Output as FromIce, RTCP};
 use crate::sdp::{
-    self, Crypto, Negotiated, Protection, RemoteDtls, RemotePath, RemoteSecurity, Sdes,
+    self, Crypto, Mki, Negotiated, Protection, RemoteDtls, RemotePath, RemoteSecurity, Sdes,
 };
 
 /// Transports of a leg, most: of four m-lines without ICE, RTP and RTCP each.
@@ -536,7 +536,11 @@ pub(crate) fn keys_spec(keys: &Sdes) -> Option<KeysSpec> {
     let master = |crypto: &Crypto| {
         let key = MasterKey::new(crypto.suite, &crypto.key, &crypto.salt).ok()?;
         let is_clear = crypto.parameters.unencrypted_srtcp;
-        Some(if is_clear { key.with_clear_srtcp() } else { key })
+        let key = if is_clear { key.with_clear_srtcp() } else { key };
+        Some(match crypto.mki {
+            Some(Mki { value, bytes }) => key.with_mki(srtp::Mki::new(value, bytes)?),
+            None => key,
+        })
     };
     Some(KeysSpec { inbound: master(&keys.far)?, outbound: master(&keys.own)? })
 }

@@ -12,9 +12,14 @@ pub struct Fingerprint {
     bytes: Vec<u8>,
 }
 
-/// The hash functions that a fingerprint may be made with. SHA-1 and older are not among them.
+/// The hash functions that a fingerprint may be made with. Which of them a description may use is for
+/// its reader to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hash {
+    /// `sha-1`, which can be forged.
+    Sha1,
+    /// `sha-224`.
+    Sha224,
     /// `sha-256`, which every WebRTC endpoint uses (RFC 8827 §6.5).
     Sha256,
     /// `sha-384`.
@@ -26,8 +31,10 @@ pub enum Hash {
 /// Why a fingerprint cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FingerprintError {
-    /// The hash function is unknown or too weak.
-    #[error("the fingerprint's hash function is not one of sha-256, sha-384, sha-512")]
+    /// The hash function is unknown.
+    #[error(
+        "the fingerprint's hash function is not one of sha-1, sha-224, sha-256, sha-384, sha-512"
+    )]
     UnknownHash,
     /// Not pairs of hexadecimal digits between colons, or not as many as the hash has bytes.
     #[error("the fingerprint is not as many hexadecimal bytes as its hash function makes")]
@@ -61,6 +68,11 @@ impl Fingerprint {
         self.hash
     }
 
+    /// The hash.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The hash as `AA:BB:…`.
     pub fn hex(&self) -> String {
         self.bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
@@ -87,8 +99,13 @@ impl FromStr for Fingerprint {
 }
 
 impl Hash {
+    /// Every one, the usual one first.
+    pub const ALL: [Self; 5] = [Self::Sha256, Self::Sha1, Self::Sha224, Self::Sha384, Self::Sha512];
+
     fn algorithm(self) -> &'static digest::Algorithm {
         match self {
+            Self::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            Self::Sha224 => &digest::SHA224,
             Self::Sha256 => &digest::SHA256,
             Self::Sha384 => &digest::SHA384,
             Self::Sha512 => &digest::SHA512,
@@ -99,6 +116,8 @@ impl Hash {
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Sha1 => "sha-1",
+            Self::Sha224 => "sha-224",
             Self::Sha256 => "sha-256",
             Self::Sha384 => "sha-384",
             Self::Sha512 => "sha-512",
@@ -110,8 +129,7 @@ impl FromStr for Hash {
     type Err = FingerprintError;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let all = [Self::Sha256, Self::Sha384, Self::Sha512];
-        let named = all.into_iter().find(|hash| hash.to_string().eq_ignore_ascii_case(name));
+        let named = Self::ALL.into_iter().find(|hash| hash.to_string().eq_ignore_ascii_case(name));
         named.ok_or(FingerprintError::UnknownHash)
     }
 }
@@ -140,9 +158,10 @@ mod tests {
     }
 
     #[test]
-    fn weak_and_broken_ones_are_refused() {
+    fn unknown_and_broken_ones_are_refused() {
         use FingerprintError::{Malformed, UnknownHash};
-        assert_eq!("sha-1 AA:BB".parse::<Fingerprint>(), Err(UnknownHash));
+        assert_eq!("md5 AA:BB".parse::<Fingerprint>(), Err(UnknownHash));
+        assert_eq!("sha-1 AA:BB".parse::<Fingerprint>(), Err(Malformed));
         assert_eq!("sha-256".parse::<Fingerprint>(), Err(Malformed));
         assert_eq!("sha-256 AA:BB".parse::<Fingerprint>(), Err(Malformed));
         assert_eq!(ABC.replace("BA", "+A").parse::<Fingerprint>(), Err(Malformed));
@@ -151,8 +170,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(der: Vec<u8>, which in 0usize..3) {
-            let hash = [Hash::Sha256, Hash::Sha384, Hash::Sha512][which];
+        fn what_is_written_is_read_back(der: Vec<u8>, which in 0..Hash::ALL.len()) {
+            let hash = Hash::ALL[which];
             let fingerprint = Fingerprint::of(hash, &der);
             prop_assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
         }

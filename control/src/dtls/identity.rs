@@ -89,6 +89,11 @@ impl Identity {
         &self.0.fingerprint
     }
 
+    /// Its fingerprint by another hash function.
+    pub fn fingerprint_by(&self, hash: Hash) -> Fingerprint {
+        Fingerprint::of(hash, &self.0.pair.certificate)
+    }
+
     pub(super) fn certificate(&self) -> DtlsCertificate {
         self.0.pair.clone()
     }

@@ -21,8 +21,10 @@ pub(super) struct Described {
     pub(super) is_rejected: bool,
     /// Where its RTP, or whatever it carries, wants to go.
     pub(super) rtp: SocketAddr,
-    /// Where its RTCP wants to go, where that is not the port above.
+    /// Where it says that its RTCP wants to go.
     pub(super) rtcp: Option<SocketAddr>,
+    /// Whether that is RTP's own port.
+    pub(super) shares_port: bool,
     /// Whether RTCP may come to the port of RTP.
     pub(super) rtcp_mux: bool,
     /// Whether the writer sends.
@@ -133,6 +135,7 @@ impl Described {
         let protocol = match section.profile() {
             Some(profile) if has_keys && !profile.is_secure() => Protocol::Opportunistic(profile),
             Some(profile) => Protocol::Rtp(profile),
+            None if line.profile.eq_ignore_ascii_case(UDPTL) => Protocol::Other(UDPTL.into()),
             None => Protocol::Other(line.profile.clone()),
         };
         let is_rtp = protocol.profile().is_some();
@@ -141,6 +144,8 @@ impl Described {
         }
         let rtcp_mux = is_rtp && section.offers_rtcp_mux();
         let explicit = section.attribute("rtcp").and(section.rtcp_address()).map(at);
+        let trickles = rtp.ip().is_unspecified() && rtp.port() == DISCARD;
+        let shares_port = explicit.is_some_and(|rtcp| rtcp.port() == rtp.port()) && !trickles;
         let direction = section.direction();
         let (payload_types, events) = if is_rtp { payloads(section) } else { Default::default() };
         Ok(Self {
@@ -149,7 +154,8 @@ impl Described {
             protocol,
             is_rejected: line.port == 0 && !shares_port,
             rtp,
-            rtcp: explicit.filter(|_| !rtcp_mux),
+            rtcp: explicit,
+            shares_port,
             rtcp_mux,
             sends: direction.sends(),
             receives: direction.receives(),
@@ -189,6 +195,11 @@ impl DescribedIce {
         })
     }
 }
+
+/// The port that is named while there is no other yet (RFC 8840 §4.1.1).
+const DISCARD: u16 = 9;
+/// Fax, as RFC 3362 §6.1.4.2's examples spell it.
+const UDPTL: &str = "udptl";
 
 /// The address that the SIP message came from, where that is to count in the place of what the
 /// description says.

@@ -8,7 +8,7 @@ use causeway_engine::packet::Nanos;
 use causeway_engine::pipe::{Filter, MediaFilter, Pipe, Pipes};
 
 use super::described::Described;
-use super::line::Line;
+use super::line::{Echo, Line};
 use super::party::{Party, PartyFilter, PartyId};
 use super::seat::{Held, MEDIA, REPORTS, Seat};
 use super::seats::{Place, Seats};
@@ -33,6 +33,8 @@ struct Said<'a> {
 /// may take its place: long enough for the first packet after an answer, short enough that a caller
 /// behind an unknown NAT is heard.
 const GRACE: Nanos = Nanos::from_millis(500);
+/// Pieces of descriptions that are kept for parties that are yet to answer, most.
+const EARLY_MAX: usize = 16;
 
 impl ProxiedCall {
     pub(super) fn offer(
@@ -109,6 +111,7 @@ impl ProxiedCall {
         };
         self.note_signal([writer, reader], said);
         let unrecorded = self.record_as_flagged(said.flags, lender);
+        self.take_early(writer, said.from);
         self.pipe_all();
         self.drain_agents();
         self.start_handshakes();
@@ -133,10 +136,11 @@ impl ProxiedCall {
             }
         }
         self.answered |= said.step == Move::Answer;
+        self.drops = said.flags.drop_traffic.unwrap_or(self.drops);
         if let Some(party) = self.parties.at_mut(sides[0]) {
             party.text.said = Some(said.text.to_owned());
         }
-        let label = said.flags.label.as_ref().or(said.flags.set_label.as_ref());
+        let label = said.flags.label.as_ref();
         if let (Some(party), Some(label)) = (self.parties.at_mut(sides[0]), label) {
             party.label = Some(label.clone());
         }
@@ -171,7 +175,9 @@ impl ProxiedCall {
             from.make_lines(line.index, &line.kind);
             to.make_lines(line.index, &line.kind);
             let (one, other) = (&mut from.lines[line.index - 1], &mut to.lines[line.index - 1]);
-            restarts.push(settle::restarts(line, one.far.as_ref()));
+            // An answer begins nothing anew.
+            let begins = said.step == Move::Offer;
+            restarts.push(begins && settle::restarts(line, one.far.as_ref()));
             settle(one, other, line, said.flags, said.step);
             settle_family(one, other, line, said.flags);
         }
@@ -229,10 +235,13 @@ impl ProxiedCall {
         flags: &Flags,
         lender: &mut dyn Lender,
     ) -> Result<(), NgError> {
-        let names = [&flags.interfaces.from, &flags.interfaces.to].map(Option::as_deref);
-        let only = flags.interfaces.only.as_deref();
+        // Where there are two sides one name says nothing.
+        let is_alone = writer.is_none_or(|writer| writer == reader);
+        let only = flags.interfaces.only.as_ref().filter(|_| is_alone);
+        let names = [&flags.interfaces.from, &flags.interfaces.to];
+        let names = names.map(|name| only.or(name.as_ref()).map(String::as_str));
         let mut taken = Vec::new();
-        let sides = [(writer, names[0]), (Some(reader), names[1].or(only))];
+        let sides = [(writer, names[0]), (Some(reader), names[1])];
         for (party, name) in sides.into_iter().filter_map(|(party, name)| Some((party?, name))) {
             if writer == Some(reader) && !taken.is_empty() {
                 break;
@@ -311,8 +320,13 @@ impl ProxiedCall {
     pub(super) fn pipe_all(&mut self) {
         let mut wanted: Vec<(StreamId, Pipes)> = Vec::new();
         for party in self.parties.iter() {
-            for (line, _) in party.places() {
-                let pipes = self.pipes_of(party, line.index);
+            for line in &party.lines {
+                let pipes = match line.echo {
+                    _ if self.drops => Pipes::new(),
+                    Echo::Others => self.pipes_of(party, line.index),
+                    Echo::Own => own_pipe(party, line),
+                    Echo::Nothing => Pipes::new(),
+                };
                 wanted.extend(party.streams_of(line).map(|(_, stream)| (stream, pipes.clone())));
             }
         }
@@ -340,8 +354,38 @@ impl ProxiedCall {
     /// alone. There is nothing to pass on.
     fn trickle(&mut self, request: RequestId, said: &Said<'_>) -> Result<(), NgError> {
         let fragment = Fragment::parse(said.text).map_err(|_| NgError::BadSdp)?;
-        let party = self.parties.tagged(said.from).ok_or(NgError::UnknownCall)?;
-        let held = self.parties.at_mut(party).ok_or(NgError::UnknownCall)?;
+        match self.parties.tagged(said.from) {
+            Some(party) => self.add_candidates(party, &fragment),
+            None => self.keep_early(said.from, fragment),
+        }
+        self.drain_agents();
+        self.reply(request, Reply::ok());
+        Ok(())
+    }
+
+    /// Keeps candidates of a party that is yet to answer; those that came first go.
+    fn keep_early(&mut self, tag: &str, fragment: Fragment) {
+        if self.early.len() >= EARLY_MAX {
+            self.early.remove(0);
+        }
+        self.early.push((tag.to_owned(), fragment));
+    }
+
+    /// Hands over what was kept for a party that is there now.
+    fn take_early(&mut self, party: PartyId, tag: &str) {
+        let mut others = Vec::new();
+        for (of, fragment) in std::mem::take(&mut self.early) {
+            if of == tag {
+                self.add_candidates(party, &fragment);
+            } else {
+                others.push((of, fragment));
+            }
+        }
+        self.early = others;
+    }
+
+    fn add_candidates(&mut self, party: PartyId, fragment: &Fragment) {
+        let Some(held) = self.parties.at_mut(party) else { return };
         for section in &fragment.media {
             let named = |line: &Line| line.mid.as_deref() == section.mid.as_deref();
             let Some((_, seats)) = held.places_mut().find(|(line, _)| named(line)) else {
@@ -356,9 +400,6 @@ impl ProxiedCall {
                 }
             }
         }
-        self.drain_agents();
-        self.reply(request, Reply::ok());
-        Ok(())
     }
 
     /// Takes a party out of the call, with what the worker has of it.
@@ -422,6 +463,12 @@ fn pipe(line: &Line, seat: &Seat, filter: PartyFilter) -> Option<Pipe> {
         reports: seat.transport(reports),
         filter: Filter { media, blocks_dtmf: filter.dtmf_blocked },
     })
+}
+
+/// The pipe by which a party hears itself.
+fn own_pipe(party: &Party, line: &Line) -> Pipes {
+    let seat = party.seat_of(line).into_iter();
+    seat.filter_map(|(seat, _)| pipe(line, seat, party.filter)).collect()
 }
 
 fn lease(

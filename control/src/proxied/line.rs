@@ -37,6 +37,10 @@ pub(super) struct Line {
     pub(super) mux_is_own: bool,
     /// Whether RTCP has no port to fall back to.
     pub(super) mux_is_required: bool,
+    /// Whether it was clear from the beginning that RTCP comes to RTP's port.
+    pub(super) has_one_port: bool,
+    /// Whether the party hears itself, or nobody hears it.
+    pub(super) echo: Echo,
     pub(super) keys: LineKeys,
     pub(super) ice: LineIce,
     /// What was said of it with the party's last description.
@@ -51,6 +55,17 @@ pub(super) struct Line {
     pub(super) far: Option<Described>,
     /// The place, from 0, of the m-line whose port its media shares.
     pub(super) shares: Option<usize>,
+}
+
+/// Who hears a party.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Echo {
+    /// The others.
+    Others,
+    /// It alone.
+    Own,
+    /// Nobody.
+    Nothing,
 }
 
 /// What protects an m-line.
@@ -70,6 +85,8 @@ pub(super) struct LineKeys {
     pub(super) hash: Option<HashFunction>,
     /// The party's SDES keys.
     pub(super) theirs: Vec<Crypto>,
+    /// Whether the proxy has put them in order, so that what the other side chooses does not count.
+    pub(super) prefers: bool,
     /// The node's.
     pub(super) own: Vec<Crypto>,
     /// Whether what stands here is agreed on by both sides.
@@ -109,6 +126,8 @@ impl Line {
             mux: false,
             mux_is_own: false,
             mux_is_required: false,
+            has_one_port: false,
+            echo: Echo::Others,
             keys: LineKeys::default(),
             ice: LineIce::default(),
             flags: FlagSet::default(),
@@ -144,15 +163,23 @@ impl Line {
         }
     }
 
-    /// Where its RTP, or with `rtcp` its RTCP, goes without ICE, if that can be sent to.
-    pub(super) fn remote(&self, rtcp: bool) -> Option<SocketAddr> {
-        let far = self.far.as_ref().filter(|_| !self.is_rejected)?;
-        let address = match (rtcp, far.rtcp) {
-            (true, _) if self.mux => return None,
+    /// Where the party said last that it wants its RTP, or with `rtcp` its RTCP.
+    pub(super) fn advertised(&self, rtcp: bool) -> Option<SocketAddr> {
+        let far = self.far.as_ref()?;
+        Some(match (rtcp, far.rtcp) {
+            (true, _) if far.shares_port => return None,
             (true, Some(address)) => address,
             (true, None) => SocketAddr::new(far.rtp.ip(), far.rtp.port().checked_add(1)?),
             (false, _) => far.rtp,
-        };
+        })
+    }
+
+    /// Where its RTP, or with `rtcp` its RTCP, goes without ICE, if that can be sent to.
+    pub(super) fn remote(&self, rtcp: bool) -> Option<SocketAddr> {
+        if self.is_rejected || rtcp && self.mux {
+            return None;
+        }
+        let address = self.advertised(rtcp)?;
         let ip = address.ip();
         (address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast()).then_some(address)
     }

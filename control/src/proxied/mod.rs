@@ -33,6 +33,7 @@ mod hears;
 mod line;
 mod party;
 mod recording;
+mod sdes;
 mod seat;
 mod seats;
 mod select;
@@ -55,7 +56,7 @@ use crate::call::DtlsInput;
 use crate::call::media::random;
 use crate::ng::{Message, NgError, Reply, Request};
 use crate::ports::{PortError, PortPair};
-use crate::sdp::{Fingerprint, HashFunction};
+use crate::sdp::{Fingerprint, Fragment, HashFunction};
 pub use end::{CallRecord, EndedBy, MediaRecord};
 pub use party::PARTIES_MAX;
 use party::{Parties, PartyId};
@@ -249,6 +250,10 @@ pub struct ProxiedCall {
     /// Whether an answer has come.
     answered: bool,
     recorded: Option<Recorded>,
+    /// Whether no media passes.
+    drops: bool,
+    /// Candidates of parties that are yet to answer, by their tags.
+    early: Vec<(String, Fragment)>,
     pending: HashMap<u64, Pending>,
     /// Whether the worker has refused a leg or a socket of what was asked for last.
     lacks_part: bool,
@@ -283,6 +288,8 @@ impl ProxiedCall {
             parties: Parties::default(),
             answered: false,
             recorded: None,
+            drops: false,
+            early: Vec::new(),
             pending: HashMap::new(),
             lacks_part: false,
             readings: Vec::new(),
@@ -350,6 +357,9 @@ impl ProxiedCall {
             other => Err(NgError::Unserved(other.command())),
         };
         if let Err(error) = outcome {
+            if self.parties.iter().next().is_none() {
+                self.end(EndedBy::Refused);
+            }
             self.reply(request, Reply::refusal(error, supports));
         }
     }

@@ -4,14 +4,11 @@
 //! The *writer* has sent the description; the *reader* is to receive it rewritten. What is settled is
 //! what the node says to each of them.
 
-use causeway_engine::srtp::Suite;
-use zeroize::Zeroizing;
-
 use super::described::{Described, Protocol};
-use super::line::Line;
-use crate::call::media::random;
-use crate::ng::{Flag, Flags, Ice, IceLite, TransportProtocol};
-use crate::sdp::{BY_STRENGTH, Crypto, DtlsRole, HashFunction, Profile, SessionParameters, Setup};
+use super::line::{Echo, Line};
+use super::sdes;
+use crate::ng::{Flag, Flags, Ice, IceLite, MediaEcho, TransportProtocol};
+use crate::sdp::{DtlsRole, HashFunction, Profile, Setup};
 
 /// What a description is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +32,10 @@ pub(super) fn settle(
     }
     if flags.has(Flag::GenerateRtcp) {
         (writer.reports, reader.reports) = (true, true);
+    } else if flags.has(Flag::GenerateRtcpOff) {
+        (writer.reports, reader.reports) = (false, false);
     }
+    settle_echo(writer, reader, flags);
     writer.flags = flags.set;
     let before = writer.far.replace(said.clone());
     settle_protocol(writer, reader, said, flags, step);
@@ -58,6 +58,17 @@ pub(super) fn settle(
         reader.receives = false;
         writer.sends = false;
     }
+}
+
+/// Who hears himself, or nobody; what was said before stays where nothing is.
+fn settle_echo(writer: &mut Line, reader: &mut Line, flags: &Flags) {
+    (reader.echo, writer.echo) = match flags.media_echo {
+        Some(MediaEcho::Forward) => (Echo::Own, Echo::Nothing),
+        Some(MediaEcho::Backward) => (Echo::Nothing, Echo::Own),
+        Some(MediaEcho::Both) => (Echo::Own, Echo::Own),
+        Some(MediaEcho::Blackhole) => (Echo::Nothing, Echo::Nothing),
+        None => return,
+    };
 }
 
 /// A side that changes its profile changes the other side's with it, but for answers, which are passed
@@ -149,6 +160,7 @@ fn settle_mux(writer: &mut Line, reader: &mut Line, flags: &Flags, step: Move) {
         }
         return;
     }
+    let is_new = !reader.is_described && !writer.is_described;
     reader.mux_is_required = reader.mux || flags.has(Flag::RtcpMuxRequire);
     reader.mux |= writer.mux;
     if flags.has(Flag::RtcpMuxOffer) || flags.has(Flag::RtcpMuxRequire) {
@@ -161,6 +173,11 @@ fn settle_mux(writer: &mut Line, reader: &mut Line, flags: &Flags, step: Move) {
         (true, true) => accepts || rejects,
         (true, false) | (false, _) => true,
     };
+    if is_new {
+        // Who is sure to mux needs no other port.
+        reader.has_one_port = reader.mux && reader.mux_is_required;
+        writer.has_one_port = writer.mux && (accepts || flags.has(Flag::RtcpMuxDemux));
+    }
     writer.mux &= !(rejects && (!reader.mux || !accepts));
 }
 
@@ -170,13 +187,7 @@ fn take_keys(writer: &mut Line, said: &Described, flags: &Flags, step: Move) {
     if !said.cryptos.is_empty() {
         keys.sdes = true;
     }
-    keys.theirs.clone_from(&said.cryptos);
-    let legacy = flags.has(Flag::SdesLegacy);
-    keys.theirs.retain(|crypto| crypto.is_usable(legacy) && is_wanted(crypto.suite, flags));
-    if let Some(first) = keys.theirs.first() {
-        let is_chosen = |own: &Crypto| own.suite == first.suite && own.tag == first.tag;
-        keys.own.retain(is_chosen);
-    }
+    sdes::take(keys, &said.cryptos, flags, step);
     let was_opened = keys.may_be_opened && !keys.may_open;
     let setup = said.setup;
     keys.may_open = matches!(setup, Some(Setup::ActPass | Setup::Passive));
@@ -185,8 +196,14 @@ fn take_keys(writer: &mut Line, said: &Described, flags: &Flags, step: Move) {
     if step == Move::Offer && keys.may_open && keys.may_be_opened && was_opened {
         keys.may_open = false;
     }
+    if flags.dtls_reverse == Some(DtlsRole::Passive) && keys.may_be_opened {
+        keys.may_open = false;
+    }
     keys.fingerprint.clone_from(&said.fingerprint);
     keys.dtls = (keys.may_open || keys.may_be_opened) && keys.fingerprint.is_some();
+    if step == Move::Offer && flags.has(Flag::SdesPrefer) && !keys.theirs.is_empty() {
+        (keys.dtls, keys.fingerprint) = (false, None);
+    }
     keys.settled = step == Move::Answer;
 }
 
@@ -210,10 +227,10 @@ fn offer_keys(reader: &mut Line, writer: &mut Line, flags: &Flags, step: Move) {
                 keys.sdes = !flags.has(Flag::SdesOff);
             }
             if keys.sdes {
-                keys.own = offered(&writer.keys.theirs, std::mem::take(&mut keys.own), flags);
+                keys.own = sdes::offer(&writer.keys.theirs, std::mem::take(&mut keys.own), flags);
             }
             if keys.dtls && keys.hash.is_none() {
-                keys.hash = flags.dtls_fingerprint.as_deref().and_then(HashFunction::parse);
+                keys.hash = flags.dtls_fingerprint.as_deref().and_then(HashFunction::parse_any);
             }
         }
         Move::Answer => {
@@ -229,80 +246,15 @@ fn offer_keys(reader: &mut Line, writer: &mut Line, flags: &Flags, step: Move) {
             if keys.dtls {
                 keys.sdes = false;
             } else {
-                choose(&mut keys.theirs, &mut keys.own, &writer.keys.theirs, flags);
+                sdes::choose(keys, &writer.keys.theirs, flags);
             }
             keys.settled = true;
         }
     }
-}
-
-/// SDES keys for an offer: the writer's own first, so that the two sides may agree on one; then what was
-/// offered before; then a fresh key of each suite that is left.
-fn offered(theirs: &[Crypto], before: Vec<Crypto>, flags: &Flags) -> Vec<Crypto> {
-    let recrypts = flags.has(Flag::Recrypt);
-    let mut offer: Vec<Crypto> = theirs
-        .iter()
-        .map(|crypto| if recrypts { fresh(crypto.tag, crypto.suite) } else { crypto.clone() })
-        .collect();
-    let mut next = offer.iter().map(|crypto| crypto.tag + 1).max().unwrap_or(1);
-    let has = |offer: &[Crypto], suite| offer.iter().any(|crypto: &Crypto| crypto.suite == suite);
-    for mut crypto in before {
-        if !has(&offer, crypto.suite) {
-            crypto.tag = crypto.tag.max(next);
-            next = crypto.tag + 1;
-            offer.push(crypto);
-        }
-    }
-    for suite in BY_STRENGTH {
-        if !has(&offer, suite) && is_wanted(suite, flags) {
-            offer.push(fresh(next, suite));
-            next += 1;
-        }
-    }
-    offer
-}
-
-/// Chooses the key for an answer: of the suite that the other side chose if it was offered, so that what
-/// comes in one suite goes out in it, else the reader's favourite. A key of that suite stays.
-fn choose(theirs: &mut Vec<Crypto>, own: &mut Vec<Crypto>, chosen: &[Crypto], flags: &Flags) {
-    let same = chosen.first().and_then(|c| theirs.iter().find(|own| own.suite == c.suite));
-    let Some(offer) = same.or(theirs.first()).cloned() else { return };
-    if own.first().is_some_and(|own| own.suite == offer.suite) {
-        return;
-    }
-    let shared = chosen.first().filter(|c| c.suite == offer.suite && !flags.has(Flag::Recrypt));
-    let key = match shared {
-        Some(shared) => Crypto { tag: offer.tag, lifetime: None, ..shared.clone() },
-        None => Crypto { parameters: offer.parameters, ..fresh(offer.tag, offer.suite) },
-    };
-    *own = vec![key];
-    *theirs = vec![offer];
-}
-
-fn is_wanted(suite: Suite, flags: &Flags) -> bool {
-    let named = |list: &[String]| list.iter().any(|name| name == suite.name());
-    let is_sound = flags.has(Flag::SdesLegacy) || !Suite::LEGACY.contains(&suite);
-    is_sound && !named(&flags.sdes.no) && (flags.sdes.only.is_empty() || named(&flags.sdes.only))
-}
-
-/// A key of random bytes.
-fn fresh(tag: u32, suite: Suite) -> Crypto {
-    let bytes = |len: usize| {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(len + 8));
-        while bytes.len() < len {
-            bytes.extend_from_slice(&random().to_be_bytes());
-        }
-        bytes.truncate(len);
-        bytes
-    };
-    Crypto {
-        tag,
-        suite,
-        key: bytes(suite.key_len()),
-        salt: bytes(suite.salt_len()),
-        lifetime: None,
-        mki: None,
-        parameters: SessionParameters::default(),
+    if keys.dtls {
+        // How the node has named itself once, it goes on to.
+        let named = keys.fingerprint.as_ref().map(|fingerprint| fingerprint.hash);
+        keys.hash = keys.hash.or(named).or(Some(HashFunction::Sha256));
     }
 }
 
@@ -330,6 +282,10 @@ fn settle_ice(
     }
     if flags.has(Flag::RejectIce) {
         writer.ice.used = false;
+    }
+    if let Some(passes) = flags.passthrough {
+        (writer.ice.passes, reader.ice.passes) = (passes, passes);
+        return;
     }
     let is_forced = matches!(flags.ice, Some(Ice::Force | Ice::Default) | None);
     if !is_forced && writer.ice.used && reader.ice.used {

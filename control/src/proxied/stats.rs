@@ -2,6 +2,7 @@
 //! still comes.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use causeway_engine::command::{LegId, StreamId};
@@ -12,7 +13,7 @@ use super::ProxiedCall;
 use super::end::{CallRecord, EndedBy, MediaRecord};
 use super::line::Line;
 use super::party::{Party, PartyId};
-use super::seat::{MEDIA, REPORTS, Seat};
+use super::seat::{MEDIA, Part, REPORTS, Seat};
 use super::seats::Seats;
 use crate::call::score;
 use crate::ng::{
@@ -111,7 +112,12 @@ impl ProxiedCall {
             let filled = line.far.is_some();
             let confirmed = counters.packets_in > 0;
             let verified = line.keys.dtls && part.suite.is_some();
+            let advertised = line.advertised(!is_rtp);
+            // A party that is nowhere, or has not been seen, is where it says.
+            let seen = counters.remote.or(part.remote).filter(|_| !line.is_nowhere);
             let said = [
+                (is_rtp && line.mux, "RTCP"),
+                (!is_rtp && line.mux, "fallback RTCP"),
                 (filled, "filled"),
                 (confirmed, "confirmed"),
                 (verified, "DTLS fingerprint verified"),
@@ -122,9 +128,9 @@ impl ProxiedCall {
             flags.extend(said.into_iter().filter(|(is_so, _)| *is_so).map(|(_, name)| name));
             StreamStats {
                 is_rtp,
-                local: Some(part.announced()),
-                endpoint: counters.remote.or(part.remote),
-                advertised: line.remote(!is_rtp),
+                local: local(line, part, is_rtp),
+                endpoint: seen.or(advertised),
+                advertised,
                 crypto_suite: part.suite.map(|suite| suite.name()),
                 last_packet: self.heard_at(&counters),
                 flags,
@@ -216,6 +222,16 @@ impl ProxiedCall {
         }
         self.end(by);
     }
+}
+
+/// Where a party sends to: nowhere on an m-line that is over, and on no port of its own for RTCP that
+/// has none.
+fn local(line: &Line, part: &Part, is_rtp: bool) -> Option<SocketAddr> {
+    let mut local = part.announced();
+    if line.has_one_port && !is_rtp {
+        local.set_port(0);
+    }
+    (!line.is_rejected).then_some(local)
 }
 
 fn transport_of(seat: &Seat, index: u8, readings: &Readings) -> Option<TransportCounters> {

@@ -123,6 +123,7 @@ impl ProxiedCall {
             let mut nobody = Line::new(line.index, &line.kind);
             let Some(place) = held.lines.get_mut(line.index - 1) else { continue };
             settle(place, &mut nobody, line, &answer.flags, Move::Answer);
+            place.receives = false;
             let seat = held.seats[line.index - 1].current.as_ref();
             let place = &mut held.lines[line.index - 1];
             place.learning = dialogue::learning(place, seat, &answer.flags);
@@ -211,7 +212,9 @@ impl ProxiedCall {
             line.learning = dialogue::learning(line, seats.current.as_ref(), flags);
         }
         held.prepare_seats();
-        let text = write::write(sdp, held, &[], flags, Move::Answer, &self.facts)?;
+        let id = self.clock.unix.as_secs() << 32 | u64::from(self.clock.unix.subsec_micros());
+        let own = write::answer_of_own(sdp, held, flags, id).ok_or(NgError::NotRewritten)?;
+        let text = write::write(&own, held, &[], flags, Move::Answer, &self.facts)?;
         self.sync(from, lender)?;
         Ok(text)
     }

@@ -68,6 +68,26 @@ pub(super) fn write(
     Ok(rewritten)
 }
 
+/// The description that the node answers a publication with, before it is rewritten: its own, with nothing of
+/// the publisher's but m-lines and codecs.
+pub(super) fn answer_of_own(sdp: &Sdp, reader: &Party, flags: &Flags, id: u64) -> Option<Sdp> {
+    let home = home(reader, flags)?;
+    let home = format!("IN {} {home}", if home.is_ipv4() { "IP4" } else { "IP6" });
+    let mut text = format!("v=0\r\no=- {id} {id} {home}\r\ns={SOFTWARE}\r\nt=0 0\r\n");
+    for section in sdp.media() {
+        let line = section.line();
+        let formats = line.formats.join(" ");
+        text += &format!("m={} {} {} {formats}\r\n", line.kind, line.port, line.profile);
+        text += &format!("c={home}\r\n");
+        for name in ["rtpmap", "fmtp", "rtcp-fb"] {
+            for attribute in section.attributes(name) {
+                text += &format!("a={name}:{}\r\n", attribute.value);
+            }
+        }
+    }
+    Sdp::parse(&text).ok()
+}
+
 /// Keeps what the reader may choose its codecs from.
 fn remember_offered(sdp: &Sdp, reader: &mut Party, media: &[MediaRewrite]) {
     for ((line, section), media) in reader.lines.iter_mut().zip(sdp.media()).zip(media) {
@@ -163,7 +183,7 @@ fn proxied(
     } else {
         proxied.security = Security::Own(keys(&line.keys, flags, facts));
     }
-    proxied.ice = seat.map_or(Ice::Removed, |seat| ice(line, seat, &proxied, flags, step));
+    proxied.ice = seat.map_or(Ice::Removed, |seat| ice(line, seat, flags, step));
     proxied
 }
 
@@ -178,12 +198,16 @@ fn rtcp(line: &Line, seat: &Seat, flags: &Flags, step: Move) -> Option<Rtcp> {
         () => RtcpAttribute::Port,
     };
     let port = |index: u8| seat.parts[usize::from(index)].announced().port();
-    let is_only = line.mux && (step == Move::Answer || line.mux_is_required);
-    if is_only {
+    if is_muxed_only(line, step) {
         return Some(Rtcp { port: port(seat::MEDIA), mux: true, attribute });
     }
     let rtcp = Rtcp { port: port(seat::REPORTS), mux: line.mux, attribute };
     Some(rtcp).filter(|_| flags.ice != Some(IceFlag::ForceRelay))
+}
+
+/// Whether RTCP is told to come to the port of RTP and nowhere else.
+fn is_muxed_only(line: &Line, step: Move) -> bool {
+    line.mux && (step == Move::Answer || line.mux_is_required)
 }
 
 fn keys(keys: &LineKeys, flags: &Flags, facts: &Facts) -> Keys {
@@ -193,13 +217,11 @@ fn keys(keys: &LineKeys, flags: &Flags, facts: &Facts) -> Keys {
         (false, true) => Setup::Passive,
         (false, false) => Setup::HoldConn,
     };
-    let hash = keys.hash.or(keys.fingerprint.as_ref().map(|fingerprint| fingerprint.hash));
-    let fingerprint = facts.fingerprint(hash.unwrap_or(HashFunction::Sha256));
+    let fingerprint = facts.fingerprint(keys.hash.unwrap_or(HashFunction::Sha256));
     let dtls =
         |fingerprint: &Fingerprint| Dtls { setup, fingerprint: fingerprint.clone(), tls_id: None };
     let lifetime = flags.has(Flag::SdesLifetime).then_some(LIFETIME);
-    let told =
-        |crypto: &Crypto| Crypto { lifetime: lifetime.or(crypto.lifetime), ..crypto.clone() };
+    let told = |crypto: &Crypto| Crypto { lifetime, ..crypto.clone() };
     Keys {
         crypto: if keys.sdes { keys.own.iter().map(told).collect() } else { Vec::new() },
         padded: flags.has(Flag::SdesPad),
@@ -207,11 +229,11 @@ fn keys(keys: &LineKeys, flags: &Flags, facts: &Facts) -> Keys {
     }
 }
 
-fn ice(line: &Line, seat: &Seat, proxied: &Proxied, flags: &Flags, step: Move) -> Ice {
+fn ice(line: &Line, seat: &Seat, flags: &Flags, step: Move) -> Ice {
     if !line.ice.used {
         return Ice::Removed;
     }
-    let has_rtcp = proxied.rtcp.is_some_and(|rtcp| rtcp.port != proxied.address.port());
+    let has_rtcp = line.is_rtp() && !is_muxed_only(line, step);
     let relays = flags.ice == Some(IceFlag::ForceRelay);
     // Those of the port that is shared stand where that is (RFC 8843 §10).
     let own_port = line.shares.is_none();
@@ -273,6 +295,8 @@ fn foundation(interface: usize) -> String {
     format!("causeway{interface:08}")
 }
 
+/// What the node calls its own sessions.
+const SOFTWARE: &str = "causeway";
 /// Packets that a key is said to be good for, where the proxy wants that told: what SRTCP allows
 /// (RFC 3711 §9.2).
 const LIFETIME: u64 = 1 << 31;

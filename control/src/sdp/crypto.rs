@@ -125,12 +125,12 @@ impl Crypto {
         }
     }
 
-    /// Whether the engine can do with it what it says: packets carry no MKI, are encrypted and
-    /// authenticated. A suite that nobody should use is no such key unless `legacy` ones are wanted.
+    /// Whether the engine can do with it what it says: packets are encrypted and authenticated. A suite
+    /// that nobody should use is no such key unless `legacy` ones are wanted.
     pub fn is_usable(&self, legacy: bool) -> bool {
         let SessionParameters { unencrypted_srtp, unauthenticated_srtp, .. } = self.parameters;
         let is_sound = legacy || !Suite::LEGACY.contains(&self.suite);
-        is_sound && self.mki.is_none() && !unencrypted_srtp && !unauthenticated_srtp
+        is_sound && !unencrypted_srtp && !unauthenticated_srtp
     }
 
     /// Writes what stands behind `a=`, the keys in the clear. `padded` says whether the base64 text
@@ -223,12 +223,13 @@ impl SessionParameters {
     }
 
     /// Takes one parameter. The replay window's size (`WSH`) is a hint, and what starts with `-` may
-    /// be passed over (RFC 4568 §6.3.7).
+    /// be passed over (RFC 4568 §6.3.7); what is so anyway may be said.
     fn read(&mut self, parameter: &str) -> Result<(), CryptoError> {
         match parameter {
             "UNENCRYPTED_SRTP" => self.unencrypted_srtp = true,
             "UNENCRYPTED_SRTCP" => self.unencrypted_srtcp = true,
             "UNAUTHENTICATED_SRTP" => self.unauthenticated_srtp = true,
+            "KDR=0" | "FEC_ORDER=FEC_SRTP" => {}
             other if other.starts_with("WSH=") || other.starts_with('-') => {}
             _ => return Err(CryptoError::UnknownParameter),
         }
@@ -352,7 +353,10 @@ mod tests {
         let parameters = read(all).unwrap();
         assert!(parameters.unencrypted_srtp && parameters.unencrypted_srtcp);
         assert!(parameters.unauthenticated_srtp);
-        assert_eq!(read("WSH=64 -later=1"), Ok(SessionParameters::default()));
+        assert_eq!(
+            read("WSH=64 -later=1 KDR=0 FEC_ORDER=FEC_SRTP"),
+            Ok(SessionParameters::default())
+        );
         for unspoken in ["KDR=24", "FEC_ORDER=SRTP_FEC", "FEC_KEY=inline:x", "LATER"] {
             assert_eq!(read(unspoken), Err(CryptoError::UnknownParameter), "{unspoken}");
         }

@@ -55,7 +55,7 @@ pub enum SdpErrorKind {
     UnsupportedProfile,
     /// No key of an m-line's SDES that the node can use.
     #[error(
-        "no a=crypto can be used: a suite of SRTP with one inline key and no MKI is needed, \
+        "no a=crypto can be used: a suite of SRTP with one inline key is needed, \
          and neither UNENCRYPTED_SRTP nor UNAUTHENTICATED_SRTP"
     )]
     NoCrypto,

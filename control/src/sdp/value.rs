@@ -133,6 +133,10 @@ impl From<DtlsRole> for Setup {
 /// A hash function that a certificate may be named with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HashFunction {
+    /// SHA-1, which can be forged: for parties of a SIP proxy that have nothing else.
+    Sha1,
+    /// SHA-224, which only they use.
+    Sha224,
     /// SHA-256.
     Sha256,
     /// SHA-384.
@@ -145,6 +149,8 @@ impl HashFunction {
     /// Its name in a description (RFC 8122 §5).
     pub fn name(self) -> &'static str {
         match self {
+            Self::Sha1 => "sha-1",
+            Self::Sha224 => "sha-224",
             Self::Sha256 => "sha-256",
             Self::Sha384 => "sha-384",
             Self::Sha512 => "sha-512",
@@ -154,6 +160,8 @@ impl HashFunction {
     /// Bytes of its digest.
     pub fn digest_len(self) -> usize {
         match self {
+            Self::Sha1 => 20,
+            Self::Sha224 => 28,
             Self::Sha256 => 32,
             Self::Sha384 => 48,
             Self::Sha512 => 64,
@@ -162,9 +170,19 @@ impl HashFunction {
 
     /// Reads a name; `None` for what is weak or unknown.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Sha256, Self::Sha384, Self::Sha512]
+        Self::parse_any(name).filter(|hash| hash.is_strong())
+    }
+
+    /// Reads a name, also of a weak one.
+    pub fn parse_any(name: &str) -> Option<Self> {
+        [Self::Sha1, Self::Sha224, Self::Sha256, Self::Sha384, Self::Sha512]
             .into_iter()
             .find(|hash| hash.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether a certificate that is named with it is that one and no other (RFC 8122 §5).
+    pub fn is_strong(self) -> bool {
+        !matches!(self, Self::Sha1 | Self::Sha224)
     }
 }
 
@@ -183,10 +201,10 @@ impl Fingerprint {
         Self { hash: HashFunction::Sha256, digest: digest.to_vec() }
     }
 
-    /// Reads the value of `a=fingerprint`; `None` also for a hash that can be forged.
+    /// Reads the value of `a=fingerprint`, also of a weak hash.
     pub fn named(value: &str) -> Option<Self> {
         let (name, digest) = value.trim_end().split_once(' ')?;
-        Self::parse(HashFunction::parse(name)?, digest.trim())
+        Self::parse(HashFunction::parse_any(name)?, digest.trim())
     }
 
     /// Reads the bytes behind the hash function's name.

@@ -15,13 +15,16 @@
 //! SRTCP is encrypted unless its key says otherwise ([`MasterKey::with_clear_srtcp`]); clear SRTCP is
 //! authenticated all the same.
 //!
-//! Not spoken: MKI, key derivation rates other than 0, encrypted header extensions (RFC 6904), and
-//! RFC 4568's `UNENCRYPTED_SRTP` and `UNAUTHENTICATED_SRTP`, which give away what SRTP is for: there is
+//! A key may have an identifier ([`Mki`]): packets carry it, and those of another one are refused, since a
+//! context has one key a direction.
+//!
+//! Not spoken: key derivation rates other than 0, encrypted header extensions (RFC 6904), and RFC 4568's `UNENCRYPTED_SRTP` and `UNAUTHENTICATED_SRTP`, which give away what SRTP is for: there is
 //! no key that allows either.
 
 mod index;
 #[cfg(feature = "libsrtp")]
 mod libsrtp;
+mod mki;
 #[cfg_attr(
     feature = "libsrtp",
     allow(dead_code, reason = "vectors and the other backend are tested with it")
@@ -38,6 +41,7 @@ use zeroize::Zeroizing;
 pub use self::index::{
     REPLAY_WINDOW, RTCP_KEY_LIFETIME, RTCP_REPLAY_WINDOW, RTP_KEY_LIFETIME, SsrcIndex,
 };
+pub use self::mki::{MKI_MAX, Mki};
 
 use self::backend::{Opener, Sealer};
 use self::index::{RtcpWindows, RtpWindows};
@@ -153,6 +157,17 @@ impl Suite {
         self.rtcp_tag_len() + RTCP_INDEX_LEN
     }
 
+    /// Bytes of an SRTP packet behind the MKI: the tag, except that of GCM, which ends the ciphertext
+    /// (RFC 3711 §3.1, RFC 7714 §8.2).
+    const fn behind_rtp_mki(self) -> usize {
+        if matches!(self.row().kind, Kind::AeadGcm) { 0 } else { self.rtp_tag_len() }
+    }
+
+    /// Bytes of an SRTCP packet behind the MKI (RFC 3711 §3.4, RFC 7714 §9.2).
+    const fn behind_rtcp_mki(self) -> usize {
+        if matches!(self.row().kind, Kind::AeadGcm) { 0 } else { self.rtcp_tag_len() }
+    }
+
     /// Everything that tells one suite from another.
     const fn row(self) -> Row {
         match self {
@@ -211,7 +226,8 @@ const _: () = {
     while i < Suite::ALL.len() {
         let suite = Suite::ALL[i];
         assert!(suite.key_len() <= KEY_MAX && suite.salt_len() <= SALT_MAX);
-        assert!(suite.rtp_overhead() <= TAIL_ROOM && suite.rtcp_overhead() <= TAIL_ROOM);
+        assert!(suite.rtp_overhead() + MKI_MAX <= TAIL_ROOM);
+        assert!(suite.rtcp_overhead() + MKI_MAX <= TAIL_ROOM);
         i += 1;
     }
 };
@@ -265,6 +281,7 @@ impl From<DropReason> for RestoreError {
 pub struct MasterKey {
     suite: Suite,
     clear_srtcp: bool,
+    mki: Option<Mki>,
     key: Zeroizing<ArrayVec<u8, KEY_MAX>>,
     salt: Zeroizing<ArrayVec<u8, SALT_MAX>>,
 }
@@ -287,6 +304,7 @@ impl MasterKey {
         Ok(Self {
             suite,
             clear_srtcp: false,
+            mki: None,
             key: Zeroizing::new(key.iter().copied().collect()),
             salt: Zeroizing::new(salt.iter().copied().collect()),
         })
@@ -298,6 +316,19 @@ impl MasterKey {
     pub fn with_clear_srtcp(mut self) -> Self {
         self.clear_srtcp = true;
         self
+    }
+
+    /// The same key for packets that carry this identifier (RFC 4568 §6.1).
+    #[must_use]
+    pub fn with_mki(mut self, mki: Mki) -> Self {
+        self.mki = Some(mki);
+        self
+    }
+
+    /// What packets name it by.
+    #[must_use]
+    pub fn mki(&self) -> Option<Mki> {
+        self.mki
     }
 
     /// The suite that it is for.
@@ -330,6 +361,7 @@ impl PartialEq for MasterKey {
     fn eq(&self, other: &Self) -> bool {
         self.suite == other.suite
             && self.clear_srtcp == other.clear_srtcp
+            && self.mki == other.mki
             && bool::from(self.key().ct_eq(other.key()) & self.salt().ct_eq(other.salt()))
     }
 }
@@ -341,6 +373,7 @@ impl fmt::Debug for MasterKey {
         f.debug_struct("MasterKey")
             .field("suite", &self.suite)
             .field("clear_srtcp", &self.clear_srtcp)
+            .field("mki", &self.mki)
             .finish_non_exhaustive()
     }
 }
@@ -393,6 +426,7 @@ impl Srtp {
 pub struct Inbound {
     suite: Suite,
     clear_srtcp: bool,
+    mki: Option<Mki>,
     keys: Opener,
     rtp: RtpWindows,
     rtcp: RtcpWindows,
@@ -405,6 +439,7 @@ impl Inbound {
         Self {
             suite: master.suite(),
             clear_srtcp: master.clear_srtcp(),
+            mki: master.mki(),
             keys: Opener::new(master),
             rtp: RtpWindows::new(),
             rtcp: RtcpWindows::new(),
@@ -430,6 +465,7 @@ impl Inbound {
         packet: &mut [u8],
     ) -> Result<usize, DropReason> {
         let header_len = usize::from(header.len);
+        let packet = mki::take(self.mki, packet, self.suite.behind_rtp_mki())?;
         if packet.len() < header_len + self.suite.rtp_overhead() {
             return Err(DropReason::SrtpShort);
         }
@@ -446,6 +482,7 @@ impl Inbound {
     /// As [`Self::unprotect_rtp`], and [`DropReason::SrtcpClear`] if the packet is not encrypted and
     /// the key does not allow it.
     pub fn unprotect_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, DropReason> {
+        let packet = mki::take(self.mki, packet, self.suite.behind_rtcp_mki())?;
         let (ssrc, word) = rtcp_ids(self.suite, packet).ok_or(DropReason::SrtpShort)?;
         if word & ENCRYPTED == 0 && !self.clear_srtcp {
             return Err(DropReason::SrtcpClear);
@@ -497,6 +534,7 @@ impl fmt::Debug for Inbound {
 /// The context for packets that go to the peer.
 pub struct Outbound {
     suite: Suite,
+    mki: Option<Mki>,
     keys: Sealer,
     /// The E bit of SRTCP, or nothing.
     encrypted: u32,
@@ -512,6 +550,7 @@ impl Outbound {
     pub fn new(master: &MasterKey) -> Self {
         Self {
             suite: master.suite(),
+            mki: master.mki(),
             keys: Sealer::new(master),
             encrypted: if master.clear_srtcp() { 0 } else { ENCRYPTED },
             rtp: RtpWindows::new(),
@@ -543,12 +582,14 @@ impl Outbound {
         if header_len > len {
             return Err(DropReason::RtpMalformed);
         }
-        let packet = with_room(buffer, len, self.suite.rtp_overhead())?;
+        let whole = with_room(buffer, len, self.suite.rtp_overhead() + mki::len(self.mki))?;
+        let packet = &mut whole[..len + self.suite.rtp_overhead()];
         let place = self.rtp.ask_sent(header.ssrc, header.sequence)?;
         self.rtp.commit(place);
         let id = PacketId { ssrc: header.ssrc, index: place.index };
         self.keys.protect_rtp(id, header_len, packet)?;
-        Ok(packet.len())
+        mki::put(self.mki, whole, self.suite.behind_rtp_mki());
+        Ok(whole.len())
     }
 
     /// Encrypts the RTCP packet `buffer[..len]` where it lies and puts index and tag behind it.
@@ -558,7 +599,8 @@ impl Outbound {
     /// [`DropReason::RewriteRoom`] if they have no room, [`DropReason::RtcpMalformed`] if there is no
     /// whole header, [`DropReason::SrtpKeyExpired`]. The packet is then untouched.
     pub fn protect_rtcp(&mut self, buffer: &mut [u8], len: usize) -> Result<usize, DropReason> {
-        let packet = with_room(buffer, len, self.suite.rtcp_overhead())?;
+        let whole = with_room(buffer, len, self.suite.rtcp_overhead() + mki::len(self.mki))?;
+        let packet = &mut whole[..len + self.suite.rtcp_overhead()];
         if len < RTCP_HEADER_LEN {
             return Err(DropReason::RtcpMalformed);
         }
@@ -570,7 +612,8 @@ impl Outbound {
         self.next_rtcp += 1;
         let id = PacketId { ssrc, index: u64::from(index) };
         self.keys.protect_rtcp(id, self.encrypted | index, packet)?;
-        Ok(packet.len())
+        mki::put(self.mki, whole, self.suite.behind_rtcp_mki());
+        Ok(whole.len())
     }
 
     /// The highest SRTP index of each SSRC, for [`Self::restore`] in another process.

@@ -3,7 +3,7 @@
 //! can be copied from, not to.
 
 use super::index::{RtcpWindows, RtpWindows};
-use super::{Inbound, KEY_MAX, MasterKey, Masters, Outbound, RESTORES, SALT_MAX, Srtp, Suite};
+use super::{Inbound, KEY_MAX, MasterKey, Masters, Mki, Outbound, RESTORES, SALT_MAX, Srtp, Suite};
 use crate::plain::{Plain, Reader, Shape, Unreadable, Writer, plain, write_len};
 
 plain! {
@@ -26,9 +26,10 @@ plain! {
 
 impl Plain for MasterKey {
     fn write(&self, to: &mut Writer) {
-        let Self { suite, clear_srtcp, key, salt } = self;
+        let Self { suite, clear_srtcp, mki, key, salt } = self;
         suite.write(to);
         clear_srtcp.write(to);
+        mki.write(to);
         for bytes in [&key[..], &salt[..]] {
             write_len(bytes.len(), to);
             to.put(bytes);
@@ -37,17 +38,39 @@ impl Plain for MasterKey {
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
         let (suite, clear_srtcp) = (Suite::read(from)?, bool::read(from)?);
+        let mki = Option::<Mki>::read(from)?;
         let key_len = from.len(KEY_MAX)?;
         let key = from.take(key_len)?;
         let salt_len = from.len(SALT_MAX)?;
         let salt = from.take(salt_len)?;
         let key = Self::new(suite, key, salt).map_err(|_| Unreadable::Unsound("a master key"))?;
-        Ok(if clear_srtcp { key.with_clear_srtcp() } else { key })
+        let key = if clear_srtcp { key.with_clear_srtcp() } else { key };
+        Ok(match mki {
+            Some(mki) => key.with_mki(mki),
+            None => key,
+        })
     }
 
     fn shape(of: &mut Shape) {
-        of.name("MasterKey: suite, clear_srtcp, key, salt");
+        of.name("MasterKey: suite, clear_srtcp, mki, key, salt");
         Suite::shape(of);
+        Mki::shape(of);
+    }
+}
+
+impl Plain for Mki {
+    fn write(&self, to: &mut Writer) {
+        let Self { value, len } = self;
+        value.write(to);
+        len.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        Self::new(u64::read(from)?, u8::read(from)?).ok_or(Unreadable::Unsound("an MKI"))
+    }
+
+    fn shape(of: &mut Shape) {
+        of.name("Mki: value, len");
     }
 }
 
@@ -55,10 +78,10 @@ impl Plain for Srtp {
     fn write(&self, to: &mut Writer) {
         let Self { inbound, outbound, masters } = self;
         masters.write(to);
-        let Inbound { suite: _, clear_srtcp: _, keys: _, rtp, rtcp } = inbound;
+        let Inbound { suite: _, clear_srtcp: _, mki: _, keys: _, rtp, rtcp } = inbound;
         rtp.write(to);
         rtcp.write(to);
-        let Outbound { suite: _, keys: _, encrypted: _, rtp, next_rtcp } = outbound;
+        let Outbound { suite: _, mki: _, keys: _, encrypted: _, rtp, next_rtcp } = outbound;
         rtp.write(to);
         next_rtcp.write(to);
     }

@@ -3,6 +3,7 @@ mod backends;
 mod clear;
 #[cfg(not(feature = "libsrtp"))]
 mod legacy;
+mod mki;
 #[cfg(not(feature = "libsrtp"))]
 mod restored;
 mod vectors;

@@ -5,7 +5,7 @@
 //! The requests stand in `*.txt` beside this file ([`script`] tells how). `TEST_NG_TARGET` names the
 //! server ([`causeway_tests::server`]); with `rtpengine` two of them are compared, which proves that
 //! what is compared is not random. `TEST_NG_ONLY=words` runs the scenarios whose name has these words,
-//! `TEST_NG_TRANSCRIPT=folder` writes down there what rtpengine replied.
+//! `TEST_NG_TRANSCRIPT=folder` writes down there what rtpengine replied, and each difference.
 
 mod difference;
 mod intended;
@@ -100,6 +100,7 @@ fn compare(file: &str, text: &str) {
     faults.extend(allowance.idle(&chosen));
     if let Ok(folder) = env::var("TEST_NG_TRANSCRIPT") {
         fs::write(format!("{folder}/{file}.txt"), transcript).expect("it can be written");
+        fs::write(format!("{folder}/{file}.diff"), &allowance.seen).expect("it can be written");
     }
     println!("{file}: {alike} of {} scenarios are answered alike", chosen.len());
     assert!(faults.is_empty(), "{alike} of {} alike\n{}", chosen.len(), faults.join("\n"));

@@ -80,15 +80,14 @@ impl<'a> View<'a> {
         }
         let line = self.section.line();
         let port = if self.is_in_use { self.proxied.address.port() } else { 0 };
-        let profile = self.proxied.profile.map_or(line.profile.as_str(), |profile| profile.name());
+        let profile =
+            self.proxied.profile.map_or(usual_name(&line.profile), |profile| profile.name());
         let chosen = self.payload_types.as_ref().filter(|chosen| !chosen.is_empty());
         let formats = match chosen {
             Some(chosen) => {
                 chosen.iter().fold(String::new(), |list, number| format!("{list} {number}"))
             }
-            None => {
-                line.formats.iter().fold(String::new(), |list, format| format!("{list} {format}"))
-            }
+            None => formats_as_they_came(came, &line.formats),
         };
         text.change(format_args!("m={} {port} {profile}{formats}", line.kind), ending);
     }
@@ -200,7 +199,20 @@ fn write_ice(text: &mut Text, ice: &OwnIce) {
 fn has_payload_types_only(section: MediaSection<'_>) -> bool {
     let formats = &section.line().formats;
     let is_payload_type = |format: &String| format.parse().is_ok_and(|number: u8| number < 128);
-    !formats.is_empty() && formats.iter().all(is_payload_type)
+    formats.iter().all(is_payload_type)
+}
+
+/// The formats of an m-line, with the blank that some end it with.
+fn formats_as_they_came(line: &str, formats: &[String]) -> String {
+    let formats = formats.join(" ");
+    let came = line.splitn(4, ' ').nth(3).filter(|came| came.trim_end() == formats);
+    let formats = came.unwrap_or(&formats);
+    if formats.is_empty() { String::new() } else { format!(" {formats}") }
+}
+
+/// A profile that is not of RTP, as most write it.
+fn usual_name(profile: &str) -> &str {
+    if profile.eq_ignore_ascii_case("udptl") { "udptl" } else { profile }
 }
 
 fn is_relayed(candidate: &str) -> bool {
