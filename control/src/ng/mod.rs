@@ -31,7 +31,18 @@
 //!   the branch in a key of its own: they name no branch.
 //! - A cookie is known for 30 to 60 s also where nothing has come meanwhile.
 //! - Bytes outside UTF-8 are replaced, since SIP has none in what is compared (RFC 3261 §25.1).
+//! - What has a list of its own may stand among the flags with that list's name before it: `replace-origin`,
+//!   `rtcp-mux-offer`.
+//! - The reply to a delete has to fit a datagram, so over UDP it tells times, SSRCs and totals alone; with `fast`
+//!   it tells nothing, and of a delete of the whole call as much as of any.
+//! - That nobody knows a call is said before what is wrong in a description for it, and that the node does not
+//!   do something at all before whether the call is there.
+//! - A description of no bytes is none, and a dialogue of a tag with itself is none either.
 //! - Transcoding, T.38, music on hold and conferences have no keys here; theirs are listed as unknown.
+//!
+//! From later versions are: the keys `rtpp-flags`, `from-interface`, `to-interface` and `sdp-media-remove`, the flag
+//! `WebRTC`, `replace` with `origin-full` and `force-increment-sdp-ver`, `SDES` with `only-`, `nonew`, `order:`,
+//! `offerer_pref:` and `prefer`.
 
 pub mod bencode;
 mod command;

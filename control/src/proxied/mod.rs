@@ -22,7 +22,21 @@
 //!   early packet says nothing about who sent it.
 //! - A request that fails changes nothing of a call that was there before.
 //! - Media is decrypted and verified on its way in every case, also where both sides have the same key.
-//! - F8 and NULL suites are offered and taken only where that is configured or asked for.
+//! - F8 and NULL suites are offered and taken only where that is configured or asked for, and no SRTP that is
+//!   neither encrypted nor authenticated at all. Of a key line with several keys all have to be understood, or it
+//!   is passed over (RFC 4568 §6.3.7).
+//! - A handshake begins when both sides have spoken: who offers `actpass` leaves it to the answer who opens.
+//! - Nothing is transcoded. The codec that an answerer takes is told as it is, also one of another number or none
+//!   that was offered; digits are played as events.
+//! - Beside the parties' own candidates the node is one at one address, below all of theirs.
+//! - An m-line has one stream, whatever number of ports it asks for.
+//! - Who offers controls ICE (RFC 8445 §6.1.1), the node too. Whoever says that its candidates are to come is not on
+//!   hold, whichever port it names until then.
+//! - A party that answers with an address of the other family is sent to from a port of that family.
+//! - A branch that is deleted and a subscriber that has left are gone, with their ports.
+//! - A suite is told once both sides use it, not when it is offered.
+//! - BUNDLE groups are taken apart, as there: each m-line gets a transport, and one that is offered for the group
+//!   alone (`bundle-only`) stays rejected.
 
 mod bundle;
 mod described;

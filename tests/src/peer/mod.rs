@@ -7,6 +7,7 @@
 mod far;
 pub mod parted;
 pub mod payload;
+pub mod unbundled;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket as Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};

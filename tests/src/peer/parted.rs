@@ -74,15 +74,15 @@ pub struct Parted {
     seen: Seen,
 }
 
-/// One component: RTP or RTCP.
-struct Component {
-    socket: UdpSocket,
-    address: SocketAddr,
-    agent: IceAgent,
+/// One component: RTP or RTCP, or both.
+pub(super) struct Component {
+    pub(super) socket: UdpSocket,
+    pub(super) address: SocketAddr,
+    pub(super) agent: IceAgent,
     certificate: DtlsCertificate,
     dtls: Option<Dtls>,
     remote: Option<SocketAddr>,
-    srtp: Option<Srtp>,
+    pub(super) srtp: Option<Srtp>,
     fingerprint: Option<String>,
     nominations: u32,
 }
@@ -343,7 +343,7 @@ impl Parted {
 }
 
 impl Component {
-    fn new(certificate: DtlsCertificate, credentials: IceCreds) -> Self {
+    pub(super) fn new(certificate: DtlsCertificate, credentials: IceCreds) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
         socket.set_read_timeout(Some(LISTEN)).expect("a timeout");
         let address = socket.local_addr().expect("bound");
@@ -364,12 +364,12 @@ impl Component {
         }
     }
 
-    fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&self) -> bool {
         self.remote.is_some() && self.srtp.is_some()
     }
 
     /// Takes what is STUN or DTLS.
-    fn receive(&mut self, now: Instant, source: SocketAddr, bytes: &[u8]) {
+    pub(super) fn receive(&mut self, now: Instant, source: SocketAddr, bytes: &[u8]) {
         match bytes.first() {
             Some(0..=3) => {
                 let Ok(message) = StunMessage::parse(bytes) else { return };
@@ -385,7 +385,7 @@ impl Component {
         }
     }
 
-    fn go_on(&mut self, now: Instant) {
+    pub(super) fn go_on(&mut self, now: Instant) {
         self.agent.handle_timeout(now);
         while let Some(sent) = self.agent.poll_transmit() {
             self.send(sent.destination, &sent.contents);
@@ -432,7 +432,7 @@ impl Component {
         self.dtls = Some(dtls);
     }
 
-    fn protect(
+    pub(super) fn protect(
         &mut self,
         mut packet: Vec<u8>,
         protect: impl FnOnce(&mut Srtp, &mut [u8], usize) -> Option<usize>,

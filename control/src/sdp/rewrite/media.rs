@@ -206,8 +206,11 @@ fn has_payload_types_only(section: MediaSection<'_>) -> bool {
 fn formats_as_they_came(line: &str, formats: &[String]) -> String {
     let formats = formats.join(" ");
     let came = line.splitn(4, ' ').nth(3).filter(|came| came.trim_end() == formats);
-    let formats = came.unwrap_or(&formats);
-    if formats.is_empty() { String::new() } else { format!(" {formats}") }
+    match came {
+        Some(came) => format!(" {came}"),
+        None if formats.is_empty() => String::new(),
+        None => format!(" {formats}"),
+    }
 }
 
 /// A profile that is not of RTP, as most write it.

@@ -117,14 +117,13 @@ fn the_first_key_that_can_be_used_is_answered_with_one_of_the_nodes() {
     let suite = "AES_CM_128_HMAC_SHA1_80";
     let offer = secured(&[
         "1 F8_128_HMAC_SHA1_80 inline:AAAA",
-        &format!("2 {suite} {KEY}|1:4"),
-        &format!("3 {suite} {KEY} UNENCRYPTED_SRTP"),
-        &format!("4 {suite} {KEY} UNENCRYPTED_SRTCP"),
-        &format!("5 AES_CM_128_HMAC_SHA1_32 {KEY}"),
+        &format!("2 {suite} {KEY} UNENCRYPTED_SRTP"),
+        &format!("3 {suite} {KEY}|2^31|1:4 UNENCRYPTED_SRTCP"),
+        &format!("4 AES_CM_128_HMAC_SHA1_32 {KEY}"),
     ]);
     let (text, negotiated) = at_ports(&offer, 1, None).unwrap();
     let own = "QEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBA";
-    let line = format!("a=crypto:4 {suite} inline:{own} UNENCRYPTED_SRTCP");
+    let line = format!("a=crypto:3 {suite} inline:{own}|1:4 UNENCRYPTED_SRTCP");
     assert_eq!(lines(&text, 0, "a=crypto"), [line]);
     assert!(section(&text, 0)[0].starts_with("m=audio 30000 RTP/SAVP "));
     let RemoteSecurity::Sdes(keys) = &negotiated.transports[0].security else { panic!() };
