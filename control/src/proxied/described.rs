@@ -121,7 +121,7 @@ impl Described {
     fn read(section: MediaSection<'_>, sdp: &Sdp, flags: &Flags) -> Result<Self, NgError> {
         let line = section.line();
         // RFC 8843 §6: port 0 rejects nothing here.
-        let shares_port =
+        let only_bundled =
             flags.has(Flag::BundleAccept) && section.attribute("bundle-only").is_some();
         let ice = DescribedIce::of(section, sdp);
         let source = source(flags).filter(|_| ice.is_none());
@@ -152,7 +152,7 @@ impl Described {
             index: section.index() + 1,
             kind: line.kind.clone(),
             protocol,
-            is_rejected: line.port == 0 && !shares_port,
+            is_rejected: line.port == 0 && !only_bundled,
             rtp,
             rtcp: explicit,
             shares_port,

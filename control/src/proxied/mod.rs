@@ -27,7 +27,7 @@
 //!   is passed over (RFC 4568 §6.3.7).
 //! - A handshake begins when both sides have spoken: who offers `actpass` leaves it to the answer who opens.
 //! - Nothing is transcoded. The codec that an answerer takes is told as it is, also one of another number or none
-//!   that was offered; digits are played as events.
+//!   that was offered; digits are played as events, or as tones in G.711.
 //! - Beside the parties' own candidates the node is one at one address, below all of theirs.
 //! - An m-line has one stream, whatever number of ports it asks for.
 //! - Who offers controls ICE (RFC 8445 §6.1.1), the node too. Whoever says that its candidates are to come is not on
@@ -35,8 +35,9 @@
 //! - A party that answers with an address of the other family is sent to from a port of that family.
 //! - A branch that is deleted and a subscriber that has left are gone, with their ports.
 //! - A suite is told once both sides use it, not when it is offered.
-//! - BUNDLE groups are taken apart, as there: each m-line gets a transport, and one that is offered for the group
-//!   alone (`bundle-only`) stays rejected.
+//! - BUNDLE groups are taken apart, as there, unless the proxy says `bundle=[accept]`, as later versions have it
+//!   (`bundle`): each m-line gets a transport, and one that is offered for the group alone (`bundle-only`) stays
+//!   rejected.
 
 mod bundle;
 mod described;
