@@ -1,4 +1,5 @@
 mod bundle;
+mod keys;
 mod media;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};

@@ -258,6 +258,12 @@ const INTENDED: &[Intended] = &[
         reason: "that nobody knows the call is said before what is wrong in its description",
     },
     Intended {
+        scenario: "the flag record-call",
+        step: "",
+        line: "warning",
+        reason: "that a call is not going to be recorded is told, not kept silent",
+    },
+    Intended {
         scenario: "the flag inject-DTMF",
         step: "query",
         line: "tags/*/flags has transcoding",
