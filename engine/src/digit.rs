@@ -95,15 +95,15 @@ impl Digits {
             let is_first = self.begun.is_none();
             let first = Begun { ssrc: header.ssrc, timestamp: header.timestamp, ends: 0 };
             let begun = *self.begun.get_or_insert(first);
-            let elapsed = header.timestamp.wrapping_sub(begun.timestamp);
-            if header.ssrc == begun.ssrc && elapsed.cast_signed() < 0 {
+            let so_far = header.timestamp.wrapping_sub(begun.timestamp);
+            if header.ssrc == begun.ssrc && so_far.cast_signed() < 0 {
                 // A packet from before the digit, late.
                 return None;
             }
             let times = Times::of(&digit, clock_rate);
             let is_told = digit.payload_type.is_none() || begun.ends == ENDS;
-            if header.ssrc == begun.ssrc && (elapsed < times.over || !is_told) {
-                return self.sound(&digit, times, elapsed, is_first, codec);
+            if header.ssrc == begun.ssrc && (so_far < times.over || !is_told) {
+                return self.sound(&digit, times, so_far, is_first, codec);
             }
             self.waiting.remove(0);
             self.begun = None;
@@ -115,7 +115,7 @@ impl Digits {
         &mut self,
         digit: &Digit,
         times: Times,
-        elapsed: u32,
+        so_far: u32,
         is_first: bool,
         codec: Codec,
     ) -> Option<Outflow> {
@@ -123,10 +123,10 @@ impl Digits {
         let Some(payload_type) = digit.payload_type else {
             let law = Law::of(codec)?;
             let (event, attenuation) = (digit.event, digit.attenuation);
-            let tone = Tone { event, attenuation, law, at: elapsed };
-            return (elapsed < times.sounding).then_some(Outflow::Tone(tone));
+            let tone = Tone { event, attenuation, law, at: so_far };
+            return (so_far < times.sounding).then_some(Outflow::Tone(tone));
         };
-        let told = elapsed + times.pace;
+        let told = so_far + times.pace;
         let is_over = told >= times.sounding;
         if is_over && begun.ends == ENDS {
             return None;

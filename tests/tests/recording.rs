@@ -194,7 +194,7 @@ impl Bench {
         let ng = free_udp();
         let config = format!("{config}[ng]\nudp = \"{ng}\"\n");
         let node = Node::start(None, &config);
-        let config = config.split("[ng]").next().unwrap().to_owned();
+        let config = config.split("[ng]").next().expect("a first part").to_owned();
         let bench = Self { node, ng, folder: PathBuf::new(), config };
         bench.ng().wait();
         bench
@@ -218,7 +218,10 @@ impl Bench {
     fn recording(&self) -> (PathBuf, Value) {
         let mut found = None;
         self.wait(|| {
-            let paths = fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap().path());
+            let paths = fs::read_dir(&self.folder)
+                .expect("it is there")
+                .flatten()
+                .map(|entry| entry.path());
             for path in paths.filter(|path| path.extension().is_some_and(|of| of == "json")) {
                 let text = fs::read_to_string(&path).unwrap_or_default();
                 let story: Value = serde_json::from_str(&text).unwrap_or_default();
@@ -228,7 +231,7 @@ impl Bench {
             }
             found.is_some()
         });
-        found.unwrap()
+        found.expect("it was waited for")
     }
 }
 
@@ -302,8 +305,8 @@ struct Packet {
 
 /// What a pcap file of IPv4 and UDP has; each header is checked.
 fn packets(path: &Path) -> Vec<Packet> {
-    let bytes = fs::read(path).unwrap();
-    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let bytes = fs::read(path).expect("it can be read");
+    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
     assert_eq!((word(0), word(4), word(20)), (0xa1b2_c3d4, 0x0004_0002, 101));
     let (mut at, mut packets) = (24, Vec::new());
     while at < bytes.len() {
@@ -317,7 +320,7 @@ fn packets(path: &Path) -> Vec<Packet> {
         assert_eq!(sum % 0xffff, 0, "the header's checksum");
         assert_eq!(usize::from(pair(24)), len - 20);
         let address = |at: usize| {
-            let octets: [u8; 4] = packet[at..at + 4].try_into().unwrap();
+            let octets: [u8; 4] = packet[at..at + 4].try_into().expect("4 bytes");
             Ipv4Addr::from(octets)
         };
         packets.push(Packet {
