@@ -102,6 +102,7 @@ struct Told {
     keys: Option<Sdes>,
     stream: Option<StreamSpec>,
     far_ice: Option<Credentials>,
+    own_ice: Option<Credentials>,
     certificate: Option<Fingerprint>,
     /// Streams of m-lines that share its port.
     shared: Vec<StreamSpec>,
@@ -381,12 +382,14 @@ impl Seat {
     }
 
     /// Hands the party's side of ICE to the agents and the worker; another ufrag than before restarts
-    /// (RFC 8445 §9).
+    /// (RFC 8445 §9). Where it is an answer that has another one, which nobody asked for, the pairs that
+    /// there are go on with it.
     fn follow_ice(&mut self, now: Instant, line: &Line, steps: &mut Vec<Step>) {
         let far = line.far.as_ref().and_then(|far| far.ice.as_ref());
         let Some(far) = far.filter(|_| self.credentials.is_some()) else { return };
         let remote = Remote { credentials: far.credentials.clone(), lite: far.lite };
-        let restarts = self.told.far_ice.as_ref().is_some_and(|told| *told != far.credentials);
+        let changed = self.told.far_ice.as_ref().is_some_and(|told| *told != far.credentials);
+        let restarts = changed && self.told.own_ice != self.credentials;
         if line.mux && !restarts {
             self.parts[usize::from(REPORTS)].ice = None;
         }
@@ -417,6 +420,7 @@ impl Seat {
             }
         }
         self.told.far_ice = Some(far.credentials.clone());
+        self.told.own_ice.clone_from(&self.credentials);
     }
 
     fn restart(&mut self, now: Instant, line: &Line, remote: &Remote, steps: &mut Vec<Step>) {

@@ -150,3 +150,25 @@ fn what_is_told_to_pass_keeps_its_keys() {
         assert!(passed.contains(line), "{passed}");
     }
 }
+
+#[test]
+fn an_answer_with_other_ice_credentials_restarts_nothing() {
+    let mut bench = Bench::new();
+    let ufrag = |sdp: &str| {
+        sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).unwrap().to_owned()
+    };
+    let offer = |bench: &mut Bench, more: &[(&str, &str)]| {
+        ufrag(&bench.offer("a", &audio("198.51.100.1", 4000, ""), more))
+    };
+    let told = offer(&mut bench, &[("ICE", "force")]);
+    for name in ["abcd", "efgh"] {
+        let ice = format!("a=ice-ufrag:{name}\r\na=ice-pwd:0123456789012345678901\r\n");
+        bench.commands.clear();
+        bench.answer("a", "b", &audio("198.51.100.2", 5000, &ice), &[("ICE", "force")]);
+        let is_told = |command: &Command| matches!(command, Command::SetRemoteCredentials { .. });
+        let restarts = |command: &Command| matches!(command, Command::RestartIce { .. });
+        assert!(bench.commands.iter().any(is_told), "{name}");
+        assert!(!bench.commands.iter().any(restarts), "{name}");
+    }
+    assert_eq!(offer(&mut bench, &[("to-tag", "b"), ("ICE", "force")]), told);
+}
