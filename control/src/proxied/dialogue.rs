@@ -330,7 +330,11 @@ impl ProxiedCall {
                 wanted.extend(party.streams_of(line).map(|(_, stream)| (stream, pipes.clone())));
             }
         }
-        for (stream, pipes) in wanted {
+        // What no m-line uses any more leads nowhere.
+        let is_used = |stream: &StreamId| wanted.iter().any(|(used, _)| used == stream);
+        let unused = self.seats().flat_map(Seat::piped).filter(|stream| !is_used(stream));
+        let unused: Vec<_> = unused.map(|stream| (stream, Pipes::new())).collect();
+        for (stream, pipes) in wanted.into_iter().chain(unused) {
             let command = self.seat_mut(stream.leg).and_then(|seat| seat.pipe(stream, pipes));
             if let Some(command) = command {
                 self.tell(command);

@@ -451,6 +451,12 @@ impl Seat {
         StreamId { leg: self.leg, index: 0 }
     }
 
+    /// Its streams that go on to somewhere.
+    pub(super) fn piped(&self) -> impl Iterator<Item = StreamId> + '_ {
+        let told = (0..).zip(&self.told.pipes).filter(|(_, pipes)| !pipes.is_empty());
+        told.map(|(index, _)| StreamId { leg: self.leg, index })
+    }
+
     /// Where what comes in on a stream goes on to; the command if that is not what the worker was told.
     pub(super) fn pipe(&mut self, stream: StreamId, pipes: Pipes) -> Option<Command> {
         let place = usize::from(stream.index);

@@ -123,7 +123,7 @@ fn the_first_key_that_can_be_used_is_answered_with_one_of_the_nodes() {
     ]);
     let (text, negotiated) = at_ports(&offer, 1, None).unwrap();
     let own = "QEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBA";
-    let line = format!("a=crypto:3 {suite} inline:{own}|1:4 UNENCRYPTED_SRTCP");
+    let line = format!("a=crypto:3 {suite} inline:{own} UNENCRYPTED_SRTCP");
     assert_eq!(lines(&text, 0, "a=crypto"), [line]);
     assert!(section(&text, 0)[0].starts_with("m=audio 30000 RTP/SAVP "));
     let RemoteSecurity::Sdes(keys) = &negotiated.transports[0].security else { panic!() };
