@@ -1,8 +1,8 @@
 //! Answers to descriptions without ICE, as SIP phones, gateways and media servers write them: each
 //! m-line has ports of its own, and names the address that media goes to (RFC 3264 §5.1 and §6.1). It
 //! is plain RTP, SRTP under keys that a DTLS handshake on the same ports yields (RFC 5764), or SRTP under
-//! keys that both descriptions carry (RFC 4568): the first that the node can use. A far side that repeats its key keeps the node's; another one gets another, since no two
-//! packets may share a key and an index.
+//! keys that both descriptions carry (RFC 4568): the first that the node can use. A far side that repeats its
+//! key keeps the node's; another one gets another, since no two packets may share a key and an index.
 
 use std::net::SocketAddr;
 use std::{mem, slice};
@@ -28,8 +28,13 @@ use super::write::{self, Keys, Place};
 /// When the offer cannot be taken.
 pub fn ports_wanted(offer: &Sdp) -> Result<usize, SdpError> {
     let taken = taken(offer)?;
-    let needs_none = |taken: &Taken<'_>| taken.section.inherited("ice-ufrag").is_some();
-    if taken.iter().any(needs_none) {
+    // Half of what ICE needs is no description without it.
+    let speaks_ice = |taken: &Taken<'_>| {
+        ["ice-ufrag", "ice-pwd", "candidate"]
+            .iter()
+            .any(|name| taken.section.inherited(name).is_some())
+    };
+    if taken.iter().any(speaks_ice) {
         return Ok(0);
     }
     match taken.get(PORTS_MAX) {
