@@ -147,6 +147,9 @@ pub fn media_of(sdp: &str) -> SocketAddr {
         line.unwrap_or_else(|| panic!("no {start} in {sdp}")).to_owned()
     };
     let media = line("m=audio ");
-    let port = media.split(' ').next().expect("it has words");
-    format!("{}:{port}", line("c=IN IP4 ")).parse().expect("an address")
+    let port = media.split(' ').next().and_then(|port| port.parse().ok()).expect("a port");
+    // The family says no more than the address.
+    let connection = line("c=IN IP");
+    let address = connection.split(' ').nth(1).and_then(|address| address.parse().ok());
+    SocketAddr::new(address.expect("an address"), port)
 }

@@ -1,6 +1,6 @@
 //! Media of calls that a SIP proxy drives over `ng`: what its words mean for the packets.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use base64::Engine;
@@ -116,6 +116,29 @@ fn packets_of_a_named_key_are_understood_and_others_are_not() {
     let sent = send(&master.with_mki(Mki::new(1, 4).expect("it fits")), 3);
     assert_eq!(phone[1].receive(), sent, "the one that names the key");
     assert!(phone[1].is_silent());
+}
+
+#[test]
+fn a_phone_of_ipv4_talks_with_one_of_ipv6() {
+    requires!(MediaServer);
+    let binds = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let server = Server::under_test(&binds.map(|bind| Interface { name: "pub", bind }));
+    let ng = server.client();
+    let phone = [Phone::new(), Phone(UdpSocket::bind("[::1]:0").expect("a port is free"))];
+    let said = phone.each_ref().map(|phone| phone.describe("audio", "RTP/AVP 0", ""));
+    let said = [said[0].clone(), said[1].replace("IP4 127.0.0.1", "IP6 ::1")];
+    let family = |name: &str| Dictionary::new().with("address-family", name);
+    let offer = ask(&ng, "families", "offer", &session(&said[0]), family("IP6"));
+    let answer = ask(&ng, "families", "answer", &session(&said[1]), family("IP4"));
+    let servers = [media_of(&answer), media_of(&offer)];
+    assert_eq!(servers.map(|server| server.ip()), binds);
+    for number in 1..=3 {
+        for (from, to) in [(0, 1), (1, 0)] {
+            let sent = rtp(0, number, from as u32);
+            phone[from].0.send_to(&sent, servers[from]).expect("it is sent");
+            assert_eq!(phone[to].receive(), sent);
+        }
+    }
 }
 
 /// A socket of a phone.

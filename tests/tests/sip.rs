@@ -145,6 +145,8 @@ fn a_phone_behind_a_nat_is_found_by_its_first_packet_and_by_that_alone() {
     other.send();
     assert_eq!(victim.receive().2, 3);
     assert!(Phone::is_silent(&thief), "it was sent somebody's media");
+    let why = node.client().get(&format!("/v1/calls/{call}/why")).ok().to_string();
+    assert!(why.contains("1 packet from elsewhere not taken: attempts to inject media"), "{why}");
 }
 
 #[test]

@@ -84,6 +84,8 @@ impl Journal {
         if let Note::Counters(stats) = &entry.note {
             let drops = words::drop_words(stats);
             moments.extend(drops.map(|text| moment(Topic::Drops, Gravity::Plain, text)));
+            let strangers = words::stranger_words(stats);
+            moments.extend(strangers.map(|text| moment(Topic::Drops, Gravity::Plain, text)));
         }
         moments
     }

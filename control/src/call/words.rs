@@ -328,6 +328,13 @@ fn stream_words(stream: &MediaStats) -> String {
     format!("{} {} packets{lost}", stream.packets, stream.kind)
 }
 
+/// Tells of packets from elsewhere, if any came.
+pub(super) fn stranger_words(stats: &LegStats) -> Option<String> {
+    let count = Some(stats.strangers).filter(|count| *count > 0)?;
+    let packets = if count == 1 { "packet" } else { "packets" };
+    Some(format!("{count} {packets} from elsewhere not taken: attempts to inject media"))
+}
+
 /// Each reason that packets of a leg were dropped for, with its meaning.
 pub(super) fn drop_words(stats: &LegStats) -> impl Iterator<Item = String> {
     DropReason::ALL.iter().filter_map(|reason| {

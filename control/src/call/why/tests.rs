@@ -254,9 +254,15 @@ fn media_is_judged_by_what_the_worker_has_counted() {
 fn drops_are_told_with_their_meaning() {
     let mut live = stats("a", 9, 0, 9);
     live.drops.insert("srtp_auth".into(), 3);
+    live.strangers = 2;
     let why = Bench::new().why(&[live]);
-    let dropped = why.timeline.iter().find(|moment| moment.topic == Topic::Drops).unwrap();
-    assert_eq!(dropped.text, "3 packets dropped, srtp_auth: The packet failed authentication.");
+    let dropped = why.timeline.iter().filter(|moment| moment.topic == Topic::Drops);
+    let told: Vec<_> = dropped.map(|moment| moment.text.as_str()).collect();
+    let expected = [
+        "3 packets dropped, srtp_auth: The packet failed authentication.",
+        "2 packets from elsewhere not taken: attempts to inject media",
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]
