@@ -1,7 +1,8 @@
 //! Media of calls that a SIP proxy drives over `ng`: what its words mean for the packets.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -17,6 +18,8 @@ use causeway_tests::server::{Interface, Server};
 
 /// Longest wait for a packet that comes.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Time between two looks.
+const LOOK: Duration = Duration::from_millis(10);
 /// Wait for one that does not.
 const SILENCE: Duration = Duration::from_millis(200);
 
@@ -41,6 +44,7 @@ fn a_browsers_bundle_is_taken_apart_and_both_kinds_of_media_flow() {
     let answer = ask(&ng, "bundle", "answer", &session(&said), passive);
     browser.take_answer(&answer);
     browser.connect();
+    wait_secured(&ng, "bundle", 2);
     for (line, payload_type) in [(0, 111), (1, 96)] {
         let sent = rtp(payload_type, 1, line as u32);
         browser.send(line, &sent);
@@ -174,6 +178,26 @@ fn plain_call(ng: &Ng, call: &str, phone: &[Phone; 2], asked: Dictionary) -> [So
     let offer = ask(ng, call, "offer", &said[0], asked);
     let answer = ask(ng, call, "answer", &said[1], Dictionary::new());
     [media_of(&answer), media_of(&offer)]
+}
+
+/// Waits until so many m-lines of the offerer have keys on the server's side too: what comes before is
+/// lost, as a browser's first packets may be.
+#[track_caller]
+fn wait_secured(ng: &Ng, call: &str, lines: usize) {
+    let query = Dictionary::new().with("command", "query").with("call-id", call);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let reply = ng.ask(&query);
+        let known = reply.members();
+        let is_secured = |line: &&String| {
+            line.starts_with("tags/a/") && line.ends_with("DTLS fingerprint verified")
+        };
+        if known.iter().filter(is_secured).count() >= lines {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{}", known.join("\n"));
+        thread::sleep(LOOK);
+    }
 }
 
 fn session(media: &str) -> String {
