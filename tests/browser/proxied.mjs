@@ -6,15 +6,9 @@
  */
 
 import { createSocket } from 'node:dgram';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { launchChromium } from './chromium.mjs';
-import { makeMedia } from './media.mjs';
+import { LocalPage } from './local-page.mjs';
 import { Run } from './run.mjs';
-import { senses } from './senses.mjs';
 
 /** Milliseconds for the whole run, for a step, and for an answer of the media server. */
 const RUN_LIMIT = 120_000;
@@ -45,41 +39,13 @@ if (!given.ng) {
   process.exit(2);
 }
 
-/** A page with both sides in it. */
-class Sides {
-  static async launch() {
-    const sides = new Sides();
-    sides.folder = await mkdtemp(join(tmpdir(), 'causeway-proxied-'));
-    const media = await makeMedia(sides.folder, { hue: HUE, tone: TONE, size: '320x240', fps: 10 });
-    sides.server = createServer((_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end(HTML));
-    await new Promise((resolve) => sides.server.listen(0, '127.0.0.1', resolve));
-    sides.browser = await launchChromium({ media, profile: join(sides.folder, 'profile') });
-    sides.page = await sides.browser.newPage();
-    sides.page.on('pageerror', (error) => sides.faults.push(error.message));
-    await sides.page.goto(`http://127.0.0.1:${sides.server.address().port}/`, { timeout: LIMIT });
-    await sides.page.evaluate(senses);
-    await sides.page.evaluate(connect);
-    return sides;
-  }
-
-  faults = [];
-
-  async errors() {
-    return this.faults;
-  }
-
-  async end() {
-    await this.browser.close();
-    this.server.close();
-    await rm(this.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
-  }
-}
-
 const run = new Run({ limit: RUN_LIMIT, pauseAfter: given['pause-after'] });
 
 await run.through(async () => {
   await run.step('launch', async () => {
-    run.sides.both = await Sides.launch();
+    const media = { hue: HUE, tone: TONE, size: '320x240', fps: 10 };
+    run.sides.both = await LocalPage.open({ name: 'proxied', media, html: HTML, limit: LIMIT });
+    await run.sides.both.page.evaluate(connect);
     return { version: await run.sides.both.browser.version() };
   });
   const { page } = run.sides.both;

@@ -4,16 +4,10 @@
  *     node sip.mjs --proxy ws://127.0.0.1:5060 --callee sip:callee@127.0.0.1
  */
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
-import { launchChromium } from './chromium.mjs';
-import { makeMedia } from './media.mjs';
+import { LocalPage } from './local-page.mjs';
 import { Run } from './run.mjs';
-import { senses } from './senses.mjs';
 
 /** Milliseconds for the whole run, and for a step. */
 const RUN_LIMIT = 120_000;
@@ -38,39 +32,13 @@ if (!given.proxy || !given.callee) {
   process.exit(2);
 }
 
-/** A page with the package in it. */
-class Phone {
-  static async launch() {
-    const phone = new Phone();
-    phone.folder = await mkdtemp(join(tmpdir(), 'causeway-sip-'));
-    const media = await makeMedia(phone.folder, { hue: 0, tone: TONE, size: '160x120', fps: 5 });
-    phone.server = await serve();
-    phone.browser = await launchChromium({ media, profile: join(phone.folder, 'profile') });
-    phone.page = await phone.browser.newPage();
-    phone.page.on('pageerror', (error) => phone.faults.push(error.message));
-    await phone.page.goto(`http://127.0.0.1:${phone.server.address().port}/`, { timeout: LIMIT });
-    await phone.page.evaluate(senses);
-    return phone;
-  }
-
-  faults = [];
-
-  async errors() {
-    return this.faults;
-  }
-
-  async end() {
-    await this.browser.close();
-    this.server.close();
-    await rm(this.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
-  }
-}
-
 const run = new Run({ limit: RUN_LIMIT, pauseAfter: given['pause-after'] });
 
 await run.through(async () => {
   await run.step('launch', async () => {
-    run.sides.phone = await Phone.launch();
+    const media = { hue: 0, tone: TONE, size: '160x120', fps: 5 };
+    const files = { '/jssip.js': ['text/javascript', await jssip()] };
+    run.sides.phone = await LocalPage.open({ name: 'sip', media, html: HTML, files, limit: LIMIT });
     return { version: await run.sides.phone.browser.version() };
   });
   const { page } = run.sides.phone;
@@ -90,15 +58,10 @@ await run.through(async () => {
   await run.step('hang-up', () => page.evaluate(hangUp));
 });
 
-async function serve() {
+/** The package as one script. */
+async function jssip() {
   const bundle = { entryPoints: ['jssip'], bundle: true, write: false, format: 'iife', globalName: 'JsSIP', absWorkingDir: import.meta.dirname ?? process.cwd(), logLevel: 'error' };
-  const script = (await build({ ...bundle, footer: { js: 'JsSIP = JsSIP.default ?? JsSIP;' } })).outputFiles[0].text;
-  const server = createServer(({ url }, response) => {
-    const [type, body] = url === '/jssip.js' ? ['text/javascript', script] : ['text/html', HTML];
-    response.writeHead(200, { 'content-type': type }).end(body);
-  });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return server;
+  return (await build({ ...bundle, footer: { js: 'JsSIP = JsSIP.default ?? JsSIP;' } })).outputFiles[0].text;
 }
 
 /** Run in the page. */
