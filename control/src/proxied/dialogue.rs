@@ -255,7 +255,7 @@ impl ProxiedCall {
                 let far = (party == reader && writer != Some(reader)).then_some(line.rtp);
                 let place = seats.place_for(far, name, own, flags);
                 let is_missing = place == Place::New;
-                let leased = is_missing.then(|| lease(lender, name, own));
+                let leased = is_missing.then(|| lease(&self.id, lender, name, own));
                 if leased.as_ref().is_some_and(Option::is_none) {
                     taken.into_iter().for_each(|taken: Taken| taken.give_back(lender));
                     return Err(NgError::OutOfPorts);
@@ -476,18 +476,19 @@ fn own_pipe(party: &Party, line: &Line) -> Pipes {
 }
 
 fn lease(
+    call: &str,
     lender: &mut dyn Lender,
     name: Option<&str>,
     line: &Line,
 ) -> Option<(LegId, Vec<PortPair>)> {
     let Some(leg) = lender.leg() else {
-        tracing::warn!("the worker has no free leg for a call");
+        tracing::warn!(call, "the worker has no free leg for a call");
         return None;
     };
     match lender.lease(name, line.is_ipv6.unwrap_or_default(), line.has_agent()) {
         Ok(ports) => Some((leg, ports)),
         Err(error) => {
-            tracing::warn!(%error, "no ports for a call");
+            tracing::warn!(call, %error, "no ports for a call");
             lender.give(leg);
             None
         }
