@@ -57,6 +57,8 @@ pub(super) struct Tape {
 /// A recording that is being written.
 struct Reel {
     path: PathBuf,
+    /// Whether the files of this name are its own; what was there before it is left alone.
+    is_own: bool,
     /// Nothing once it could not be written or is as large as it may be.
     file: Option<BufWriter<File>>,
     story: Story,
@@ -193,11 +195,12 @@ impl Story {
 impl Reel {
     /// Begins a file; it must not be there before.
     fn new(path: PathBuf, story: Story, tally: &Tally) -> Self {
-        let mut reel = Self { path, file: None, story };
+        let mut reel = Self { path, is_own: false, file: None, story };
         let mut header = Vec::new();
         pcap::begin(&mut header);
         match create(&reel.path.with_extension("pcap")) {
             Ok(file) => {
+                reel.is_own = true;
                 reel.file = Some(BufWriter::new(file));
                 reel.append(&header, tally);
                 reel.tell_story(tally);
@@ -248,6 +251,9 @@ impl Reel {
     fn close(mut self, discard: bool, at: Duration, tally: &Tally) {
         self.flush(tally);
         self.file = None;
+        if !self.is_own {
+            return;
+        }
         self.story.ended = Some(at.as_secs_f64());
         if discard {
             let gone = [self.path.with_extension("pcap"), self.path.with_extension("json")];

@@ -119,11 +119,15 @@ fn a_file_that_is_there_is_left_alone_and_counted() {
     let path = directory.path().join("call-7-0.pcap");
     fs::write(&path, "mine").unwrap();
     let id = RecordingId(0);
-    let orders = vec![begin(0, "call"), Order::End { id, discard: false, at: Duration::ZERO }];
-    let tally = play(directory.path(), 1 << 20, Vec::new(), orders);
-    assert_eq!(fs::read(&path).unwrap(), b"mine");
-    assert_eq!(tally.failed.load(Ordering::Relaxed), 1);
-    assert_eq!(tally.open.load(Ordering::Relaxed), 7, "its place is free again");
+    fs::write(path.with_extension("json"), "mine too").unwrap();
+    for discard in [false, true] {
+        let orders = vec![begin(0, "call"), Order::End { id, discard, at: Duration::ZERO }];
+        let tally = play(directory.path(), 1 << 20, Vec::new(), orders);
+        assert_eq!(fs::read(&path).unwrap(), b"mine");
+        assert_eq!(fs::read(path.with_extension("json")).unwrap(), b"mine too");
+        assert_eq!(tally.failed.load(Ordering::Relaxed), 1);
+        assert_eq!(tally.open.load(Ordering::Relaxed), 7, "its place is free again");
+    }
 }
 
 #[test]
