@@ -1,5 +1,6 @@
 //! The few STUN messages that the packet path speaks: Binding with ICE's attributes (RFC 8489,
-//! RFC 8445 §16.1), read without a copy and written in place.
+//! RFC 8445 §16.1), read without a copy and written in place; and what it takes to read and write any
+//! other ([`attributes`], [`Writer`]), as TURN does.
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -40,7 +41,8 @@ pub const MESSAGE_MAX: usize = HEADER_LEN
     + INTEGRITY_LEN
     + FINGERPRINT_LEN;
 
-const ATTRIBUTE_HEADER: usize = 4;
+/// Bytes of an attribute's type and length.
+pub const ATTRIBUTE_HEADER: usize = 4;
 const TAG_LEN: usize = 20;
 const INTEGRITY_LEN: usize = ATTRIBUTE_HEADER + TAG_LEN;
 const FINGERPRINT_LEN: usize = ATTRIBUTE_HEADER + 4;
@@ -49,25 +51,39 @@ const HMAC_BLOCK: usize = 64;
 const FINGERPRINT_XOR: u32 = 0x5354_554e;
 
 /// Attribute types (RFC 8489 §18.3, RFC 8445 §16.1).
-mod attribute {
-    pub(super) const MAPPED_ADDRESS: u16 = 0x0001;
-    pub(super) const USERNAME: u16 = 0x0006;
-    pub(super) const MESSAGE_INTEGRITY: u16 = 0x0008;
-    pub(super) const ERROR_CODE: u16 = 0x0009;
-    pub(super) const UNKNOWN_ATTRIBUTES: u16 = 0x000a;
-    pub(super) const REALM: u16 = 0x0014;
-    pub(super) const NONCE: u16 = 0x0015;
-    pub(super) const MESSAGE_INTEGRITY_SHA256: u16 = 0x001c;
-    pub(super) const XOR_MAPPED_ADDRESS: u16 = 0x0020;
-    pub(super) const PRIORITY: u16 = 0x0024;
-    pub(super) const USE_CANDIDATE: u16 = 0x0025;
-    pub(super) const FINGERPRINT: u16 = 0x8028;
-    pub(super) const ICE_CONTROLLED: u16 = 0x8029;
-    pub(super) const ICE_CONTROLLING: u16 = 0x802a;
+pub mod attribute {
+    /// MAPPED-ADDRESS.
+    pub const MAPPED_ADDRESS: u16 = 0x0001;
+    /// USERNAME.
+    pub const USERNAME: u16 = 0x0006;
+    /// MESSAGE-INTEGRITY.
+    pub const MESSAGE_INTEGRITY: u16 = 0x0008;
+    /// ERROR-CODE.
+    pub const ERROR_CODE: u16 = 0x0009;
+    /// UNKNOWN-ATTRIBUTES.
+    pub const UNKNOWN_ATTRIBUTES: u16 = 0x000a;
+    /// REALM.
+    pub const REALM: u16 = 0x0014;
+    /// NONCE.
+    pub const NONCE: u16 = 0x0015;
+    /// MESSAGE-INTEGRITY-SHA256.
+    pub const MESSAGE_INTEGRITY_SHA256: u16 = 0x001c;
+    /// XOR-MAPPED-ADDRESS.
+    pub const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+    /// PRIORITY.
+    pub const PRIORITY: u16 = 0x0024;
+    /// USE-CANDIDATE.
+    pub const USE_CANDIDATE: u16 = 0x0025;
+    /// FINGERPRINT.
+    pub const FINGERPRINT: u16 = 0x8028;
+    /// ICE-CONTROLLED.
+    pub const ICE_CONTROLLED: u16 = 0x8029;
+    /// ICE-CONTROLLING.
+    pub const ICE_CONTROLLING: u16 = 0x802a;
     /// Renomination; libwebrtc sends it in the place of USE-CANDIDATE.
-    pub(super) const NOMINATION: u16 = 0xc001;
+    pub const NOMINATION: u16 = 0xc001;
     /// From here on an attribute may be ignored (RFC 8489 §14).
-    pub(super) const COMPREHENSION_OPTIONAL: u16 = 0x8000;
+    pub const COMPREHENSION_OPTIONAL: u16 = 0x8000;
 }
 
 /// What a message is (RFC 8489 §5).
@@ -150,7 +166,10 @@ impl IntegrityKey {
     }
 
     /// From secret bytes.
-    pub(crate) fn from_secret(secret: &[u8]) -> Self {
+    ///
+    /// # Panics
+    /// Never: HMAC takes a key of any length.
+    pub fn from_secret(secret: &[u8]) -> Self {
         let mac = Hmac::new_from_slice(secret).expect("HMAC takes a key of any length");
         let mut kept = Zeroizing::new(ArrayVec::new());
         if kept.try_extend_from_slice(secret).is_err() {
@@ -205,6 +224,40 @@ pub fn is_framed(datagram: &[u8]) -> bool {
         && HEADER_LEN + length == datagram.len()
 }
 
+/// One attribute of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attribute<'m> {
+    /// Its type.
+    pub kind: u16,
+    /// Its value, without padding.
+    pub value: &'m [u8],
+    /// Where in the message its type stands.
+    pub at: usize,
+}
+
+/// The attributes of a message that [`is_framed`], in their order; the last is `None` if it is cut off.
+pub fn attributes(message: &[u8]) -> impl Iterator<Item = Option<Attribute<'_>>> {
+    let mut at = HEADER_LEN;
+    std::iter::from_fn(move || {
+        let rest = message.get(at..).filter(|rest| !rest.is_empty())?;
+        let here = at;
+        // Whatever becomes of this one, nothing is read behind one that is cut off.
+        at = message.len();
+        let read = || {
+            let head: &[u8; ATTRIBUTE_HEADER] = rest.first_chunk()?;
+            let kind = u16::from_be_bytes([head[0], head[1]]);
+            let len = usize::from(u16::from_be_bytes([head[2], head[3]]));
+            let value = rest.get(ATTRIBUTE_HEADER..)?.get(..len)?;
+            Some(Attribute { kind, value, at: here })
+        };
+        let read = read();
+        if let Some(attribute) = read {
+            at = here + ATTRIBUTE_HEADER + attribute.value.len().next_multiple_of(4);
+        }
+        Some(read)
+    })
+}
+
 /// A checked view of a message. Of an attribute that comes twice, the first counts (RFC 8489 §14).
 #[derive(Debug, Clone)]
 pub struct Message<'m> {
@@ -217,6 +270,8 @@ pub struct Message<'m> {
     pub transaction: TransactionId,
     /// USERNAME; in a check the receiver's ufrag, a colon, the sender's.
     pub username: Option<&'m [u8]>,
+    /// NONCE.
+    pub nonce: Option<&'m [u8]>,
     /// PRIORITY of a peer-reflexive candidate that would be learnt from this check.
     pub priority: Option<u32>,
     /// Whether USE-CANDIDATE is there.
@@ -254,6 +309,7 @@ impl<'m> Message<'m> {
             method: method_of(kind),
             transaction,
             username: None,
+            nonce: None,
             priority: None,
             use_candidate: false,
             role: None,
@@ -290,17 +346,12 @@ impl<'m> Message<'m> {
     }
 
     fn read_attributes(&mut self) -> Option<()> {
-        let mut at = HEADER_LEN;
-        while at < self.bytes.len() {
-            let head: &[u8; 4] = self.bytes[at..].first_chunk()?;
-            let kind = u16::from_be_bytes([head[0], head[1]]);
-            let len = usize::from(u16::from_be_bytes([head[2], head[3]]));
-            let value = self.bytes.get(at + ATTRIBUTE_HEADER..)?.get(..len)?;
+        for attribute in attributes(self.bytes) {
+            let Attribute { kind, value, at } = attribute?;
             if self.fingerprint_at.is_some() {
                 return None;
             }
             self.read_attribute(kind, value, at)?;
-            at += ATTRIBUTE_HEADER + len.next_multiple_of(4);
         }
         Some(())
     }
@@ -320,6 +371,7 @@ impl<'m> Message<'m> {
                 value.len().eq(&TAG_LEN).then(|| self.integrity_at = Some(at))?;
             }
             a::USERNAME => _ = self.username.get_or_insert(value),
+            a::NONCE => _ = self.nonce.get_or_insert(value),
             a::PRIORITY => _ = self.priority.get_or_insert(be_u32(value)?),
             a::USE_CANDIDATE => self.use_candidate = true,
             a::ICE_CONTROLLING => _ = self.role.get_or_insert(Role::Controlling(be_u64(value)?)),
@@ -333,7 +385,6 @@ impl<'m> Message<'m> {
             a::MAPPED_ADDRESS
             | a::UNKNOWN_ATTRIBUTES
             | a::REALM
-            | a::NONCE
             | a::MESSAGE_INTEGRITY_SHA256 => {}
             unknown if unknown < a::COMPREHENSION_OPTIONAL => {
                 _ = self.unknown.try_push(unknown);
@@ -354,12 +405,8 @@ pub fn write_binding_success(
     source: SocketAddr,
     key: Option<&IntegrityKey>,
 ) -> Option<usize> {
-    let mut writer = Writer::begin(out, Class::Success, transaction)?;
-    let (family, port, address, len) = xor(source, transaction);
-    writer.attribute(
-        attribute::XOR_MAPPED_ADDRESS,
-        &[&[0, family], &port.to_be_bytes(), &address[..len]],
-    )?;
+    let mut writer = Writer::begin(out, Class::Success, BINDING, transaction)?;
+    writer.xor_address(attribute::XOR_MAPPED_ADDRESS, source)?;
     writer.finish(key)
 }
 
@@ -373,9 +420,8 @@ pub fn write_binding_error(
     unknown: &ArrayVec<u16, UNKNOWN_ATTRIBUTES>,
     key: Option<&IntegrityKey>,
 ) -> Option<usize> {
-    let mut writer = Writer::begin(out, Class::Error, transaction)?;
-    let [class, number] = [(code.number() / 100) as u8, (code.number() % 100) as u8];
-    writer.attribute(attribute::ERROR_CODE, &[&[0, 0, class, number], code.reason().as_bytes()])?;
+    let mut writer = Writer::begin(out, Class::Error, BINDING, transaction)?;
+    writer.error(code.number(), code.reason())?;
     if !unknown.is_empty() {
         let names: ArrayVec<[u8; 2], UNKNOWN_ATTRIBUTES> =
             unknown.iter().map(|kind| kind.to_be_bytes()).collect();
@@ -406,7 +452,7 @@ pub struct Check<'c> {
 /// Writes a Binding request and says how long it is; `None` if `out` is too short
 /// ([`MESSAGE_MAX`] bytes always suffice for ufrags of legal length).
 pub fn write_binding_request(out: &mut [u8], check: &Check<'_>) -> Option<usize> {
-    let mut writer = Writer::begin(out, Class::Request, check.transaction)?;
+    let mut writer = Writer::begin(out, Class::Request, BINDING, check.transaction)?;
     writer.attribute(
         attribute::USERNAME,
         &[check.remote_ufrag.as_bytes(), b":", check.local_ufrag.as_bytes()],
@@ -424,23 +470,44 @@ pub fn write_binding_request(out: &mut [u8], check: &Check<'_>) -> Option<usize>
 }
 
 /// A message under construction. The length in its header is right after every attribute.
-struct Writer<'o> {
+#[derive(Debug)]
+pub struct Writer<'o> {
     out: &'o mut [u8],
     len: usize,
+    transaction: TransactionId,
 }
 
 impl<'o> Writer<'o> {
-    fn begin(out: &'o mut [u8], class: Class, transaction: TransactionId) -> Option<Self> {
+    /// Writes the header; `None` if `out` is too short. `method` has 12 bits.
+    pub fn begin(
+        out: &'o mut [u8],
+        class: Class,
+        method: u16,
+        transaction: TransactionId,
+    ) -> Option<Self> {
         let header = out.first_chunk_mut::<HEADER_LEN>()?;
-        header[..2].copy_from_slice(&binding(class).to_be_bytes());
+        header[..2].copy_from_slice(&kind_of(class, method).to_be_bytes());
         header[2..4].fill(0);
         header[4..8].copy_from_slice(&MAGIC_COOKIE);
         header[8..].copy_from_slice(&transaction.0);
-        Some(Self { out, len: HEADER_LEN })
+        Some(Self { out, len: HEADER_LEN, transaction })
     }
 
-    /// Appends an attribute whose value is the parts, one after the other.
-    fn attribute(&mut self, kind: u16, parts: &[&[u8]]) -> Option<()> {
+    /// Appends an address, masked (RFC 8489 §14.2).
+    pub fn xor_address(&mut self, kind: u16, address: SocketAddr) -> Option<()> {
+        let (family, port, masked, len) = xor(address, self.transaction);
+        self.attribute(kind, &[&[0, family], &port.to_be_bytes(), &masked[..len]])
+    }
+
+    /// Appends ERROR-CODE (RFC 8489 §14.8); `number` is 300 to 699.
+    pub fn error(&mut self, number: u16, reason: &str) -> Option<()> {
+        let [class, rest] = [(number / 100) as u8, (number % 100) as u8];
+        self.attribute(attribute::ERROR_CODE, &[&[0, 0, class, rest], reason.as_bytes()])
+    }
+
+    /// Appends an attribute whose value is the parts, one after the other; `None`, and nothing is changed, if
+    /// it does not fit.
+    pub fn attribute(&mut self, kind: u16, parts: &[&[u8]]) -> Option<()> {
         let value_len: usize = parts.iter().map(|part| part.len()).sum();
         let end = self.len + ATTRIBUTE_HEADER + value_len.next_multiple_of(4);
         let length = u16::try_from(end - HEADER_LEN).ok()?;
@@ -459,8 +526,9 @@ impl<'o> Writer<'o> {
         Some(())
     }
 
-    /// Appends MESSAGE-INTEGRITY, if there is a key, and FINGERPRINT.
-    fn finish(mut self, key: Option<&IntegrityKey>) -> Option<usize> {
+    /// Appends MESSAGE-INTEGRITY, if there is a key, and FINGERPRINT, and says how long the message is; `None` if
+    /// they do not fit.
+    pub fn finish(mut self, key: Option<&IntegrityKey>) -> Option<usize> {
         if let Some(key) = key {
             let covered = self.len;
             self.attribute(attribute::MESSAGE_INTEGRITY, &[&[0; TAG_LEN]])?;
@@ -489,8 +557,10 @@ const fn method_of(kind: u16) -> u16 {
     (kind & 0x000f) | (kind & 0x00e0) >> 1 | (kind & 0x3e00) >> 2
 }
 
-const fn binding(class: Class) -> u16 {
-    BINDING
+const fn kind_of(class: Class, method: u16) -> u16 {
+    (method & 0x000f)
+        | (method & 0x0070) << 1
+        | (method & 0x0f80) << 2
         | match class {
             Class::Request => 0x0000,
             Class::Indication => 0x0010,
@@ -541,7 +611,8 @@ fn xor(source: SocketAddr, transaction: TransactionId) -> (u8, u16, [u8; 16], us
     (family, source.port() ^ PORT_MASK, address, len)
 }
 
-fn unxor(value: &[u8], transaction: TransactionId) -> Option<SocketAddr> {
+/// Reads a masked address (RFC 8489 §14.2).
+pub fn unxor(value: &[u8], transaction: TransactionId) -> Option<SocketAddr> {
     let (&[_, family, high, low], masked) = value.split_first_chunk()?;
     let port = u16::from_be_bytes([high, low]) ^ PORT_MASK;
     let mut address = mask(transaction);

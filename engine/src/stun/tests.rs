@@ -58,7 +58,7 @@ fn check(key: &IntegrityKey) -> Check<'_> {
 /// A request with the attributes given, without integrity or fingerprint.
 fn message_with(attributes: &[(u16, &[u8])]) -> Vec<u8> {
     let mut out = [0; 512];
-    let mut writer = Writer::begin(&mut out, Class::Request, TRANSACTION).unwrap();
+    let mut writer = Writer::begin(&mut out, Class::Request, BINDING, TRANSACTION).unwrap();
     for (kind, value) in attributes {
         writer.attribute(*kind, &[value]).unwrap();
     }
@@ -328,4 +328,28 @@ proptest! {
         let mapped = Message::parse(&out[..len]).unwrap().mapped;
         prop_assert_eq!(mapped, Some((ip.to_canonical(), port).into()));
     }
+}
+
+#[test]
+fn every_class_and_method_is_written_as_it_is_read() {
+    let mut out = [0; HEADER_LEN];
+    for method in 0..0x1000 {
+        for class in [Class::Request, Class::Indication, Class::Success, Class::Error] {
+            Writer::begin(&mut out, class, method, TRANSACTION).unwrap();
+            let message = Message::parse(&out).unwrap();
+            assert_eq!((message.class, message.method), (class, method));
+        }
+    }
+}
+
+#[test]
+fn attributes_end_where_one_is_cut_off() {
+    let whole = message_with(&[(attribute::REALM, b"a"), (attribute::NONCE, b"bcdef")]);
+    let read: Vec<_> = attributes(&whole).map(|it| it.map(|it| (it.kind, it.value))).collect();
+    assert_eq!(
+        read,
+        [Some((attribute::REALM, &b"a"[..])), Some((attribute::NONCE, &b"bcdef"[..]))]
+    );
+    let read: Vec<_> = attributes(&whole[..whole.len() - 4]).collect();
+    assert!(matches!(read[..], [Some(_), None]), "{read:?}");
 }
