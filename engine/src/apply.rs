@@ -212,6 +212,19 @@ impl Worker {
                 let result = self.check_for(transport, (socket, remote), &bytes);
                 (result, Returned::Datagram(bytes))
             }
+            Command::SetGate(gate) => {
+                self.allocations.reserve();
+                self.tables.reserve_relays();
+                let old = self.gate.replace(gate);
+                (Ok(()), old.map_or(Returned::Nothing, Returned::Gate))
+            }
+            Command::AddAllocation { allocation, state } => self.add_allocation(allocation, state),
+            Command::RemoveAllocation { allocation } => self.remove_allocation(allocation),
+            Command::Permit { .. }
+            | Command::Forbid { .. }
+            | Command::BindChannel { .. }
+            | Command::UnbindChannel { .. }
+            | Command::SetRate { .. } => outcome(self.allocations.apply(&command)),
             Command::PlayDigit { stream, digit } => {
                 let held = self.stream(stream).ok_or(Refusal::Gone);
                 outcome(held.and_then(|stream| stream.add_digit(digit)))
@@ -292,6 +305,7 @@ impl Worker {
         nominated: bool,
         generation: u32,
     ) -> Result<(), Refusal> {
+        let socket = self.way_to(socket, remote);
         let transport = self.transport(id).ok_or(Refusal::Gone)?;
         if transport.consent.is_none() {
             return Err(Refusal::Misuse);
@@ -331,7 +345,7 @@ impl Worker {
                 continue;
             }
             let early = self.early.remove(place);
-            if let Err(reason) = self.punt(PuntKind::Dtls, id, &early.packet) {
+            if let Err(reason) = self.punt(PuntKind::Dtls, Some(id), &early.packet) {
                 self.drop_for(reason);
             }
             self.frames.give(early.packet.frame);
@@ -462,6 +476,7 @@ impl Worker {
         if bytes.len() > PAYLOAD_MAX {
             return Err(Refusal::Misuse);
         }
+        let socket = self.way_to(socket, remote);
         let frame = self.frames.take().ok_or(Refusal::Full)?;
         self.frames.bytes_mut(&frame)[HEAD_ROOM..HEAD_ROOM + bytes.len()].copy_from_slice(bytes);
         // The handshake goes the way that the media will go.
@@ -483,12 +498,14 @@ impl Worker {
     ) -> Result<(), Refusal> {
         self.transport(id).ok_or(Refusal::Gone)?;
         let message = stun::Message::parse(bytes).map_err(|_| Refusal::Misuse)?;
+        let path = (self.way_to(path.0, path.1), path.1);
         self.checks_asked.note(message.transaction, id, path, self.now);
         self.transmit(path.0, path.1, bytes)
     }
 
     fn read_worker(&mut self, into: &mut WorkerReading) {
         self.counters.legs = self.tables.legs() as u64;
+        self.counters.allocations = self.allocations.len() as u64;
         self.counters.frames_free = self.frames.free() as u64;
         into.counters.clone_from(&self.counters);
         std::mem::swap(&mut self.latency, &mut into.latency);

@@ -5,20 +5,22 @@
 //! answered by one [`Event::Applied`], which also carries back the memory that the worker no
 //! longer needs: memory is freed by the side that made it.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use arrayvec::ArrayVec;
 
 use crate::bandwidth::Bandwidth;
-use crate::config::{MID_MAX, PAYLOAD_MAX, RID_MAX};
+use crate::config::{MID_MAX, PAYLOAD_MAX, RID_MAX, SOCKETS_PER_WORKER, WORKERS_MAX};
 use crate::consent::Consent;
 use crate::digit::Digit;
 use crate::export::Exported;
+use crate::gate::Gate;
 use crate::hop::{HopReceiver, HopSender};
 use crate::learning::Learning;
 use crate::leg::Leg;
 use crate::pipe::Pipes;
 use crate::plain::{Plain, Reader, Shape, Unreadable, Writer, plain};
+use crate::relay::{Allocation, Rate};
 use crate::route::RouteMap;
 use crate::srtp::{MasterKey, Srtp};
 use crate::stats::{LegReading, WorkerReading};
@@ -29,9 +31,54 @@ use crate::twcc::Answerer;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkerId(pub u16);
 
-/// A socket's slot on its worker.
+impl WorkerId {
+    /// The thread that has TCP's streams ([`crate::edge`]); it is no worker, but spoken to like one.
+    pub const EDGE: Self = Self(WORKERS_MAX as u16);
+}
+
+/// A socket's slot on its worker; or, beyond those, another way in that is spoken of like a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId(pub u16);
+
+impl SocketId {
+    /// What comes in by streams of the edge: ICE over TCP (RFC 6544). The far address names the stream.
+    pub const STREAMS: Self = Self(SOCKETS_PER_WORKER as u16);
+    const RELAYED: u16 = 1 << 15;
+
+    /// The same port as relays of this node reach it, past the kernel: the far address is a relayed one, and
+    /// what is sent to it goes to the client of its allocation.
+    #[must_use]
+    pub const fn relayed(self) -> Self {
+        Self(self.0 | Self::RELAYED)
+    }
+
+    /// The port itself, however it was reached.
+    #[must_use]
+    pub const fn base(self) -> Self {
+        Self(self.0 & !Self::RELAYED)
+    }
+
+    /// Whether it is reached by relays.
+    pub const fn is_relayed(self) -> bool {
+        self.0 & Self::RELAYED != 0
+    }
+
+    /// Whether a socket of the kernel's is behind it.
+    pub const fn is_kernel(self) -> bool {
+        (self.0 as usize) < SOCKETS_PER_WORKER
+    }
+}
+
+/// An allocation: its thread, its slot there and the slot's generation, as with [`LegId`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AllocationId {
+    /// The thread that has its client's socket or stream.
+    pub thread: WorkerId,
+    /// Its slot there.
+    pub slot: u16,
+    /// How often the slot was used before.
+    pub generation: u32,
+}
 
 /// A leg: its worker, its slot there and the slot's generation, so that a late packet or command
 /// never meets the slot's next tenant.
@@ -274,6 +321,59 @@ pub enum Command {
         /// Whether it does.
         on: bool,
     },
+    /// Answer TURN requests of those who show no nonce, and hand those up that show one
+    /// ([`PuntKind::Turn`]). Replaces the gate before; the first makes room for allocations.
+    SetGate(Box<Gate>),
+    /// Install an allocation, on the thread that has its client's socket. Legal while the slot is free and
+    /// the client has no other.
+    AddAllocation {
+        /// The id that control chose.
+        allocation: AllocationId,
+        /// The allocation, made by [`Allocation::new`].
+        state: Box<Allocation>,
+    },
+    /// Remove an allocation with its permissions and channels; its sockets go by [`Command::RemoveSocket`].
+    RemoveAllocation {
+        /// Which.
+        allocation: AllocationId,
+    },
+    /// Let packets pass between an allocation's client and an address (RFC 8656 §9).
+    Permit {
+        /// Which.
+        allocation: AllocationId,
+        /// The address, whatever its port.
+        peer: IpAddr,
+    },
+    /// Undo [`Command::Permit`].
+    Forbid {
+        /// Which.
+        allocation: AllocationId,
+        /// The address.
+        peer: IpAddr,
+    },
+    /// Bind a channel to a peer (RFC 8656 §12), in the place of other bindings of either.
+    BindChannel {
+        /// Which.
+        allocation: AllocationId,
+        /// The number, of [`crate::relay::CHANNELS`].
+        channel: u16,
+        /// The peer.
+        peer: SocketAddr,
+    },
+    /// Undo [`Command::BindChannel`].
+    UnbindChannel {
+        /// Which.
+        allocation: AllocationId,
+        /// The number.
+        channel: u16,
+    },
+    /// Say what an allocation may carry from now on.
+    SetRate {
+        /// Which.
+        allocation: AllocationId,
+        /// How much.
+        rate: Rate,
+    },
     /// Fill in the worker's counters and swap its latency histogram for the (empty) one given.
     ReadWorker(Box<WorkerReading>),
     /// Fill in a leg's counters.
@@ -337,6 +437,7 @@ impl Command {
             self,
             Self::RemoveLeg { .. }
                 | Self::RemoveSocket { .. }
+                | Self::RemoveAllocation { .. }
                 | Self::RemoveSink { .. }
                 | Self::PauseStream { .. }
                 | Self::Stop
@@ -351,7 +452,7 @@ pub enum Refusal {
     #[error("the slot is taken")]
     Taken,
     /// The id names nothing, or what it named is gone.
-    #[error("no such leg, socket, transport, stream or sink")]
+    #[error("no such leg, socket, transport, stream, sink or allocation")]
     Gone,
     /// A table of the leg or worker is full.
     #[error("a table of the worker is full")]
@@ -378,6 +479,10 @@ pub enum Returned {
     Socket(UdpSocket),
     /// The sent datagram.
     Datagram(Box<[u8]>),
+    /// The gate before.
+    Gate(Box<Gate>),
+    /// The removed or refused allocation.
+    Allocation(Box<Allocation>),
     /// Applied credentials.
     Credentials(Box<Credentials>),
     /// An ICE generation that is over, or was refused.
@@ -451,6 +556,13 @@ pub enum Event {
         /// The layer by its place in [`StreamSpec::rids`]; `None` if none is forwarded any more.
         layer: Option<u8>,
     },
+    /// A stream of the edge has ended, and nothing more comes from it.
+    StreamClosed {
+        /// How it came in.
+        socket: SocketId,
+        /// Its far address.
+        remote: SocketAddr,
+    },
     /// Somebody began or ceased to speak; at most a few a second per stream.
     Speaking {
         /// The audio stream.
@@ -468,6 +580,8 @@ pub enum PuntKind {
     Stun,
     /// DTLS from an installed pair; without ICE from anywhere, until the transport has keys.
     Dtls,
+    /// A TURN request with a nonce that was given to its source.
+    Turn,
 }
 
 /// A datagram for control's machines. Lossy, counted, rate limited.
@@ -475,8 +589,8 @@ pub enum PuntKind {
 pub struct Punt {
     /// What it is.
     pub kind: PuntKind,
-    /// Whose it is.
-    pub transport: TransportId,
+    /// Whose it is; nobody's of a TURN request.
+    pub transport: Option<TransportId>,
     /// Where it came in.
     pub socket: SocketId,
     /// Where it came from.

@@ -68,6 +68,27 @@ pub const PUNTS_PER_SECOND: u32 = 4000;
 pub const HOP_RING: usize = 256;
 /// Workers of one engine.
 pub const WORKERS_MAX: usize = 64;
+/// Threads that hand packets to each other: the workers and the edge.
+pub const THREADS_MAX: usize = WORKERS_MAX + 1;
+/// Addresses of the node's own, announced ones and those of relays.
+pub const WALLS_MAX: usize = 32;
+/// Allocations that one thread holds at most.
+pub const ALLOCATIONS_PER_THREAD: usize = 8192;
+/// Relayed addresses of one allocation: one per address family.
+pub const RELAYS_PER_ALLOCATION: usize = 2;
+/// Addresses that one allocation permits at a time.
+pub const PERMISSIONS_PER_ALLOCATION: usize = 32;
+/// Channels that one allocation has at a time.
+pub const CHANNELS_PER_ALLOCATION: usize = 32;
+/// Bytes of a TURN realm (RFC 8489 §14.9 allows 127 characters; browsers repeat it in each request).
+pub const REALM_MAX: usize = 127;
+/// Places of the table that thins answers to strangers.
+pub const THROTTLE_PLACES: usize = 4096;
+/// Answers per second and thread to STUN and TURN requests of those who have not shown that they are where
+/// they say.
+pub const UNASKED_PER_SECOND: u32 = 10_000;
+/// Of those, to one network (/24, of IPv6 /56): an office behind one address starts its day.
+pub const UNASKED_PER_NETWORK: u16 = 500;
 /// Sockets of one worker.
 pub const SOCKETS_PER_WORKER: usize = 16384;
 /// Legs per worker that can be configured at most.
@@ -151,7 +172,9 @@ const _: () = assert!(2 * LAYERS_PER_STREAM <= SSRCS_PER_STREAM);
 const _: () = assert!(HEAD_ROOM >= 128 && TAIL_ROOM >= 148);
 const _: () = assert!(PAYLOAD_MAX >= 1500 && PAYLOAD_MAX < u16::MAX as usize);
 const _: () = assert!(COMMAND_RING + LEGS_PER_WORKER_CEILING <= u16::MAX as usize);
-const _: () = assert!(SOCKETS_PER_WORKER <= u16::MAX as usize);
+const _: () =
+    assert!(SOCKETS_PER_WORKER <= 1 << 14, "the two highest bits of a SocketId are taken");
+const _: () = assert!(ALLOCATIONS_PER_THREAD <= u16::MAX as usize);
 const _: () = assert!(SINKS_PER_LEG <= u8::MAX as usize);
 const _: () = assert!(STREAMS_PER_LEG <= u8::MAX as usize);
 const _: () = assert!(RX_BATCH <= FRAMES_FLOOR);

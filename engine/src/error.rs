@@ -93,8 +93,26 @@ drop_reasons! {
     PuntRingFull = "punt_ring_full",
     /// DTLS came from a 5-tuple that has not passed an authenticated check.
     DtlsUnknownPair = "dtls_unknown_pair",
-    /// ChannelData came without an allocation.
+    /// ChannelData came without an allocation, or on a channel that is not bound.
     ChannelUnknown = "channel_unknown",
+    /// ChannelData or a Send indication is malformed, or asks for what is not understood.
+    RelayMalformed = "relay_malformed",
+    /// A Send indication came without an allocation.
+    RelayUnknown = "relay_unknown",
+    /// The client of a relay has not permitted the peer.
+    NoPermission = "no_permission",
+    /// A relay has no address of the peer's family.
+    RelayFamily = "relay_family",
+    /// What was relayed to an address of the node itself is for no media port.
+    RelayInward = "relay_inward",
+    /// A relay that reaches the node's own media only was to reach somebody else.
+    RelayOutward = "relay_outward",
+    /// A packet was to leave a relay unfragmented that was not allocated so.
+    RelayFragments = "relay_fragments",
+    /// A relay has carried as much as its user may.
+    RelayRate = "relay_rate",
+    /// More STUN and TURN requests of strangers came than are answered.
+    StunRate = "stun_rate",
     /// Media came from a 5-tuple that no transport knows.
     UnknownRemote = "unknown_remote",
     /// The RTP header is malformed.

@@ -312,6 +312,12 @@ impl Worker {
                     self.send_feedback(stream, from, len, asked, hop.received);
                 }
                 HopKind::KeyFrame { stream, layer } => self.want_key_frame(stream, layer),
+                HopKind::Arrival { socket, remote, .. } => self.land_arrival(socket, remote, &hop),
+                HopKind::Relayed { slot, relayed, peer, .. } => {
+                    self.land_relayed((slot, relayed), peer, &hop);
+                }
+                // The edge alone has streams.
+                HopKind::Departure { .. } => self.drop_for(DropReason::SocketGone),
             }
         }
     }

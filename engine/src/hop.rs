@@ -1,4 +1,5 @@
-//! The ring from one worker to another: for calls whose legs sit on different cores.
+//! The ring from one thread to another: for calls whose legs sit on different cores, for streams of the
+//! edge and for what is relayed to media of another core.
 //!
 //! A frame never leaves its pool, so a hop copies the plain packet into a slot of a ring, one per
 //! ordered pair of workers, made on first use. A full ring is a counted drop.
@@ -7,8 +8,10 @@ use std::fmt;
 
 use arrayvec::ArrayVec;
 
-use crate::command::{LegId, SinkId, StreamId, WorkerId};
-use crate::config::{HOP_RING, PAYLOAD_MAX, WORKERS_MAX};
+use std::net::SocketAddr;
+
+use crate::command::{LegId, SinkId, SocketId, StreamId, WorkerId};
+use crate::config::{HOP_RING, PAYLOAD_MAX, THREADS_MAX, WORKERS_MAX};
 use crate::error::DropReason;
 use crate::layers::LayerTag;
 use crate::packet::Nanos;
@@ -25,6 +28,12 @@ pub(crate) enum HopKind {
     Reports { sink: SinkId },
     /// Plain RTCP feedback of the leg `from`, already in the stream's own numbers.
     Feedback { stream: StreamId, from: LegId, asked: Asked },
+    /// A datagram as it came in, or as if it had come in, for a socket of another thread.
+    Arrival { to: WorkerId, socket: SocketId, remote: SocketAddr },
+    /// A datagram for the far side of a stream of the edge.
+    Departure { remote: SocketAddr },
+    /// Data of a peer for the client of an allocation.
+    Relayed { thread: WorkerId, slot: u16, relayed: SocketAddr, peer: SocketAddr },
     /// No bytes: the stream shall send a key frame, of this layer if one is named.
     KeyFrame { stream: StreamId, layer: Option<u8> },
 }
@@ -84,8 +93,8 @@ pub(crate) fn pair(wake: Wake) -> (Box<HopSender>, Box<HopReceiver>) {
 /// One worker's ends of its rings.
 #[derive(Default)]
 pub(crate) struct Hops {
-    to: ArrayVec<Option<Box<HopSender>>, WORKERS_MAX>,
-    from: ArrayVec<(WorkerId, Box<HopReceiver>), WORKERS_MAX>,
+    to: ArrayVec<Option<Box<HopSender>>, THREADS_MAX>,
+    from: ArrayVec<(WorkerId, Box<HopReceiver>), THREADS_MAX>,
 }
 
 impl Hops {
@@ -96,7 +105,7 @@ impl Hops {
         end: Box<HopSender>,
     ) -> Result<(), Box<HopSender>> {
         let place = usize::from(to.0);
-        if place >= WORKERS_MAX {
+        if place >= THREADS_MAX {
             return Err(end);
         }
         while self.to.len() <= place {
@@ -124,7 +133,7 @@ impl Hops {
 
     /// The workers that it hands packets to.
     pub(crate) fn targets(&self) -> impl Iterator<Item = WorkerId> + '_ {
-        let places = (0u16..).zip(&self.to);
+        let places = (0u16..).zip(&self.to).take(WORKERS_MAX);
         places.filter(|(_, end)| end.is_some()).map(|(worker, _)| WorkerId(worker))
     }
 
@@ -135,6 +144,9 @@ impl Hops {
             HopKind::Feedback { stream, .. } | HopKind::KeyFrame { stream, .. } => {
                 stream.leg.worker
             }
+            HopKind::Arrival { to, .. } => to,
+            HopKind::Departure { .. } => WorkerId::EDGE,
+            HopKind::Relayed { thread, .. } => thread,
         };
         let end = self.to.get_mut(usize::from(worker.0)).and_then(Option::as_mut);
         let end = end.ok_or(DropReason::HopRing)?;

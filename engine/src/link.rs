@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use crate::config::{
     EVENT_RING, EngineConfig, FRAME_SIZE, FRAMES_FLOOR, LEGS_PER_WORKER_CEILING, PUNT_RING,
     TAP_RING, WORKERS_MAX,
 };
+use crate::doors::Doors;
 use crate::error::StartError;
 use crate::export::{StillServing, TakeOverError, TakenOver, give, take};
 use crate::hop;
@@ -25,6 +26,7 @@ use crate::worker::{self, Worker};
 /// The running workers.
 pub struct Engine {
     probed: Probed,
+    doors: Arc<Doors>,
     wakes: Vec<Wake>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -81,7 +83,8 @@ impl Engine {
         // Beyond the limit that is left, adding a socket is refused with its errno.
         let _ = socket::lift_descriptor_limit();
         let probed = probe(config.backend)?;
-        let mut engine = Self { probed, wakes: Vec::new(), threads: Vec::new() };
+        let doors = Arc::new(Doors::new(config.workers.len()));
+        let mut engine = Self { probed, doors, wakes: Vec::new(), threads: Vec::new() };
         let mut links = Vec::new();
         for (number, &core) in (0u16..).zip(&config.workers) {
             match engine.start_worker(WorkerId(number), core, config) {
@@ -112,6 +115,7 @@ impl Engine {
         let (legs, frames) = (config.legs_per_worker, config.frames_per_worker);
         let (wake, control) = (worker_wake.clone(), control_wake.clone());
         let Probed { kind, features, .. } = self.probed;
+        let doors = Arc::clone(&self.doors);
         let body = move || {
             let set_up = || {
                 if let Some(core) = core {
@@ -121,7 +125,7 @@ impl Engine {
                 let mut pool = FramePool::new(frames)
                     .map_err(|source| StartError::Frames { bytes, source })?;
                 let backend = Backend::new(kind, features, &mut pool, &wake).map_err(failed)?;
-                let rings = worker::Rings { commands, events, punts, taps, control };
+                let rings = worker::Rings { commands, events, punts, taps, control, doors };
                 Ok((Worker::new(id, pool, legs, rings), backend))
             };
             match set_up() {
@@ -154,6 +158,11 @@ impl Engine {
     /// What the start-up probe found.
     pub fn probed(&self) -> &Probed {
         &self.probed
+    }
+
+    /// The doors at the node's own addresses, which control opens and closes.
+    pub fn doors(&self) -> Arc<Doors> {
+        Arc::clone(&self.doors)
     }
 
     /// The two commands that join `from` to `to` by a ring: the first is for `to`, the second for

@@ -5,7 +5,9 @@ use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use crate::command::{Command, Ticket};
-use crate::config::{COMMAND_RING, LEGS_PER_WORKER_CEILING, SOCKETS_PER_WORKER};
+use crate::config::{
+    ALLOCATIONS_PER_THREAD, COMMAND_RING, LEGS_PER_WORKER_CEILING, SOCKETS_PER_WORKER,
+};
 
 /// A ring for `capacity` items.
 ///
@@ -107,7 +109,8 @@ pub fn command_ring(legs: usize) -> (CommandSender, Receiver<(Ticket, Command)>)
 /// 1. [`COMMAND_RING`] for commands that build up. Full is a 503.
 /// 2. One per leg for `RemoveSink` and `PauseStream`, so that a flood of the first kind cannot keep
 ///    media flowing where it must not. They are refused only if more than one per leg already waits.
-/// 3. One per leg, one per socket and one more for `RemoveLeg`, `RemoveSocket` and `Stop`. These are
+/// 3. One per leg, one per socket, one per allocation and one more for `RemoveLeg`, `RemoveSocket`,
+///    `RemoveAllocation` and `Stop`. These are
 ///    never refused: a slot is filled again only after its removal was answered, so at most one
 ///    removal per slot can wait, and `Stop` is said once.
 #[derive(Debug)]
@@ -148,7 +151,10 @@ impl CommandSender {
     /// Slots that `command` must leave free.
     fn kept_from(&self, command: &Command) -> usize {
         match command {
-            Command::RemoveLeg { .. } | Command::RemoveSocket { .. } | Command::Stop => 0,
+            Command::RemoveLeg { .. }
+            | Command::RemoveSocket { .. }
+            | Command::RemoveAllocation { .. }
+            | Command::Stop => 0,
             Command::RemoveSink { .. } | Command::PauseStream { .. } => removals(self.legs),
             _ => removals(self.legs) + self.legs,
         }
@@ -156,7 +162,7 @@ impl CommandSender {
 }
 
 const fn removals(legs: usize) -> usize {
-    legs + SOCKETS_PER_WORKER + 1
+    legs + SOCKETS_PER_WORKER + ALLOCATIONS_PER_THREAD + 1
 }
 
 const fn capacity_for(legs: usize) -> usize {

@@ -55,7 +55,7 @@ impl Worker {
         let id = self.tables.owner_of(packet.socket)?;
         let transport = self.transport(id)?;
         let waits = transport.security == Security::Srtp && transport.srtp.is_none();
-        waits.then(|| self.punt(PuntKind::Dtls, id, packet))
+        waits.then(|| self.punt(PuntKind::Dtls, Some(id), packet))
     }
 
     /// A description says where the far side is; packets may say otherwise anew.

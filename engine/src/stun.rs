@@ -382,10 +382,7 @@ impl<'m> Message<'m> {
             }
             a::ERROR_CODE => _ = self.error.get_or_insert(error_number(value)?),
             // These mean nothing in a check, but are no reason to refuse one.
-            a::MAPPED_ADDRESS
-            | a::UNKNOWN_ATTRIBUTES
-            | a::REALM
-            | a::MESSAGE_INTEGRITY_SHA256 => {}
+            a::MAPPED_ADDRESS | a::UNKNOWN_ATTRIBUTES | a::REALM | a::MESSAGE_INTEGRITY_SHA256 => {}
             unknown if unknown < a::COMPREHENSION_OPTIONAL => {
                 _ = self.unknown.try_push(unknown);
             }
@@ -408,6 +405,21 @@ pub fn write_binding_success(
     let mut writer = Writer::begin(out, Class::Success, BINDING, transaction)?;
     writer.xor_address(attribute::XOR_MAPPED_ADDRESS, source)?;
     writer.finish(key)
+}
+
+/// Answers a plain Binding request from `source` as a STUN server does, and says how long that is (RFC 8489
+/// §6.3.1); `None` if `out` is too short. Where the request has no FINGERPRINT the answer has none.
+pub fn answer_binding(out: &mut [u8], request: &Message<'_>, source: SocketAddr) -> Option<usize> {
+    if !request.unknown.is_empty() {
+        let code = ErrorCode::UnknownAttribute;
+        return write_binding_error(out, request.transaction, code, &request.unknown, None);
+    }
+    let mut writer = Writer::begin(out, Class::Success, BINDING, request.transaction)?;
+    writer.xor_address(attribute::XOR_MAPPED_ADDRESS, source)?;
+    match request.fingerprint_at {
+        Some(_) => writer.finish(None),
+        None => Some(writer.len()),
+    }
 }
 
 /// Writes a Binding error response and says how long it is; `None` if `out` is too short.
@@ -521,6 +533,24 @@ impl<'o> Writer<'o> {
             rest = behind;
         }
         rest.fill(0);
+        self.out[2..4].copy_from_slice(&length.to_be_bytes());
+        self.len = end;
+        Some(())
+    }
+
+    /// Bytes that were written; the message is whole after every attribute.
+    #[expect(clippy::len_without_is_empty, reason = "it holds a header from the start")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Appends the head of an attribute whose `len` bytes of value, and padding, are in their place already.
+    pub(crate) fn announce(&mut self, kind: u16, len: usize) -> Option<()> {
+        let end = self.len + ATTRIBUTE_HEADER + len.next_multiple_of(4);
+        let length = u16::try_from(end - HEADER_LEN).ok()?;
+        let head = self.out.get_mut(self.len..end)?.first_chunk_mut::<ATTRIBUTE_HEADER>()?;
+        head[..2].copy_from_slice(&kind.to_be_bytes());
+        head[2..].copy_from_slice(&u16::try_from(len).ok()?.to_be_bytes());
         self.out[2..4].copy_from_slice(&length.to_be_bytes());
         self.len = end;
         Some(())

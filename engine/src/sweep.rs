@@ -172,6 +172,9 @@ fn put_back(news: &mut News, event: &Event) {
         Event::MediaStarted { remote, .. } => news.media_started = Some(*remote),
         Event::RoleConflict { .. } => news.role_conflict = true,
         Event::ConsentLost { .. } => news.consent_lost = true,
-        Event::LayerChanged { .. } | Event::Speaking { .. } | Event::Applied { .. } => {}
+        Event::LayerChanged { .. }
+        | Event::Speaking { .. }
+        | Event::StreamClosed { .. }
+        | Event::Applied { .. } => {}
     }
 }

@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 use crate::command::{LegId, Refusal, SinkId, SocketId, StreamId, TransportId, WorkerId};
 use crate::config::{LOCAL_UFRAG_MAX, SOCKETS_PER_WORKER};
 use crate::leg::Leg;
+use crate::relay::Relay;
 use crate::transport::Transport;
 
 /// 5-tuples per leg that the table is sized for; a worker with every leg at
@@ -32,6 +33,17 @@ struct Owner {
     raw: bool,
 }
 
+/// What is done with what comes on a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Each packet says itself what it is.
+    Media,
+    /// It is not read at all.
+    Raw,
+    /// It is data of a peer for the client of an allocation.
+    Relay { slot: u16, relayed: SocketAddr },
+}
+
 /// A worker's legs and how packets find them.
 pub(crate) struct Tables {
     worker: WorkerId,
@@ -43,6 +55,8 @@ pub(crate) struct Tables {
     names_max: usize,
     /// The transport without ICE that each socket is for, the latest if there are several.
     owners: Vec<Option<Owner>>,
+    /// The allocation that each socket is for; empty until there is one.
+    relays: Vec<Option<(u16, SocketAddr)>>,
 }
 
 impl Tables {
@@ -59,6 +73,7 @@ impl Tables {
             names: HashMap::with_capacity_and_hasher(pairs_max * 2, Default::default()),
             names_max: pairs_max,
             owners: vec![None; SOCKETS_PER_WORKER],
+            relays: Vec::new(),
         }
     }
 
@@ -144,7 +159,8 @@ impl Tables {
         });
         let by_socket = || {
             let mut indexed = (0u8..).zip(&leg.transports);
-            let (index, _) = indexed.find(|(_, t)| t.socket == socket && is_named(t))?;
+            let (index, _) =
+                indexed.find(|(_, t)| t.socket.base() == socket.base() && is_named(t))?;
             Some(TransportId { leg: first.leg, index })
         };
         by_pair.or_else(by_socket).or(Some(first))
@@ -155,9 +171,28 @@ impl Tables {
         self.owner(socket).map(|owner| owner.id)
     }
 
-    /// Whether what comes on this socket is not read at all.
-    pub(crate) fn is_raw(&self, socket: SocketId) -> bool {
-        self.owner(socket).is_some_and(|owner| owner.raw)
+    /// What is done with what comes on this socket.
+    pub(crate) fn role(&self, socket: SocketId) -> Role {
+        if self.owner(socket).is_some_and(|owner| owner.raw) {
+            return Role::Raw;
+        }
+        match self.relays.get(usize::from(socket.0)) {
+            Some(&Some((slot, relayed))) => Role::Relay { slot, relayed },
+            _ => Role::Media,
+        }
+    }
+
+    /// Makes room, once, for relays of allocations.
+    pub(crate) fn reserve_relays(&mut self) {
+        self.relays.resize(SOCKETS_PER_WORKER, None);
+    }
+
+    /// Makes a socket that of an allocation's relay, or no longer.
+    pub(crate) fn set_relay(&mut self, relay: Relay, slot: Option<u16>) {
+        let socket = relay.socket.map(|socket| usize::from(socket.0));
+        if let Some(place) = socket.and_then(|socket| self.relays.get_mut(socket)) {
+            *place = slot.map(|slot| (slot, relay.relayed));
+        }
     }
 
     fn owner(&self, socket: SocketId) -> Option<Owner> {

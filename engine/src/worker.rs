@@ -12,6 +12,7 @@ pub mod bare;
 
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
@@ -27,11 +28,14 @@ use crate::config::{
     SOCKETS_PER_WORKER, TX_BATCH,
 };
 use crate::demux::{self, Class};
+use crate::doors::Doors;
 use crate::error::DropReason;
+use crate::gate::{Gate, Throttle, method};
 use crate::hop::{Hop, HopKind, Hops};
 use crate::layers::LayerTag;
 use crate::leg::Leg;
 use crate::packet::{Nanos, Packet};
+use crate::relay::Allocations;
 use crate::repeats::Repeats;
 use crate::ring::{Receiver, Sender};
 use crate::route::{Passage, Passing};
@@ -42,7 +46,7 @@ use crate::stun;
 use crate::sys::frames::{Frame, FramePool};
 use crate::sys::wake::Wake;
 use crate::sys::{Backend, IoCounters, cpu};
-use crate::tables::Tables;
+use crate::tables::{Role, Tables};
 use crate::tap::Tapped;
 use crate::transport::Transport;
 
@@ -138,6 +142,12 @@ pub struct Worker {
     pub(crate) tx_causes: ArrayVec<(Nanos, u16), TX_BATCH>,
     pub(crate) early: ArrayVec<Early, EARLY_DTLS_MAX>,
     pub(crate) checks_asked: ChecksAsked,
+    pub(crate) doors: Arc<Doors>,
+    pub(crate) allocations: Allocations,
+    pub(crate) gate: Option<Box<Gate>>,
+    pub(crate) throttle: Throttle,
+    /// Indications written so far.
+    pub(crate) drawn: u64,
     pub(crate) hops: Hops,
     pub(crate) repeats: Repeats,
     pub(crate) commands: Receiver<(Ticket, Command)>,
@@ -169,19 +179,20 @@ pub(crate) fn run(mut worker: Worker, mut backend: Backend, wake: &Wake) {
     drop(backend.shut_down(&mut worker.frames));
 }
 
-/// A worker's ends of its rings.
+/// A worker's ends of its rings, and what it shares with the others.
 pub(crate) struct Rings {
     pub(crate) commands: Receiver<(Ticket, Command)>,
     pub(crate) events: Sender<Event>,
     pub(crate) punts: Sender<Punt>,
     pub(crate) taps: Sender<Tapped>,
     pub(crate) control: Wake,
+    pub(crate) doors: Arc<Doors>,
 }
 
 impl Worker {
     /// A worker with room for `legs` legs.
     pub(crate) fn new(id: WorkerId, frames: FramePool, legs: usize, rings: Rings) -> Self {
-        let Rings { commands, events, punts, taps, control } = rings;
+        let Rings { commands, events, punts, taps, control, doors } = rings;
         Self {
             id,
             frames,
@@ -190,6 +201,11 @@ impl Worker {
             tx_causes: ArrayVec::new(),
             early: ArrayVec::new(),
             checks_asked: ChecksAsked::new(),
+            doors,
+            allocations: Allocations::new(id),
+            gate: None,
+            throttle: Throttle::new(),
+            drawn: 0,
             hops: Hops::default(),
             repeats: Repeats::new(),
             commands,
@@ -245,16 +261,7 @@ impl Worker {
         self.blame = None;
         self.counters.packets_in += 1;
         self.counters.bytes_in += u64::from(packet.len);
-        let fate = match demux::classify(packet.payload(&self.frames)) {
-            _ if self.tables.is_raw(packet.socket) => self.raw(&packet, now),
-            Ok(Class::Rtp) => self.media(&mut packet, now),
-            Ok(Class::Rtcp) => self.reports(&mut packet, now),
-            Ok(Class::Stun) => self.check(&packet, now),
-            Ok(Class::Dtls) => self.handshake(&packet),
-            Ok(Class::Channel) => Err(DropReason::ChannelUnknown),
-            Err(reason) => Err(reason),
-        };
-        match fate {
+        match self.treat(&mut packet, now) {
             Ok(Fate::Send(outgoing)) => self.send(packet, outgoing),
             Ok(Fate::Done) => self.frames.give(packet.frame),
             Ok(Fate::Keep) => self.early.push(Early { packet, since: now }),
@@ -262,6 +269,22 @@ impl Worker {
                 self.drop_for(reason);
                 self.frames.give(packet.frame);
             }
+        }
+    }
+
+    /// What becomes of a packet, by what it is.
+    pub(crate) fn treat(&mut self, packet: &mut Packet, now: Nanos) -> Result<Fate, DropReason> {
+        match self.tables.role(packet.socket) {
+            Role::Raw => return self.raw(packet, now),
+            Role::Relay { slot, relayed } => return self.from_peer((slot, relayed), packet, now),
+            Role::Media => {}
+        }
+        match demux::classify(packet.payload(&self.frames))? {
+            Class::Rtp => self.media(packet, now),
+            Class::Rtcp => self.reports(packet, now),
+            Class::Stun => self.check(packet, now),
+            Class::Dtls => self.handshake(packet),
+            Class::Channel => self.channel_data(packet, now),
         }
     }
 
@@ -426,12 +449,19 @@ impl Worker {
 
     /// STUN: a check on an installed pair is answered here, one for a known ufrag and the answer to
     /// a check of control's go up, a plain Binding request is answered, everything else is dropped.
-    fn check(&mut self, packet: &Packet, now: Nanos) -> Result<Fate, DropReason> {
+    fn check(&mut self, packet: &mut Packet, now: Nanos) -> Result<Fate, DropReason> {
         let message = stun::Message::parse(packet.payload(&self.frames))?;
+        match (message.class, message.method) {
+            (stun::Class::Indication, method::SEND) => return self.send_indication(packet, now),
+            (stun::Class::Request, asked) if method::is_request(asked) => {
+                return self.turn_request(packet, now);
+            }
+            _ => {}
+        }
         if matches!(message.class, stun::Class::Success | stun::Class::Error) {
             let path = (packet.socket, packet.remote);
             if let Some(id) = self.checks_asked.take(message.transaction, path, now) {
-                return self.punt(PuntKind::Stun, id, packet);
+                return self.punt(PuntKind::Stun, Some(id), packet);
             }
         }
         let by_pair = self.tables.transport_at(packet.socket, packet.remote);
@@ -444,19 +474,20 @@ impl Worker {
         };
         match (by_pair, by_name) {
             (Some(pair), Some(named)) if pair == named => self.consent(pair, packet, now),
-            (_, Some(named)) => self.punt(PuntKind::Stun, named, packet),
+            (_, Some(named)) => self.punt(PuntKind::Stun, Some(named), packet),
             (Some(pair), None) => self.consent(pair, packet, now),
             (None, None) => {
                 let plain = message.class == stun::Class::Request
                     && message.method == stun::BINDING
                     && !message.has_integrity();
-                let len = plain
-                    .then(|| {
-                        let (transaction, source) = (message.transaction, packet.remote);
-                        stun::write_binding_success(&mut self.scratch, transaction, source, None)
-                    })
-                    .flatten()
-                    .ok_or(DropReason::StunUnsolicited)?;
+                let (true, source) = (plain, packet.remote) else {
+                    return Err(DropReason::StunUnsolicited);
+                };
+                if !self.throttle.may_answer(source, now) {
+                    return Err(DropReason::StunRate);
+                }
+                let len = stun::answer_binding(&mut self.scratch, &message, source);
+                let len = len.ok_or(DropReason::StunUnsolicited)?;
                 Ok(Fate::Send(self.reply(packet, len, BEST_EFFORT)))
             }
         }
@@ -478,7 +509,7 @@ impl Worker {
         let consent = transport.named(named).ok_or(DropReason::StunUnsolicited)?;
         if named.is_some() && !consent.has(packet.remote) {
             // A pair of the other generation, which is not one of this yet.
-            return self.punt(PuntKind::Stun, id, packet);
+            return self.punt(PuntKind::Stun, Some(id), packet);
         }
         let renews = consent.generation() != current;
         let handled = consent.handle(&message, packet.remote, now, &mut self.scratch)?;
@@ -507,7 +538,7 @@ impl Worker {
     }
 
     /// Puts `scratch[..len]` into the packet's own frame, addressed back.
-    fn reply(&mut self, packet: &Packet, len: usize, traffic_class: u8) -> Outgoing {
+    pub(crate) fn reply(&mut self, packet: &Packet, len: usize, traffic_class: u8) -> Outgoing {
         let bytes = self.frames.bytes_mut(&packet.frame);
         bytes[HEAD_ROOM..HEAD_ROOM + len].copy_from_slice(&self.scratch[..len]);
         let Packet { socket, remote, .. } = *packet;
@@ -518,7 +549,7 @@ impl Worker {
     /// moment from any other.
     fn handshake(&mut self, packet: &Packet) -> Result<Fate, DropReason> {
         if let Some(id) = self.tables.transport_at(packet.socket, packet.remote) {
-            return self.punt(PuntKind::Dtls, id, packet);
+            return self.punt(PuntKind::Dtls, Some(id), packet);
         }
         if let Some(fate) = self.shake(packet) {
             return fate;
@@ -536,13 +567,15 @@ impl Worker {
     pub(crate) fn punt(
         &mut self,
         kind: PuntKind,
-        transport: TransportId,
+        transport: Option<TransportId>,
         packet: &Packet,
     ) -> Result<Fate, DropReason> {
-        self.blame = Some(transport.leg.slot);
+        self.blame = transport.map(|transport| transport.leg.slot);
         self.punt_budget = self.punt_budget.checked_sub(1).ok_or(DropReason::PuntRate)?;
         let bytes = packet.payload(&self.frames).iter().copied().collect();
-        let punt = Punt { kind, transport, socket: packet.socket, remote: packet.remote, bytes };
+        // Control speaks of ports, and `way_to` knows how each is reached.
+        let (socket, remote) = (packet.socket.base(), packet.remote);
+        let punt = Punt { kind, transport, socket, remote, bytes };
         self.punts.push(punt).map_err(|_| DropReason::PuntRingFull)?;
         self.counters.punts += 1;
         self.control_has_news = true;
@@ -583,6 +616,9 @@ impl Worker {
 
     /// Queues a packet for this turn's submit; `blame` names the leg whose latency it counts for.
     pub(crate) fn send(&mut self, mut packet: Packet, outgoing: Outgoing) {
+        if !outgoing.socket.is_kernel() {
+            return self.send_inside(packet, outgoing);
+        }
         if self.tx.is_full() {
             self.drop_for(DropReason::TxBatch);
             self.frames.give(packet.frame);

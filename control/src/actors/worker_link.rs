@@ -209,6 +209,7 @@ impl WorkerLink {
             | Event::MediaStarted { transport, .. } => transport.leg,
             Event::LayerChanged { sink, .. } => sink.leg,
             Event::Speaking { stream, .. } => stream.leg,
+            Event::StreamClosed { .. } => return,
         };
         if let Some((owner, call)) = self.owners.get(&leg.slot)
             && *owner == leg
@@ -239,8 +240,10 @@ impl WorkerLink {
     }
 
     fn route_punt(&mut self, punt: Punt) {
-        if let Some((owner, call)) = self.owners.get(&punt.transport.leg.slot)
-            && *owner == punt.transport.leg
+        let leg = punt.transport.map(|transport| transport.leg);
+        if let Some(leg) = leg
+            && let Some((owner, call)) = self.owners.get(&leg.slot)
+            && *owner == leg
         {
             // A full mailbox loses the datagram, as the network may.
             let _ = call.try_send(FromEngine::Punt(Box::new(punt)));

@@ -620,7 +620,7 @@ impl Call {
                     self.settle_floor(now);
                 }
             }
-            Event::Applied { .. } => {}
+            Event::StreamClosed { .. } | Event::Applied { .. } => {}
         }
     }
 

@@ -316,16 +316,18 @@ impl Call {
 
     /// A datagram that the worker could not deal with itself.
     pub fn punt(&mut self, now: Instant, punt: &Punt) {
+        let Some(transport) = punt.transport else { return };
         match punt.kind {
-            PuntKind::Stun => self.take_check(now, punt),
-            PuntKind::Dtls => self.take_handshake(punt),
+            PuntKind::Stun => self.take_check(now, transport, punt),
+            PuntKind::Dtls => self.take_handshake(transport, punt),
+            PuntKind::Turn => {}
         }
     }
 
     /// Components share a ufrag, and the worker knows only the first socket of each before there
     /// are pairs, so the socket says whose check it is.
-    fn take_check(&mut self, now: Instant, punt: &Punt) {
-        let Some(place) = self.place_of(punt.transport.leg) else { return };
+    fn take_check(&mut self, now: Instant, id: TransportId, punt: &Punt) {
+        let Some(place) = self.place_of(id.leg) else { return };
         let Some(face) = self.facts.faces.iter().find(|f| f.socket == punt.socket) else { return };
         let (bound, facts) = (face.bound, &self.facts);
         let is_there = |transport: &&mut CallTransport| {
@@ -338,20 +340,20 @@ impl Call {
         self.drain_agents(now, place);
     }
 
-    fn take_handshake(&mut self, punt: &Punt) {
-        let Some(place) = self.place_of(punt.transport.leg) else { return };
+    fn take_handshake(&mut self, id: TransportId, punt: &Punt) {
+        let Some(place) = self.place_of(id.leg) else { return };
         let is_described = self.legs[place].negotiated.is_some();
-        let Some(transport) = self.transport(punt.transport) else { return };
+        let Some(transport) = self.transport(id) else { return };
         // Without ICE anybody may send such a datagram: before the answer nobody has a certificate to show.
         if !transport.shakes || transport.ice.is_none() && !is_described {
             return;
         }
         transport.shake.heard = true;
         transport.shake.path = Some((punt.socket, punt.remote));
-        self.note_at(punt.transport, Note::DtlsHeard);
-        self.start_dtls(punt.transport);
+        self.note_at(id, Note::DtlsHeard);
+        self.start_dtls(id);
         let input = DtlsInput::Datagram(punt.bytes.as_slice().into());
-        self.outputs.push_back(Output::Dtls(punt.transport, input));
+        self.outputs.push_back(Output::Dtls(id, input));
     }
 
     /// A handshake's datagram; the last one, close_notify, comes after the leg's end.

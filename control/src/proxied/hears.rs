@@ -34,6 +34,7 @@ impl ProxiedCall {
             Event::RoleConflict { .. }
             | Event::LayerChanged { .. }
             | Event::Speaking { .. }
+            | Event::StreamClosed { .. }
             | Event::Applied { .. } => {}
         }
     }
@@ -41,16 +42,18 @@ impl ProxiedCall {
     /// A datagram that the worker could not deal with itself.
     pub fn punt(&mut self, clock: Clock, punt: &Punt) {
         self.clock = clock;
+        let Some(transport) = punt.transport else { return };
         match punt.kind {
-            PuntKind::Stun => self.take_check(punt),
-            PuntKind::Dtls => self.take_handshake(punt),
+            PuntKind::Stun => self.take_check(transport, punt),
+            PuntKind::Dtls => self.take_handshake(transport, punt),
+            PuntKind::Turn => {}
         }
     }
 
     /// Components share a ufrag, so the socket says whose check it is.
-    fn take_check(&mut self, punt: &Punt) {
+    fn take_check(&mut self, transport: TransportId, punt: &Punt) {
         let now = self.clock.now;
-        let Some(seat) = self.seat_mut(punt.transport.leg) else { return };
+        let Some(seat) = self.seat_mut(transport.leg) else { return };
         for Part { ice, spots, .. } in &mut seat.parts {
             let spot = spots.iter().find(|spot| spot.socket == punt.socket);
             if let (Some(ice), Some(spot)) = (ice, spot) {
@@ -60,13 +63,13 @@ impl ProxiedCall {
         self.drain_agents();
     }
 
-    fn take_handshake(&mut self, punt: &Punt) {
-        let Some(part) = self.part(punt.transport) else { return };
+    fn take_handshake(&mut self, transport: TransportId, punt: &Punt) {
+        let Some(part) = self.part(transport) else { return };
         part.shake.heard = true;
         part.shake.path = Some((punt.socket, punt.remote));
         self.start_handshakes();
         let input = DtlsInput::Datagram(punt.bytes.as_slice().into());
-        self.outputs.push_back(Output::Dtls(punt.transport, input));
+        self.outputs.push_back(Output::Dtls(transport, input));
     }
 
     /// A handshake's datagram.

@@ -6,12 +6,14 @@ pub mod simulcast;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::command::{
     Command, Credentials, Event, IceSpec, KeysSpec, Punt, Refusal, Returned, Security, SocketId,
     Ticket, TransportSpec, WorkerId,
 };
-use crate::config::{EVENT_RING, HEAD_ROOM, PAYLOAD_MAX, PUNT_RING, TAP_RING};
+use crate::config::{EVENT_RING, HEAD_ROOM, PAYLOAD_MAX, PUNT_RING, TAP_RING, WORKERS_MAX};
+use crate::doors::Doors;
 use crate::hop;
 use crate::learning::Learning;
 use crate::packet::{Nanos, Packet};
@@ -51,6 +53,7 @@ impl Bare {
             punts: punt_sender,
             taps: tap_sender,
             control: Wake::new()?,
+            doors: Arc::new(Doors::new(WORKERS_MAX)),
         };
         let worker = Box::new(Worker::new(id, FramePool::new(frames)?, legs, rings));
         Ok(Self { worker, commands, events, punts, taps, bell: Wake::new()? })

@@ -69,7 +69,7 @@ impl Bench {
         let len = stun::write_binding_request(&mut buffer, &check).unwrap();
         let punt = Punt {
             kind: PuntKind::Stun,
-            transport,
+            transport: Some(transport),
             socket: SocketId(socket),
             remote: from.parse().unwrap(),
             bytes: buffer[..len].iter().copied().collect(),

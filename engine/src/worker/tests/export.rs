@@ -341,6 +341,6 @@ fn an_ice_restart_that_is_under_way_goes_along() {
     let mut buffer = [0; 500];
     let len = call.fars[0].check(&mut buffer, 1, false).unwrap();
     call.receive(0, &buffer[..len]);
-    assert_eq!(call.bare.punt().unwrap().transport, transport(0), "its agent is to judge it");
+    assert_eq!(call.bare.punt().unwrap().transport, Some(transport(0)), "its agent is to judge it");
     assert_eq!(exchange(&mut call, 0).len(), 4, "the current generation carries media");
 }

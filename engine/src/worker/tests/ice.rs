@@ -67,7 +67,7 @@ fn a_check_from_elsewhere_goes_up_if_its_ufrag_is_known() {
     let socket = call.fars[0].socket;
     assert!(call.receive_from(socket, elsewhere(4444), &known).is_empty());
     let punt = call.bare.punt().unwrap();
-    assert_eq!((punt.kind, punt.transport), (PuntKind::Stun, transport(0)));
+    assert_eq!((punt.kind, punt.transport), (PuntKind::Stun, Some(transport(0))));
     assert_eq!((punt.socket, punt.remote, &punt.bytes[..]), (socket, elsewhere(4444), &known[..]));
 
     call.fars[0].ufrag = Some("stranger");
@@ -84,7 +84,7 @@ fn a_check_of_another_legs_ufrag_on_an_installed_pair_goes_up() {
     let mut call = Call::new();
     let other = check(&call, 1, false);
     assert!(call.receive(0, &other).is_empty());
-    assert_eq!(call.bare.punt().unwrap().transport, transport(1));
+    assert_eq!(call.bare.punt().unwrap().transport, Some(transport(1)));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn early_dtls_waits_for_its_pair_and_no_more_than_a_few_datagrams_do() {
     install(&mut call, 0, elsewhere(4444), false).unwrap();
     for number in 0..EARLY_DTLS_PER_TUPLE {
         let punt = call.bare.punt().unwrap();
-        assert_eq!((punt.kind, punt.transport), (PuntKind::Dtls, transport(0)));
+        assert_eq!((punt.kind, punt.transport), (PuntKind::Dtls, Some(transport(0))));
         assert_eq!(punt.bytes.last().copied().map(usize::from), Some(number));
     }
     assert!(call.bare.punt().is_none(), "the other 5-tuple has passed no check");

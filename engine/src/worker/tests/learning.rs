@@ -311,7 +311,7 @@ fn a_handshake_comes_up_from_anywhere_until_there_are_keys() {
     parties.bare.worker.tables.leg_mut(leg_of(PHONE)).unwrap().transports[0].srtp = None;
     parties.receive(socket, at(5, 1), &hello);
     let punt = parties.bare.punt().unwrap();
-    assert_eq!((punt.kind, punt.transport, punt.remote), (PuntKind::Dtls, id(0), at(5, 1)));
+    assert_eq!((punt.kind, punt.transport, punt.remote), (PuntKind::Dtls, Some(id(0)), at(5, 1)));
     assert_eq!(parties.media(at(5, 1), 0), 0, "media must wait");
     assert_eq!(parties.remote(0), Some(at(1, 4000)));
     let socket = parties.ends[OTHER][0].socket;

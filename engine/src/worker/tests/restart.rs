@@ -92,7 +92,7 @@ fn the_old_generation_carries_media_and_is_answered_until_the_new_one_nominates(
     let new = elsewhere(4444);
     let early = check("again", PASSWORD, true);
     assert!(call.hears(new, &early).is_empty(), "the first check goes up");
-    assert_eq!(call.bare.punt().unwrap().transport, transport(0));
+    assert_eq!(call.bare.punt().unwrap().transport, Some(transport(0)));
     call.install_in(1, new, false).unwrap();
     assert_eq!(call.media_to(1), old, "not nominated yet");
     let own = check("left", "a password of the node", false);
@@ -277,7 +277,7 @@ fn answers_to_controls_checks_go_up_once_and_only_from_where_they_were_asked() {
     let punt = call.bare.punt().unwrap();
     assert_eq!(
         (punt.kind, punt.transport, &punt.bytes[..]),
-        (PuntKind::Stun, transport(0), &right[..])
+        (PuntKind::Stun, Some(transport(0)), &right[..])
     );
     call.receive_from(socket, asked, &right);
     assert!(call.bare.punt().is_none(), "once");

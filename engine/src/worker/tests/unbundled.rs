@@ -368,7 +368,8 @@ fn a_check_from_a_new_address_goes_up_for_the_component_of_its_socket() {
         let elsewhere = SocketAddr::from(([127, 0, 0, 1], 9999));
         three.bare.receive(three.fars[place].socket, elsewhere, &buffer[..len], START);
         let punt = three.bare.punt().unwrap();
-        assert_eq!((punt.transport.leg, usize::from(punt.transport.index)), (BROWSER, place));
+        let of = punt.transport.unwrap();
+        assert_eq!((of.leg, usize::from(of.index)), (BROWSER, place));
         assert_eq!((punt.remote, &punt.bytes[..]), (elsewhere, &buffer[..len]));
     }
 }
