@@ -14,6 +14,7 @@ mod layers;
 mod learning;
 mod pipes;
 mod raw;
+mod relays;
 mod restart;
 mod standin;
 mod taps;

@@ -51,6 +51,42 @@ const REACHED: &[(DropReason, Drive)] = &[
             from_nowhere(call, &[22; 20]);
         }
     }),
+    (DropReason::RelayMalformed, |call| raw(call, &[64, 0, 0, 9, 1])),
+    (DropReason::RelayUnknown, |call| {
+        raw(call, &relays::send_indication(nowhere(), b"data", false));
+    }),
+    (DropReason::NoPermission, |call| {
+        relays::allocate(call, Some(SocketId(7)));
+        relays::from_client(call, &relays::send_indication(nowhere(), b"data", false));
+    }),
+    (DropReason::RelayFamily, |call| {
+        relays::permit(call, "2001:db8::1".parse().unwrap());
+        let peer = "[2001:db8::1]:9".parse().unwrap();
+        relays::from_client(call, &relays::send_indication(peer, b"data", false));
+    }),
+    (DropReason::RelayInward, |call| {
+        relays::permit(call, "203.0.113.5".parse().unwrap());
+        let api = "203.0.113.5:8080".parse().unwrap();
+        relays::from_client(call, &relays::send_indication(api, b"data", false));
+    }),
+    (DropReason::RelayOutward, |call| {
+        relays::allocate(call, None);
+        relays::from_client(call, &relays::channel_data(0x4001, b"data"));
+    }),
+    (DropReason::RelayFragments, |call| {
+        relays::permit(call, nowhere().ip());
+        relays::from_client(call, &relays::send_indication(nowhere(), b"data", true));
+    }),
+    (DropReason::RelayRate, |call| {
+        relays::limit(call, 3);
+        relays::from_client(call, &relays::channel_data(0x4001, b"data"));
+    }),
+    (DropReason::StunRate, |call| {
+        for _ in 0..=crate::config::UNASKED_PER_NETWORK {
+            let plain = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[0; 12]].concat();
+            from_nowhere(call, &plain);
+        }
+    }),
     (DropReason::UnknownRemote, |call| {
         let packet = call.sealed(0, audio(0, 0));
         from_nowhere(call, &packet);
@@ -233,8 +269,12 @@ fn raw(call: &mut Call, packet: &[u8]) {
     call.receive(0, packet);
 }
 
+fn nowhere() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 9999))
+}
+
 fn from_nowhere(call: &mut Call, packet: &[u8]) {
-    call.receive_from(SocketId(0), SocketAddr::from(([127, 0, 0, 1], 9999)), packet);
+    call.receive_from(SocketId(0), nowhere(), packet);
 }
 
 /// The left side's audio comes with a pipe that lets no event pass.
