@@ -192,12 +192,14 @@ const VP8_RTX: u8 = 97;
 #[cfg(test)]
 mod tests {
     use causeway_control::dtls::Identity;
+    use causeway_engine::command::WorkerId;
 
     use super::*;
 
     #[test]
     fn an_offer_is_sound_and_names_its_streams() {
-        let (identity, credentials) = (Identity::generate().unwrap(), Credentials::random());
+        let (identity, credentials) =
+            (Identity::generate().unwrap(), Credentials::random(WorkerId(0)));
         let offer = Offer {
             address: "127.0.0.1:4000".parse().unwrap(),
             credentials: &credentials,

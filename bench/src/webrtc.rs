@@ -7,16 +7,19 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use causeway_control::dtls::{self, Handshake, Identity, Versions};
-use causeway_control::ice::{self, Agent, AgentConfig, Credentials, LocalAddress, Remote};
+use causeway_control::ice::{self, Agent, AgentConfig, Credentials, LocalAddress, Over, Remote};
+use causeway_engine::command::{SocketId, WorkerId};
 use causeway_engine::error::DropReason;
 use causeway_engine::rtp::RtpHeader;
 use causeway_engine::srtp::{MasterKey, Srtp, Suite};
 
 use crate::offer::{Answer, BadAnswer};
 
+/// The one socket of a transport.
+const OWN: SocketId = SocketId(0);
+
 /// A leg's transport.
 pub struct Webrtc {
-    local: SocketAddr,
     identity: Identity,
     agent: Agent,
     answer: Option<(dtls::Role, Vec<dtls::Fingerprint>)>,
@@ -45,14 +48,13 @@ impl Webrtc {
     /// An address that is no candidate.
     pub fn new(local: SocketAddr, identity: Identity) -> Result<Self, ice::BadAddress> {
         let agent = Agent::new(AgentConfig {
-            local: vec![LocalAddress { announced: local, bound: local }],
+            local: vec![LocalAddress { announced: local, socket: OWN, over: Over::Udp }],
             lite: false,
             controlling: true,
             component: 1,
-            credentials: Credentials::random(),
+            credentials: Credentials::random(WorkerId(0)),
         })?;
         Ok(Self {
-            local,
             identity,
             agent,
             answer: None,
@@ -98,7 +100,7 @@ impl Webrtc {
 
     /// Takes a STUN message.
     pub fn handle_stun(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
-        self.agent.handle_packet(now, from, self.local, bytes);
+        self.agent.handle_packet(now, from, OWN, bytes);
         self.gather(now);
     }
 

@@ -34,7 +34,25 @@ pub struct WorkerId(pub u16);
 impl WorkerId {
     /// The thread that has TCP's streams ([`crate::edge`]); it is no worker, but spoken to like one.
     pub const EDGE: Self = Self(WORKERS_MAX as u16);
+    const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+
+    /// What the ufrags of this worker's legs begin with, so that whoever takes a check in knows whose it is.
+    pub const fn ufrag_prefix(self) -> [u8; UFRAG_PREFIX] {
+        let Self(number) = self;
+        [Self::DIGITS[(number / 32 % 32) as usize], Self::DIGITS[(number % 32) as usize]]
+    }
+
+    /// The worker whose legs have such a ufrag.
+    pub fn of_ufrag(ufrag: &[u8]) -> Option<Self> {
+        let digit = |byte: &u8| Self::DIGITS.iter().position(|digit| digit == byte);
+        let [high, low] = ufrag.first_chunk::<UFRAG_PREFIX>()?;
+        let number = 32 * digit(high)? + digit(low)?;
+        u16::try_from(number).ok().filter(|number| usize::from(*number) < WORKERS_MAX).map(Self)
+    }
 }
+
+/// Characters of [`WorkerId::ufrag_prefix`].
+pub const UFRAG_PREFIX: usize = 2;
 
 /// A socket's slot on its worker; or, beyond those, another way in that is spoken of like a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -41,7 +41,7 @@ use crate::calls::{Answer, Calls, NgAsked, NgCalls, Restarted};
 use crate::cloud::{self, CloudError};
 use crate::config::{Announce, Cdr, Ports, Recording, Webhook};
 use crate::dtls::{self, Identity, Versions};
-use crate::ice::Credentials;
+use crate::ice::{Credentials, Over};
 use crate::ng;
 use crate::ports::{PortDesk, PortInterface};
 use crate::proxied::{self, EndedBy, Facts, Timeouts};
@@ -382,7 +382,7 @@ fn bind_faces(link: &mut Link, interfaces: &[BoundInterface]) -> Result<Vec<Face
         sent.map_err(|_| NodeError::Worker(worker))?;
         let announced = SocketAddr::new(interface.announce, bound.port());
         let private = interface.private_candidate;
-        faces.push(Face { socket, interface: place, bound, announced, private });
+        faces.push(Face { socket, interface: place, bound, announced, private, over: Over::Udp });
     }
     Ok(faces)
 }

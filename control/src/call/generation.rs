@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use arrayvec::ArrayVec;
 use causeway_engine::command::{
-    Command, Credentials as EngineCredentials, IceSpec, Refusal, TransportId,
+    Command, Credentials as EngineCredentials, IceSpec, Refusal, SocketId, TransportId,
 };
 use causeway_engine::consent::Consent;
 use causeway_engine::stun;
@@ -20,13 +20,13 @@ use super::leg::CallLeg;
 use super::media::random;
 use super::note::Note;
 use super::transport::{TRANSPORTS_MAX, component};
-use super::{Call, NodeFacts, Pending, Reply, RequestId, refused};
+use super::{Call, Face, NodeFacts, Pending, Reply, RequestId, refused};
 use crate::api::{EndReason, Problem};
 use crate::ice::{
-    Agent, AgentConfig, BadAddress, Credentials, IceError, LocalAddress, Output, Remote, Sight,
+    Agent, AgentConfig, BadAddress, Credentials, IceError, Output, Over, Remote, Sight,
     host_priority,
 };
-use crate::sdp::{Candidate, IceCredentials, Negotiated};
+use crate::sdp::{Candidate, IceCredentials, Negotiated, TcpType, Via};
 
 /// The node's side of a new ICE generation.
 #[derive(Debug, Clone)]
@@ -68,8 +68,7 @@ impl Generation {
         credentials: Credentials,
     ) -> Result<Self, Problem> {
         let (faces, component) = (facts.faces_of(transport), component(transport));
-        let addresses = faces.map(|f| LocalAddress { announced: f.announced, bound: f.bound });
-        let local = addresses.collect();
+        let local = faces.map(Face::local_address).collect();
         let config = AgentConfig { local, lite: true, controlling: false, component, credentials };
         Self::of(number, config).map_err(|error| Problem::internal(error.to_string()))
     }
@@ -125,7 +124,7 @@ impl CallLeg {
             return Err(Problem::conflict("the leg owes the answer to the node's offer"));
         };
         self.restarts += 1;
-        let (by, own) = (self.restarts, Credentials::random());
+        let (by, own) = (self.restarts, Credentials::random(self.slot.worker));
         let ids = self.transports.iter().map(|held| held.id);
         let next = ids.map(|id| Generation::new(by, facts, id, own.clone()));
         let next = next.collect::<Result<ArrayVec<_, TRANSPORTS_MAX>, _>>()?;
@@ -213,7 +212,7 @@ impl Ice {
         &mut self,
         now: Instant,
         from: SocketAddr,
-        bound: SocketAddr,
+        local: SocketId,
         bytes: &[u8],
     ) {
         let message = stun::Message::parse(bytes).ok();
@@ -222,7 +221,7 @@ impl Ice {
             name.is_none_or(|name| generation.agent.is_named_by(name))
         };
         for generation in iter::once(&mut self.current).chain(&mut self.next).filter(named) {
-            generation.agent.handle_packet(now, from, bound, bytes);
+            generation.agent.handle_packet(now, from, local, bytes);
         }
     }
 
@@ -387,11 +386,17 @@ fn no_ice() -> Problem {
 pub(super) fn candidates(facts: &NodeFacts, transport: TransportId) -> Vec<Candidate> {
     let faces = || facts.faces_of(transport);
     let private = faces().filter(|face| face.private && face.bound != face.announced);
-    let all = faces().map(|face| face.announced).chain(private.map(|face| face.bound));
+    let all = faces().map(|face| (face.announced, face.over));
+    let all = all.chain(private.map(|face| (face.bound, face.over)));
     let component = component(transport);
-    let candidate = |(place, address): (u32, _)| {
-        let (foundation, priority) = ((place + 1).to_string(), host_priority(component, place));
-        Candidate::host(foundation, component, priority, address)
+    let candidate = |(place, (address, over)): (u32, (_, Over))| {
+        let foundation = (place + 1).to_string();
+        let priority = host_priority(over, component, place);
+        let via = match over {
+            Over::Udp => Via::Udp,
+            Over::Tcp => Via::Tcp(TcpType::Passive),
+        };
+        Candidate { via, ..Candidate::host(foundation, component, priority, address) }
     };
     (0u32..).zip(all).map(candidate).collect()
 }

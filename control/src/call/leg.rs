@@ -106,7 +106,7 @@ impl CallLeg {
         limits: &[&Negotiated],
         pairs: &[PortPair],
     ) -> Result<(Self, String), Problem> {
-        let credentials = Credentials::random();
+        let credentials = Credentials::random(slot.worker);
         let mut local = local(facts, slot, &credentials)?;
         local.take_ports(pairs.iter().map(|pair| LocalPorts {
             rtp: pair.rtp.announced,

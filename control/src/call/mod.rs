@@ -43,6 +43,7 @@ use crate::api::{
     LegView, MediaDirection, Problem, Trickle, What, Why,
 };
 use crate::dtls::{Fingerprint, Role};
+use crate::ice::{LocalAddress, Over};
 use crate::ports::{Port, PortPair};
 use crate::sdp::{self, Negotiated, Sdp};
 use floor::Floor;
@@ -105,6 +106,15 @@ pub struct Face {
     pub announced: SocketAddr,
     /// Whether the bound address is offered too, behind the announced one.
     pub private: bool,
+    /// What carries its packets.
+    pub over: Over,
+}
+
+impl Face {
+    /// The face as ICE knows it.
+    pub(crate) fn local_address(&self) -> LocalAddress {
+        LocalAddress { announced: self.announced, socket: self.socket, over: self.over }
+    }
 }
 
 /// The dedicated ports of a leg.

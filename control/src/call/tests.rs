@@ -5,6 +5,7 @@ use causeway_engine::command::{Command, Event, Refusal, Returned, TransportId};
 use super::*;
 use crate::api::{LegKind, Media};
 use crate::dtls::{DtlsError, Identity};
+use crate::ice::Over;
 
 const CHROMIUM: &str = include_str!("../sdp/fixtures/chromium.sdp");
 const FIREFOX: &str = include_str!("../sdp/fixtures/firefox.sdp");
@@ -43,6 +44,7 @@ impl Bench {
             bound: ([172, 31, 5, 10], 40500 + place).into(),
             announced: ([203, 0, 113, 5], 40500 + place).into(),
             private: false,
+            over: Over::Udp,
         };
         let facts = NodeFacts {
             faces: (0..ports).map(face).collect(),

@@ -329,13 +329,13 @@ impl Call {
     fn take_check(&mut self, now: Instant, id: TransportId, punt: &Punt) {
         let Some(place) = self.place_of(id.leg) else { return };
         let Some(face) = self.facts.faces.iter().find(|f| f.socket == punt.socket) else { return };
-        let (bound, facts) = (face.bound, &self.facts);
+        let (socket, facts) = (face.socket, &self.facts);
         let is_there = |transport: &&mut CallTransport| {
             facts.faces_of(transport.id).any(|face| face.socket == punt.socket)
         };
         let found = self.legs[place].transports.iter_mut().find(is_there);
         if let Some(ice) = found.and_then(|transport| transport.ice.as_mut()) {
-            ice.take_stun(now, punt.remote, bound, &punt.bytes);
+            ice.take_stun(now, punt.remote, socket, &punt.bytes);
         }
         self.drain_agents(now, place);
     }
@@ -471,15 +471,11 @@ impl Call {
         output: FromIce,
     ) {
         match output {
-            FromIce::Check { local, remote, bytes } => {
-                if let Some(socket) = self.socket_of(local) {
-                    self.tell(Command::Check { transport, socket, remote, bytes });
-                }
+            FromIce::Check { local: socket, remote, bytes } => {
+                self.tell(Command::Check { transport, socket, remote, bytes });
             }
-            FromIce::Transmit { local, remote, bytes } => {
-                if let Some(socket) = self.socket_of(local) {
-                    self.tell(Command::Transmit { socket, remote, bytes });
-                }
+            FromIce::Transmit { local: socket, remote, bytes } => {
+                self.tell(Command::Transmit { socket, remote, bytes });
             }
             FromIce::PairAuthenticated { local, remote } => {
                 self.install_pair(transport, (local, remote), false, generation);
@@ -517,19 +513,14 @@ impl Call {
     fn install_pair(
         &mut self,
         transport: TransportId,
-        (local, remote): (SocketAddr, SocketAddr),
+        (socket, remote): (SocketId, SocketAddr),
         nominated: bool,
         generation: u32,
     ) {
-        let Some(socket) = self.socket_of(local) else { return };
         if let Some(held) = self.transport(transport) {
             held.paths.add((socket, remote));
         }
         self.tell(Command::InstallPair { transport, socket, remote, nominated, generation });
-    }
-
-    fn socket_of(&self, bound: SocketAddr) -> Option<SocketId> {
-        self.facts.faces.iter().find(|face| face.bound == bound).map(|face| face.socket)
     }
 }
 

@@ -4,16 +4,17 @@ use std::net::{IpAddr, SocketAddr};
 
 use is::{Candidate, CandidateKind, Protocol};
 
-use super::{PEER_REFLEXIVE, RTP, priority};
+use super::{LocalAddress, PEER_REFLEXIVE, RTP, priority};
 
 /// A candidate of the node's own. Its priority is the one that checks from it name
 /// (RFC 8445 §7.1.1); pairs are in the same order by it, since all are of one kind.
-pub(super) fn own(address: SocketAddr, component: u8, place: u32) -> Candidate {
-    let priority = priority(PEER_REFLEXIVE, component, place);
+pub(super) fn own(local: &LocalAddress, component: u8, place: u32) -> Candidate {
+    let &LocalAddress { announced, over, .. } = local;
+    let priority = priority(PEER_REFLEXIVE, over, component, place);
     let (foundation, kind) = ((place + 1).to_string(), CandidateKind::Host);
-    let (component, protocol) = (u16::from(RTP), Protocol::Udp);
+    let (component, protocol) = (u16::from(RTP), over.protocol());
     Candidate::from_parts(
-        foundation, component, protocol, priority, address, kind, None, None, None,
+        foundation, component, protocol, priority, announced, kind, None, None, None,
     )
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use causeway_engine::command::WorkerId;
 use zeroize::Zeroizing;
 
 /// A ufrag and its password.
@@ -14,13 +15,15 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Makes fresh ones from the system's random source: 47 bits of ufrag and 154 of password
-    /// where RFC 8445 §5.3 asks for 24 and 128.
+    /// Makes fresh ones for a leg of `worker` from the system's random source: 47 bits of ufrag and 154 of
+    /// password where RFC 8445 §5.3 asks for 24 and 128. The ufrag says whose it is
+    /// ([`WorkerId::ufrag_prefix`]).
     ///
     /// Two sides can meet with the same ufrag by chance; who keeps the node's table of ufrags draws again then.
-    pub fn random() -> Self {
+    pub fn random(worker: WorkerId) -> Self {
+        let prefix = worker.ufrag_prefix().map(char::from);
         Self {
-            ufrag: random_text::<UFRAG_LEN>(),
+            ufrag: prefix.into_iter().chain(random_text::<UFRAG_LEN>().chars()).collect(),
             password: Zeroizing::new(random_text::<PASSWORD_LEN>()),
         }
     }
@@ -54,17 +57,20 @@ const ICE_CHARS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvw
 mod tests {
     use super::*;
 
+    const WORKER: WorkerId = WorkerId(33);
+
     #[test]
     fn random_credentials_are_long_enough_and_differ() {
-        let (one, other) = (Credentials::random(), Credentials::random());
-        assert_eq!((one.ufrag.len(), one.password.len()), (8, 26));
+        let (one, other) = (Credentials::random(WORKER), Credentials::random(WORKER));
+        assert_eq!((one.ufrag.len(), one.password.len()), (10, 26));
+        assert_eq!(WorkerId::of_ufrag(one.ufrag.as_bytes()), Some(WORKER));
         assert_ne!(one, other);
         assert!(one.password.bytes().all(|c| ICE_CHARS.contains(&c)));
     }
 
     #[test]
     fn the_password_is_not_printed() {
-        let credentials = Credentials::random();
+        let credentials = Credentials::random(WORKER);
         assert!(!format!("{credentials:?}").contains(credentials.password.as_str()));
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! A machine without sockets and clock around the `is` agent. What it adds:
 //! - **1-to-1 NAT.** Candidates carry the announced address, sockets are bound to another one. Inside,
-//!   only announced addresses exist; they are exchanged for bound ones at the edges of this type.
+//!   only announced addresses exist; they are exchanged for sockets at the edges of this type.
+//! - **TCP.** The node's TCP candidates are passive (RFC 6544 §4.1): it waits to be connected, and answers.
 //! - **Answers before the answer.** A check that names the local ufrag and is signed with the local
 //!   password is answered even while the far side's description is still on its way
 //!   (RFC 8445 §7.3); `is` alone would wait.
@@ -34,6 +35,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
+use causeway_engine::command::SocketId;
 use causeway_engine::stun;
 use is::stun::{StunMessage, StunPacket};
 use is::{Candidate, IceAgent, IceAgentEvent, IceConnectionState, IceCreds, Protocol};
@@ -59,13 +61,24 @@ pub struct AgentConfig {
     pub credentials: Credentials,
 }
 
-/// One local socket as seen from both sides of the 1-to-1 NAT.
+/// One local socket as the far side knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocalAddress {
     /// What the world sends to.
     pub announced: SocketAddr,
-    /// What the socket is bound to.
-    pub bound: SocketAddr,
+    /// The socket behind it.
+    pub socket: SocketId,
+    /// How packets get there.
+    pub over: Over,
+}
+
+/// What carries packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Over {
+    /// UDP.
+    Udp,
+    /// TCP that the far side opens (RFC 6544).
+    Tcp,
 }
 
 /// The far side as described in its SDP.
@@ -82,8 +95,8 @@ pub struct Remote {
 pub enum Output {
     /// Send a check: a datagram whose answer is wanted, wherever it comes from.
     Check {
-        /// From this socket, by its bound address.
-        local: SocketAddr,
+        /// From this socket.
+        local: SocketId,
         /// To here.
         remote: SocketAddr,
         /// What.
@@ -91,8 +104,8 @@ pub enum Output {
     },
     /// Send a datagram.
     Transmit {
-        /// From this socket, by its bound address.
-        local: SocketAddr,
+        /// From this socket.
+        local: SocketId,
         /// To here.
         remote: SocketAddr,
         /// What.
@@ -101,15 +114,15 @@ pub enum Output {
     /// The first message from this address has passed its integrity check. Comes before the
     /// answer to it, so that the pair is installed when the far side acts on the answer.
     PairAuthenticated {
-        /// The socket that it came in on, by its bound address.
-        local: SocketAddr,
+        /// The socket that it came in on.
+        local: SocketId,
         /// The far address as seen.
         remote: SocketAddr,
     },
     /// Media goes to this address from now on. May come again with another one.
     Nominated {
-        /// From this socket, by its bound address.
-        local: SocketAddr,
+        /// From this socket.
+        local: SocketId,
         /// To here.
         remote: SocketAddr,
     },
@@ -158,7 +171,7 @@ pub struct Agent {
     candidates_ended: bool,
     /// Far addresses that have passed a check.
     authenticated: ArrayVec<SocketAddr, MAX_PAIRS>,
-    nominated: Option<(SocketAddr, SocketAddr)>,
+    nominated: Option<(SocketId, SocketAddr)>,
     /// The highest number of a nomination so far, where the far side numbers them.
     highest_nomination: Option<u32>,
     outputs: VecDeque<Output>,
@@ -201,7 +214,7 @@ impl Agent {
             let announced = address.announced;
             // Tells whether it can be a candidate.
             Candidate::host(announced, Protocol::Udp).map_err(|_| BadAddress(announced))?;
-            inner.add_local_candidate(candidate::own(announced, config.component, place));
+            inner.add_local_candidate(candidate::own(address, config.component, place));
         }
         Ok(Self {
             inner,
@@ -224,10 +237,18 @@ impl Agent {
 
     /// The candidates for the description, each as `candidate:…` without `a=`.
     pub fn local_candidates(&self) -> impl Iterator<Item = String> + '_ {
-        (0..).zip(&self.local).map(|(place, LocalAddress { announced, .. })| {
-            let (component, priority) = (self.component, host_priority(self.component, place));
+        (0..).zip(&self.local).map(|(place, LocalAddress { announced, over, .. })| {
+            let component = self.component;
+            let priority = host_priority(*over, component, place);
             let (ip, port) = (announced.ip(), announced.port());
-            format!("candidate:{} {component} udp {priority} {ip} {port} typ host", place + 1)
+            let (transport, end) = match over {
+                Over::Udp => ("udp", ""),
+                Over::Tcp => ("tcp", " tcptype passive"),
+            };
+            let place = place + 1;
+            format!(
+                "candidate:{place} {component} {transport} {priority} {ip} {port} typ host{end}"
+            )
         })
     }
 
@@ -312,25 +333,21 @@ impl Agent {
         }
     }
 
-    /// Takes a STUN message that came in on the socket bound to `local`. Whatever is not
+    /// Takes a STUN message that came in on the socket `local`. Whatever is not
     /// authentic or not for this agent is dropped without a trace; nothing is learnt from it.
-    pub fn handle_packet(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        local: SocketAddr,
-        bytes: &[u8],
-    ) {
+    pub fn handle_packet(&mut self, now: Instant, from: SocketAddr, local: SocketId, bytes: &[u8]) {
         if self.phase == Phase::Failed {
             return;
         }
-        let Some(announced) = self.announced(local) else { return };
+        let Some(local) = self.local.iter().find(|known| known.socket == local).copied() else {
+            return;
+        };
         let Ok(message) = StunMessage::parse(bytes) else { return };
         if message.is_binding_request() {
             let nominates = Self::nominates(bytes);
-            self.handle_check(now, from, announced, message, nominates);
+            self.handle_check(now, from, local, message, nominates);
         } else {
-            self.handle_response(now, from, announced, message);
+            self.handle_response(now, from, local, message);
         }
     }
 
@@ -390,7 +407,7 @@ impl Agent {
         &mut self,
         now: Instant,
         from: SocketAddr,
-        announced: SocketAddr,
+        local: LocalAddress,
         message: StunMessage<'_>,
         nominates: Nomination,
     ) {
@@ -398,14 +415,14 @@ impl Agent {
             self.expect_early(&message);
         }
         if !self.inner.accepts_message(&message) {
-            self.sights.see(announced, from, self.why_refused(&message));
+            self.sights.see(local.announced, from, self.why_refused(&message));
             return;
         }
         if !self.has_room(from) {
-            self.sights.see(announced, from, CheckOutcome::Refused);
+            self.sights.see(local.announced, from, CheckOutcome::Refused);
             return;
         }
-        self.feed(now, from, announced, message);
+        self.feed(now, from, local, message);
         let answers: Vec<Datagram> = iter::from_fn(|| self.next_datagram()).collect();
         let succeeded = answers
             .iter()
@@ -415,11 +432,11 @@ impl Agent {
             Some(_) => CheckOutcome::RoleConflict,
             None => CheckOutcome::Refused,
         };
-        self.sights.see(announced, from, outcome);
+        self.sights.see(local.announced, from, outcome);
         if succeeded {
-            self.authenticate(announced, from);
+            self.authenticate(local.socket, from);
             if self.lite && self.follows(nominates) {
-                self.nominate(announced, from);
+                self.nominate(local.socket, from);
             }
         }
         self.follow_events();
@@ -469,7 +486,7 @@ impl Agent {
         &mut self,
         now: Instant,
         from: SocketAddr,
-        announced: SocketAddr,
+        local: LocalAddress,
         message: StunMessage<'_>,
     ) {
         let silent = matches!(self.phase, Phase::Waiting | Phase::HandedOver);
@@ -482,9 +499,9 @@ impl Agent {
         if succeeded && !self.has_room(from) {
             return;
         }
-        self.feed(now, from, announced, message);
+        self.feed(now, from, local, message);
         if succeeded {
-            self.authenticate(announced, from);
+            self.authenticate(local.socket, from);
         }
         self.advance(now);
     }
@@ -502,10 +519,11 @@ impl Agent {
         &mut self,
         now: Instant,
         source: SocketAddr,
-        destination: SocketAddr,
+        local: LocalAddress,
         message: StunMessage<'_>,
     ) {
-        let packet = StunPacket { proto: Protocol::Udp, source, destination, message };
+        let (proto, destination) = (local.over.protocol(), local.announced);
+        let packet = StunPacket { proto, source, destination, message };
         self.inner.handle_packet(now, packet);
     }
 
@@ -531,16 +549,14 @@ impl Agent {
         self.authenticated.clear();
     }
 
-    fn authenticate(&mut self, announced: SocketAddr, remote: SocketAddr) {
+    fn authenticate(&mut self, local: SocketId, remote: SocketAddr) {
         if self.authenticated.contains(&remote) || self.authenticated.try_push(remote).is_err() {
             return;
         }
-        let local = self.bound(announced);
         self.outputs.push_back(Output::PairAuthenticated { local, remote });
     }
 
-    fn nominate(&mut self, announced: SocketAddr, remote: SocketAddr) {
-        let local = self.bound(announced);
+    fn nominate(&mut self, local: SocketId, remote: SocketAddr) {
         if self.nominated == Some((local, remote)) {
             return;
         }
@@ -565,8 +581,10 @@ impl Agent {
     fn follow_events(&mut self) {
         while let Some(event) = self.inner.poll_event() {
             match event {
-                IceAgentEvent::NominatedSend { source, destination, .. } if !self.lite => {
-                    self.nominate(source, destination);
+                IceAgentEvent::NominatedSend { proto, source, destination } if !self.lite => {
+                    if let Some(local) = self.socket_at(source, proto) {
+                        self.nominate(local, destination);
+                    }
                 }
                 IceAgentEvent::IceConnectionStateChange(IceConnectionState::Disconnected)
                     if self.makes_checks() && self.candidates_ended =>
@@ -586,13 +604,14 @@ impl Agent {
     fn next_datagram(&mut self) -> Option<Datagram> {
         self.inner.poll_transmit().map(|datagram| Datagram {
             announced: datagram.source,
+            protocol: datagram.proto,
             remote: datagram.destination,
             bytes: Vec::from(datagram.contents).into(),
         })
     }
 
     fn transmit(&mut self, datagram: Datagram) {
-        let local = self.bound(datagram.announced);
+        let Some(local) = self.socket_at(datagram.announced, datagram.protocol) else { return };
         let Datagram { remote, bytes, .. } = datagram;
         let is_check = bytes.starts_with(&REQUEST);
         self.outputs.push_back(if is_check {
@@ -621,13 +640,20 @@ impl Agent {
         checks && !self.lite
     }
 
-    fn announced(&self, bound: SocketAddr) -> Option<SocketAddr> {
-        self.local.iter().find(|address| address.bound == bound).map(|address| address.announced)
+    fn socket_at(&self, announced: SocketAddr, protocol: Protocol) -> Option<SocketId> {
+        let is_there = |known: &&LocalAddress| {
+            known.announced == announced && known.over.protocol() == protocol
+        };
+        self.local.iter().find(is_there).map(|known| known.socket)
     }
+}
 
-    fn bound(&self, announced: SocketAddr) -> SocketAddr {
-        let mut known = self.local.iter();
-        known.find(|a| a.announced == announced).map_or(announced, |address| address.bound)
+impl Over {
+    fn protocol(self) -> Protocol {
+        match self {
+            Self::Udp => Protocol::Udp,
+            Self::Tcp => Protocol::Tcp,
+        }
     }
 }
 
@@ -643,6 +669,7 @@ enum Nomination {
 
 struct Datagram {
     announced: SocketAddr,
+    protocol: Protocol,
     remote: SocketAddr,
     bytes: Box<[u8]>,
 }
@@ -653,12 +680,16 @@ fn to_is(credentials: &Credentials) -> IceCreds {
 
 /// Priority of the node's host candidate at this place among its own, best first
 /// (RFC 8445 §5.1.2.1).
-pub fn host_priority(component: u8, place: u32) -> u32 {
-    priority(HOST, component, place)
+pub fn host_priority(over: Over, component: u8, place: u32) -> u32 {
+    priority(if over == Over::Udp { HOST } else { HOST_TCP }, over, component, place)
 }
 
-fn priority(kind: u32, component: u8, place: u32) -> u32 {
-    (kind << 24) | ((65_535 - place.min(65_535)) << 8) | (256 - u32::from(component))
+fn priority(kind: u32, over: Over, component: u8, place: u32) -> u32 {
+    let local = match over {
+        Over::Udp => 65_535 - place.min(65_535),
+        Over::Tcp => (PASSIVE << 13) | (8_191 - place.min(8_191)),
+    };
+    (kind << 24) | (local << 8) | (256 - u32::from(component))
 }
 
 fn random_tie_breaker() -> u64 {
@@ -673,6 +704,10 @@ pub const RTP: u8 = 1;
 pub const RTCP: u8 = 2;
 /// Type preference of host candidates (RFC 8445 §5.1.2.2).
 const HOST: u32 = 126;
+/// The same over TCP, behind whatever goes over UDP (RFC 6544 §4.2).
+const HOST_TCP: u32 = 90;
+/// Direction preference of candidates that wait to be connected (RFC 6544 §4.2).
+const PASSIVE: u32 = 4;
 /// Type preference of peer-reflexive candidates, under which checks name their own.
 const PEER_REFLEXIVE: u32 = 110;
 /// Candidates of the far side that are taken, trickled ones included.

@@ -1,8 +1,10 @@
 //! The agent against `is` as a full far side, over a link with the node's 1-to-1 NAT in it.
 
+use causeway_engine::command::WorkerId;
+
 use super::*;
 
-const BOUND: &str = "172.31.5.10:40500";
+const BOUND: SocketId = SocketId(0);
 const ANNOUNCED: &str = "203.0.113.5:40500";
 const CLIENT: &str = "198.51.100.7:5000";
 
@@ -12,11 +14,11 @@ fn address(text: &str) -> SocketAddr {
 
 fn config(lite: bool) -> AgentConfig {
     AgentConfig {
-        local: vec![LocalAddress { announced: address(ANNOUNCED), bound: address(BOUND) }],
+        local: vec![LocalAddress { announced: address(ANNOUNCED), socket: BOUND, over: Over::Udp }],
         lite,
         controlling: false,
         component: 1,
-        credentials: Credentials::random(),
+        credentials: Credentials::random(WorkerId(0)),
     }
 }
 
@@ -91,7 +93,7 @@ impl Link {
     fn exchange(&mut self) {
         while let Some(sent) = self.client.poll_transmit() {
             assert_eq!(sent.destination, address(ANNOUNCED), "the client knows no other address");
-            let (from, to) = (self.client_address, address(BOUND));
+            let (from, to) = (self.client_address, BOUND);
             self.node.handle_packet(self.now, from, to, &sent.contents);
             self.drain();
         }
@@ -108,7 +110,7 @@ impl Link {
             match self.node.poll_output() {
                 Output::Check { local, remote, bytes }
                 | Output::Transmit { local, remote, bytes } => {
-                    assert_eq!(local, address(BOUND));
+                    assert_eq!(local, BOUND);
                     if remote == self.client_address && self.answers_arrive {
                         self.deliver(&bytes);
                     }
@@ -147,11 +149,11 @@ impl Link {
 }
 
 fn authenticated() -> Output {
-    Output::PairAuthenticated { local: address(BOUND), remote: address(CLIENT) }
+    Output::PairAuthenticated { local: BOUND, remote: address(CLIENT) }
 }
 
 fn nominated() -> Output {
-    Output::Nominated { local: address(BOUND), remote: address(CLIENT) }
+    Output::Nominated { local: BOUND, remote: address(CLIENT) }
 }
 
 /// A check as a far side with these credentials would send it.
@@ -232,7 +234,7 @@ fn the_answer_shows_the_source_as_it_was_seen() {
     let mut link = Link::new(config);
     let seen = address("192.0.2.99:61000");
     let bytes = check(&credentials, "far", &credentials.password, false);
-    link.node.handle_packet(link.now, seen, address(BOUND), &bytes);
+    link.node.handle_packet(link.now, seen, BOUND, &bytes);
     link.drain();
     let Some(Output::Transmit { remote, bytes, .. }) = link.events.last() else { panic!() };
     assert_eq!(*remote, seen);
@@ -277,18 +279,18 @@ fn a_wrong_password_makes_no_pair() {
         [(remote.ufrag.as_str(), "guessed"), ("other", credentials.password.as_str())]
     {
         let bytes = check(&credentials, ufrag, password, true);
-        link.node.handle_packet(link.now, far, address(BOUND), &bytes);
+        link.node.handle_packet(link.now, far, BOUND, &bytes);
     }
     let mut altered = check(&credentials, &remote.ufrag, &credentials.password, true);
     altered[30] ^= 1;
-    link.node.handle_packet(link.now, far, address(BOUND), &altered);
+    link.node.handle_packet(link.now, far, BOUND, &altered);
     link.drain();
     assert_eq!(link.events, []);
     let good = check(&credentials, &remote.ufrag, &credentials.password, true);
-    link.node.handle_packet(link.now, far, address("172.31.5.10:9"), &good);
+    link.node.handle_packet(link.now, far, SocketId(9), &good);
     link.drain();
     assert_eq!(link.events, [], "not on a socket of this agent");
-    link.node.handle_packet(link.now, far, address(BOUND), &good);
+    link.node.handle_packet(link.now, far, BOUND, &good);
     link.drain();
     assert_eq!(link.events.len(), 3);
 }
@@ -299,13 +301,13 @@ fn the_description_forgets_an_early_far_side_that_it_does_not_name() {
     let credentials = config.credentials.clone();
     let mut link = Link::new(config);
     let bytes = check(&credentials, "fork", &credentials.password, true);
-    link.node.handle_packet(link.now, address("192.0.2.1:1000"), address(BOUND), &bytes);
+    link.node.handle_packet(link.now, address("192.0.2.1:1000"), BOUND, &bytes);
     link.offer();
     link.answer();
     link.run(1000);
     assert_eq!(
         link.events.last().map(|_| link.node.nominated),
-        Some(Some((address(BOUND), address(CLIENT))))
+        Some(Some((BOUND, address(CLIENT))))
     );
     assert_eq!(link.node.authenticated[..], [address(CLIENT)]);
 }
@@ -371,9 +373,9 @@ fn a_far_side_that_moves_is_followed_after_the_hand_over() {
     let (own, far) = (link.node.local_credentials(), link.remote().credentials);
     let moved = address("192.0.2.50:7000");
     let bytes = check(&own, &far.ufrag, &own.password, true);
-    link.node.handle_packet(link.now, moved, address(BOUND), &bytes);
+    link.node.handle_packet(link.now, moved, BOUND, &bytes);
     link.drain();
-    let (local, remote) = (address(BOUND), moved);
+    let (local, remote) = (BOUND, moved);
     assert_eq!(link.events[0], Output::PairAuthenticated { local, remote });
     assert_eq!(link.events[1], Output::Nominated { local, remote });
     assert_eq!(link.sent(), 1);
@@ -405,7 +407,7 @@ fn many_far_addresses_do_not_make_the_agent_grow() {
     for port in 1..=1000 {
         let from = SocketAddr::new(address(CLIENT).ip(), port);
         let bytes = check(&credentials, &ufrag, &credentials.password, false);
-        link.node.handle_packet(link.now, from, address(BOUND), &bytes);
+        link.node.handle_packet(link.now, from, BOUND, &bytes);
         assert!(link.node.inner.remote_candidates().count() <= MAX_PAIRS);
         assert!(link.node.authenticated.len() <= MAX_PAIRS);
         link.drain();
@@ -423,7 +425,7 @@ fn a_full_agent_under_way_refuses_a_ninth_address() {
     for port in 1..=20 {
         let from = SocketAddr::new(address(CLIENT).ip(), port);
         let bytes = check(&credentials, &ufrag, &credentials.password, false);
-        link.node.handle_packet(link.now, from, address(BOUND), &bytes);
+        link.node.handle_packet(link.now, from, BOUND, &bytes);
         link.drain();
     }
     assert_eq!(link.node.inner.remote_candidates().count(), MAX_PAIRS);
@@ -482,7 +484,7 @@ fn a_late_candidate_still_makes_a_pair() {
 
 #[test]
 fn an_unusable_address_is_refused_at_once() {
-    let bad = LocalAddress { announced: address("0.0.0.0:1"), bound: address(BOUND) };
+    let bad = LocalAddress { announced: address("0.0.0.0:1"), socket: BOUND, over: Over::Udp };
     let config = AgentConfig { local: vec![bad], ..config(true) };
     assert_eq!(Agent::new(config).unwrap_err(), BadAddress(address("0.0.0.0:1")));
 }
@@ -524,7 +526,7 @@ fn the_highest_of_numbered_nominations_is_followed() {
     // The third was overtaken on its way.
     for (from, number) in [(one, 1), (other, 3), (one, 2), (one, 4)] {
         let bytes = renomination(&credentials, &ufrag, number);
-        link.node.handle_packet(link.now, from, address(BOUND), &bytes);
+        link.node.handle_packet(link.now, from, BOUND, &bytes);
         link.drain();
     }
     let followed: Vec<_> = link
@@ -548,9 +550,9 @@ fn aggressive_nomination_is_followed_wherever_it_goes() {
     for port in [1000, 2000, 1000] {
         let from = SocketAddr::new(address(CLIENT).ip(), port);
         let bytes = check(&credentials, &ufrag, &credentials.password, true);
-        link.node.handle_packet(link.now, from, address(BOUND), &bytes);
+        link.node.handle_packet(link.now, from, BOUND, &bytes);
         link.drain();
-        assert_eq!(link.node.nominated, Some((address(BOUND), from)));
+        assert_eq!(link.node.nominated, Some((BOUND, from)));
     }
 }
 
@@ -625,12 +627,12 @@ fn answers_to_checks_that_were_not_sent_are_nothing() {
         (asked, password.as_str(), "192.0.2.66:9"),
     ] {
         let forged = forge(transaction, password);
-        link.node.handle_packet(link.now, address(from), address(BOUND), &forged);
+        link.node.handle_packet(link.now, address(from), BOUND, &forged);
         link.drain();
         assert_eq!(link.position(&authenticated()), None);
     }
     let right = forge(asked, &password);
-    link.node.handle_packet(link.now, address(CLIENT), address(BOUND), &right);
+    link.node.handle_packet(link.now, address(CLIENT), BOUND, &right);
     link.drain();
     assert!(link.position(&authenticated()).is_some());
 }
@@ -642,10 +644,43 @@ proptest::proptest! {
         let mut stun = check(&link.node.local_credentials(), "far", "x", false);
         stun.truncate(20);
         stun.extend(&bytes);
-        link.node.handle_packet(link.now, address(CLIENT), address(BOUND), &bytes);
-        link.node.handle_packet(link.now, address(CLIENT), address(BOUND), &stun);
+        link.node.handle_packet(link.now, address(CLIENT), BOUND, &bytes);
+        link.node.handle_packet(link.now, address(CLIENT), BOUND, &stun);
         let _ = link.node.add_remote_candidate(&line);
         let _ = link.node.add_remote_candidate(&format!("candidate:1 1 udp {line}"));
         proptest::prop_assert_eq!(link.drain(), Output::Timeout(None));
+    }
+}
+
+/// UDP and TCP share the address that the world knows, and each check is answered the way it came.
+#[test]
+fn a_check_over_tcp_makes_a_pair_of_the_tcp_socket() {
+    const STREAMS: SocketId = SocketId::STREAMS;
+    let mut config = config(true);
+    let announced = address(ANNOUNCED);
+    config.local.push(LocalAddress { announced, socket: STREAMS, over: Over::Tcp });
+    let credentials = config.credentials.clone();
+    let mut link = Link::new(config);
+    let candidates: Vec<_> = link.node.local_candidates().collect();
+    let priority = (90 << 24) + (((4 << 13) + 8190) << 8) + 255;
+    let passive =
+        format!("candidate:2 1 tcp {priority} 203.0.113.5 40500 typ host tcptype passive");
+    assert_eq!(candidates[1], passive);
+    link.answer();
+    let ufrag = link.remote().credentials.ufrag;
+    let far = address(CLIENT);
+    for local in [STREAMS, BOUND] {
+        let check = check(&credentials, &ufrag, &credentials.password, true);
+        link.node.handle_packet(link.now, far, local, &check);
+        let mut said = Vec::new();
+        loop {
+            match link.node.poll_output() {
+                Output::Timeout(_) => break,
+                output => said.push(output),
+            }
+        }
+        assert!(said.contains(&Output::Nominated { local, remote: far }), "{said:?}");
+        let answers = |output: &Output| matches!(output, Output::Transmit { local: from, remote, .. } if (*from, *remote) == (local, far));
+        assert!(said.iter().any(answers), "{said:?}");
     }
 }

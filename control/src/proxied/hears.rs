@@ -57,7 +57,7 @@ impl ProxiedCall {
         for Part { ice, spots, .. } in &mut seat.parts {
             let spot = spots.iter().find(|spot| spot.socket == punt.socket);
             if let (Some(ice), Some(spot)) = (ice, spot) {
-                ice.take_stun(now, punt.remote, spot.bound, &punt.bytes);
+                ice.take_stun(now, punt.remote, spot.socket, &punt.bytes);
             }
         }
         self.drain_agents();
@@ -177,28 +177,19 @@ impl ProxiedCall {
     }
 
     fn follow_agent(&mut self, transport: TransportId, generation: u32, output: FromIce) {
-        let socket_at = |call: &mut Self, local| call.part(transport)?.socket_at(local);
         match output {
-            FromIce::Check { local, remote, bytes } => {
-                if let Some(socket) = socket_at(self, local) {
-                    self.tell(Command::Check { transport, socket, remote, bytes });
-                }
+            FromIce::Check { local: socket, remote, bytes } => {
+                self.tell(Command::Check { transport, socket, remote, bytes });
             }
-            FromIce::Transmit { local, remote, bytes } => {
-                if let Some(socket) = socket_at(self, local) {
-                    self.tell(Command::Transmit { socket, remote, bytes });
-                }
+            FromIce::Transmit { local: socket, remote, bytes } => {
+                self.tell(Command::Transmit { socket, remote, bytes });
             }
             FromIce::PairAuthenticated { local, remote } => {
-                if let Some(socket) = socket_at(self, local) {
-                    self.install_pair(transport, (socket, remote), false, generation);
-                }
+                self.install_pair(transport, (local, remote), false, generation);
             }
             FromIce::Nominated { local, remote } => {
-                if let Some(socket) = socket_at(self, local) {
-                    self.install_pair(transport, (socket, remote), true, generation);
-                    self.nominated(transport, generation, remote);
-                }
+                self.install_pair(transport, (local, remote), true, generation);
+                self.nominated(transport, generation, remote);
             }
             FromIce::Failed(error) => {
                 tracing::info!(call = self.id, ?transport, %error, "ICE failed");

@@ -24,7 +24,7 @@ use crate::call::media::random;
 use crate::call::paths::Paths;
 use crate::call::shake::Shake;
 use crate::call::transport::keys_spec;
-use crate::ice::{AgentConfig, Credentials, LocalAddress, Remote};
+use crate::ice::{AgentConfig, Credentials, LocalAddress, Over, Remote};
 use crate::ports::{Port, PortPair};
 use crate::sdp::{Fingerprint, Sdes};
 
@@ -142,11 +142,6 @@ impl Part {
     pub(super) fn socket(&self) -> SocketId {
         self.spots[0].socket
     }
-
-    /// The socket that is bound to this address.
-    pub(super) fn socket_at(&self, bound: SocketAddr) -> Option<SocketId> {
-        self.spots.iter().find(|spot| spot.bound == bound).map(|spot| spot.socket)
-    }
 }
 
 impl Spot {
@@ -236,7 +231,7 @@ impl Seat {
         if self.credentials.is_some() {
             return;
         }
-        let own = Credentials::random();
+        let own = Credentials::random(self.leg.worker);
         for index in [MEDIA, REPORTS] {
             self.parts[usize::from(index)].ice = self
                 .generation(index, 0, &own, lite, line.ice.controls)
@@ -255,7 +250,11 @@ impl Seat {
         controlling: bool,
     ) -> Option<Generation> {
         let spots = &self.parts[usize::from(index)].spots;
-        let local = |spot: &Spot| LocalAddress { announced: spot.announced, bound: spot.bound };
+        let local = |spot: &Spot| LocalAddress {
+            announced: spot.announced,
+            socket: spot.socket,
+            over: Over::Udp,
+        };
         let config = AgentConfig {
             local: spots.iter().map(local).collect(),
             lite,
@@ -442,7 +441,7 @@ impl Seat {
     /// written that tells them.
     pub(super) fn renew_credentials(&mut self) {
         if self.credentials.is_some() {
-            self.credentials = Some(Credentials::random());
+            self.credentials = Some(Credentials::random(self.leg.worker));
         }
     }
 

@@ -7,7 +7,7 @@ use super::party::{Party, Told};
 use super::seat::Seat;
 use super::settle::Move;
 use super::{Facts, seat};
-use crate::ice::host_priority;
+use crate::ice::{Over, host_priority};
 use crate::ng::{Flag, Flags, Ice as IceFlag, NgError};
 use crate::sdp::{
     self, Candidate, CandidateKind, CodecRules, Crypto, Dtls, Fingerprint, HashFunction, Ice,
@@ -274,7 +274,7 @@ fn candidates(seat: &Seat, has_rtcp: bool, flags: &Flags) -> Vec<Candidate> {
         (0u32..).zip(&part.spots).map(move |(place, spot)| {
             let address = flags.media_address.unwrap_or(spot.announced.ip());
             let at = SocketAddr::new(address, spot.announced.port());
-            let priority = host_priority(component, place);
+            let priority = host_priority(Over::Udp, component, place);
             Candidate::host(foundation(spot.interface), component, priority, at)
         })
     });

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use causeway_engine::command::WorkerId;
 use futures_util::FutureExt;
 use tokio::sync::broadcast;
 
@@ -226,7 +227,7 @@ impl Calls for Double {
             return self.reply(Err(Problem::unavailable("full")));
         }
         self.restarted.lock().unwrap().push((far.ufrag, candidates));
-        let credentials = Credentials::random();
+        let credentials = Credentials::random(WorkerId(0));
         let candidates = vec![Candidate::host("1", 1, 1, MOVED.parse().unwrap()).to_string()];
         self.reply(self.leg(&call, &leg, |_| Restarted { credentials, candidates }))
     }
