@@ -5,15 +5,23 @@
 //! nobody. Ports are taken in turn, the one that was free longest first. That none is left and that
 //! the kernel does not give one are different errors: the first wants a wider range, the second has
 //! another cause.
+//!
+//! Each port of a leg is a door ([`Doors`]) while it is out, so that relays of this node reach it.
+
+mod relays;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use causeway_engine::command::{SocketId, WorkerId};
 use causeway_engine::config::SOCKETS_PER_WORKER;
+use causeway_engine::doors::{Door, Doors};
 use causeway_engine::sys::socket;
+
+pub use relays::{MadeUpPorts, RelayPorts};
 
 use crate::api::PortStats;
 use crate::config::Ports;
@@ -112,10 +120,13 @@ pub enum PortError {
 #[derive(Debug)]
 pub struct PortDesk {
     ranges: Vec<Range>,
-    /// Free socket slots of each worker.
-    slots: Vec<Vec<SocketId>>,
+    /// Free socket slots of each worker, and of the edge.
+    slots: HashMap<WorkerId, Vec<SocketId>>,
     /// Where each socket belongs.
     leases: HashMap<(WorkerId, SocketId), (usize, u16)>,
+    doors: Arc<Doors>,
+    /// The door of each socket that has one.
+    open: HashMap<(WorkerId, SocketId), SocketAddr>,
 }
 
 #[derive(Debug)]
@@ -128,6 +139,8 @@ struct Range {
     resting: VecDeque<(Instant, u16)>,
     /// How many sockets of a pair are out.
     out: HashMap<u16, u8>,
+    /// Upper ports of pairs whose lower one alone is out and was never with another.
+    halves: Vec<u16>,
     /// The pair that was given last.
     last: Option<u16>,
 }
@@ -135,13 +148,21 @@ struct Range {
 impl PortDesk {
     /// The ports of all `interfaces`; each of `workers` workers has sockets of its own up to `taken`
     /// already.
-    pub fn new(interfaces: Vec<PortInterface>, workers: usize, taken: u16) -> Self {
+    pub fn new(
+        interfaces: Vec<PortInterface>,
+        workers: u16,
+        taken: u16,
+        doors: Arc<Doors>,
+    ) -> Self {
         let most = u16::try_from(SOCKETS_PER_WORKER).unwrap_or(u16::MAX);
         let slots: Vec<_> = (taken..most).rev().map(SocketId).collect();
+        let threads = (0..workers).map(WorkerId).chain([WorkerId::EDGE]);
         Self {
             ranges: interfaces.into_iter().map(Range::new).collect(),
-            slots: vec![slots; workers],
+            slots: threads.map(|thread| (thread, slots.clone())).collect(),
             leases: HashMap::new(),
+            doors,
+            open: HashMap::new(),
         }
     }
 
@@ -167,7 +188,7 @@ impl PortDesk {
             if !is_named(&self.ranges[place]) || !is_of(&self.ranges[place]) {
                 continue;
             }
-            match self.lease_of(place, now, worker) {
+            match self.lease_for_leg(place, now, worker) {
                 Ok(pair) => return Ok(pair),
                 Err(refused) => error = refused,
             }
@@ -200,14 +221,14 @@ impl PortDesk {
         let place = self.ranges.iter().position(named);
         let place = place.or_else(|| self.ranges.iter().position(fits));
         let place = place.or((!self.ranges.is_empty()).then_some(0)).ok_or(PortError::NoRange)?;
-        let mut pairs = vec![self.lease_of(place, now, worker)?];
+        let mut pairs = vec![self.lease_for_leg(place, now, worker)?];
         let name = self.ranges[place].interface.name.clone();
         let others = (0..self.ranges.len()).filter(|other| *other != place && everywhere);
         for other in others.collect::<Vec<_>>() {
             if self.ranges[other].interface.name != name {
                 continue;
             }
-            match self.lease_of(other, now, worker) {
+            match self.lease_for_leg(other, now, worker) {
                 Ok(pair) => pairs.push(pair),
                 Err(error) => {
                     let sockets = pairs.iter().flat_map(|pair| [pair.rtp.socket, pair.rtcp.socket]);
@@ -221,13 +242,30 @@ impl PortDesk {
         Ok(pairs)
     }
 
+    /// A pair with doors.
+    fn lease_for_leg(
+        &mut self,
+        place: usize,
+        now: Instant,
+        worker: WorkerId,
+    ) -> Result<PortPair, PortError> {
+        let pair = self.lease_of(place, now, worker)?;
+        for Port { socket, announced, .. } in [&pair.rtp, &pair.rtcp] {
+            let door = Door::Media { worker, socket: *socket };
+            if self.doors.open(*announced, door) {
+                self.open.insert((worker, *socket), *announced);
+            }
+        }
+        Ok(pair)
+    }
+
     fn lease_of(
         &mut self,
         place: usize,
         now: Instant,
         worker: WorkerId,
     ) -> Result<PortPair, PortError> {
-        let slots = self.slots.get_mut(usize::from(worker.0)).ok_or(PortError::Sockets)?;
+        let slots = self.slots.get_mut(&worker).ok_or(PortError::Sockets)?;
         if slots.len() < 2 {
             return Err(PortError::Sockets);
         }
@@ -254,8 +292,11 @@ impl PortDesk {
     /// pair have come.
     pub fn free(&mut self, now: Instant, worker: WorkerId, socket: SocketId) {
         let Some((place, port)) = self.leases.remove(&(worker, socket)) else { return };
-        if let Some(slots) = self.slots.get_mut(usize::from(worker.0)) {
+        if let Some(slots) = self.slots.get_mut(&worker) {
             slots.push(socket);
+        }
+        if let Some(announced) = self.open.remove(&(worker, socket)) {
+            self.doors.close(announced, Door::Media { worker, socket });
         }
         self.ranges[place].free(now, port);
     }
@@ -285,7 +326,15 @@ impl Range {
         let even = (low..high).filter(|port| port.is_multiple_of(2));
         let free: VecDeque<u16> = even.collect();
         let pairs = free.len();
-        Self { interface, pairs, free, resting: VecDeque::new(), out: HashMap::new(), last: None }
+        Self {
+            interface,
+            pairs,
+            free,
+            resting: VecDeque::new(),
+            out: HashMap::new(),
+            halves: Vec::new(),
+            last: None,
+        }
     }
 
     /// Binds the pair that was free longest; those that another program holds go to the back.
@@ -296,6 +345,37 @@ impl Range {
             let Some(port) = self.free.pop_front() else { break };
             match self.bind_pair(port) {
                 Ok(pair) => return Ok((port, pair)),
+                Err(refused) => {
+                    self.free.push_back(port);
+                    error = refused;
+                }
+            }
+        }
+        Err(error)
+    }
+
+    /// Binds one port: the upper one of a pair whose lower one is out, or the lower one of another pair. Says
+    /// which pair and which port it is.
+    fn bind_single(
+        &mut self,
+        now: Instant,
+        even: bool,
+    ) -> Result<(u16, u16, UdpSocket), PortError> {
+        self.wake(now);
+        if !even && let Some(port) = self.halves.pop() {
+            let udp = self.bind_one(port)?;
+            self.out.entry(port - 1).and_modify(|out| *out += 1);
+            return Ok((port - 1, port, udp));
+        }
+        let mut error = self.exhausted();
+        for _ in 0..ATTEMPTS.min(self.free.len()) {
+            let Some(port) = self.free.pop_front() else { break };
+            match self.bind_one(port) {
+                Ok(udp) => {
+                    self.out.insert(port, 1);
+                    self.halves.push(port + 1);
+                    return Ok((port, port, udp));
+                }
                 Err(refused) => {
                     self.free.push_back(port);
                     error = refused;
@@ -343,6 +423,7 @@ impl Range {
     fn free(&mut self, now: Instant, port: u16) {
         let Some(out) = self.out.get_mut(&port) else { return };
         *out -= 1;
+        self.halves.retain(|half| *half != port + 1);
         if *out == 0 {
             self.out.remove(&port);
             self.resting.push_back((now + REST, port));

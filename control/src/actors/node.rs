@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use causeway_engine::command::{Command, SocketId, WorkerId};
 use causeway_engine::config::EngineConfig;
+use causeway_engine::doors::{Door, Doors};
 use causeway_engine::error::{DropReason, StartError};
 use causeway_engine::export::HandOverError;
 use causeway_engine::sys::socket;
@@ -176,7 +178,7 @@ impl Node {
         let (engine, mut links) = Engine::start(&config.engine)?;
         let mut faces = Vec::new();
         for link in &mut links {
-            match bind_faces(link, &config.interfaces) {
+            match bind_faces(link, &config.interfaces, &engine.doors()) {
                 Ok(bound) => faces.push(bound),
                 Err(error) => {
                     engine.stop(links);
@@ -220,7 +222,7 @@ impl Node {
             seats.push(WorkerSeat { link, desk, facts: Arc::new(facts) });
         }
         let (events, counts) = (Events::new(), Arc::new(CallCounts::default()));
-        let ports = Arc::new(Mutex::new(port_desk(config)));
+        let ports = Arc::new(Mutex::new(port_desk(config, engine.doors())));
         let registry = {
             let ports = ports.clone();
             let (seats, events, counts) = (seats.clone(), events.clone(), counts.clone());
@@ -259,6 +261,7 @@ impl Node {
             proxied,
             interfaces: Arc::new(Mutex::new(config.interfaces.clone())),
             ports,
+            doors: engine.doors(),
             desks: seats.iter().map(|seat| seat.desk.clone()).collect(),
             events,
             counts,
@@ -350,7 +353,11 @@ fn sdp_fingerprint(fingerprint: &dtls::Fingerprint) -> sdp::Fingerprint {
 }
 
 /// Binds one worker's shared ports and hands them over.
-fn bind_faces(link: &mut Link, interfaces: &[BoundInterface]) -> Result<Vec<Face>, NodeError> {
+fn bind_faces(
+    link: &mut Link,
+    interfaces: &[BoundInterface],
+    doors: &Doors,
+) -> Result<Vec<Face>, NodeError> {
     let WorkerId(worker) = link.worker();
     if interfaces.is_empty() {
         return Err(NodeError::NoInterface);
@@ -381,6 +388,7 @@ fn bind_faces(link: &mut Link, interfaces: &[BoundInterface]) -> Result<Vec<Face
         let sent = link.send(Command::AddSocket { socket, udp });
         sent.map_err(|_| NodeError::Worker(worker))?;
         let announced = SocketAddr::new(interface.announce, bound.port());
+        doors.open(announced, Door::Media { worker: WorkerId(worker), socket });
         let private = interface.private_candidate;
         faces.push(Face { socket, interface: place, bound, announced, private, over: Over::Udp });
     }
@@ -388,7 +396,7 @@ fn bind_faces(link: &mut Link, interfaces: &[BoundInterface]) -> Result<Vec<Face
 }
 
 /// The dedicated ports of all interfaces; a worker's slots below are its shared ports'.
-fn port_desk(config: &NodeConfig) -> PortDesk {
+fn port_desk(config: &NodeConfig, doors: Arc<Doors>) -> PortDesk {
     let interface = |(place, interface): (usize, &BoundInterface)| {
         Some(PortInterface {
             place,
@@ -401,7 +409,27 @@ fn port_desk(config: &NodeConfig) -> PortDesk {
     };
     let shared = config.interfaces.iter().map(interface_ports).sum();
     let ranges = config.interfaces.iter().enumerate().filter_map(interface).collect();
-    PortDesk::new(ranges, config.engine.workers.len(), shared)
+    let workers = u16::try_from(config.engine.workers.len()).unwrap_or(u16::MAX);
+    PortDesk::new(ranges, workers, shared, doors)
+}
+
+/// The slots that the shared ports of an interface have on each worker.
+fn face_slots(interfaces: &[BoundInterface], place: usize) -> Range<u16> {
+    let before = interfaces.iter().take(place).map(interface_ports).sum();
+    let own = interfaces.get(place).map_or(0, interface_ports);
+    before..before + own
+}
+
+/// Lets relays find shared ports at another address too; calls that know the one before go on.
+fn readdress(doors: &Doors, workers: usize, slots: Range<u16>, address: IpAddr) {
+    for worker in (0u16..).take(workers).map(WorkerId) {
+        for socket in slots.clone().map(SocketId) {
+            if let Some(known) = doors.address_of(worker, socket) {
+                let at = SocketAddr::new(address, known.port());
+                doors.open(at, Door::Media { worker, socket });
+            }
+        }
+    }
 }
 
 fn interface_ports(interface: &BoundInterface) -> u16 {
@@ -418,6 +446,7 @@ pub struct NodeCalls {
     proxied: Arc<Mutex<ProxiedStats>>,
     interfaces: Arc<Mutex<Vec<BoundInterface>>>,
     ports: Arc<Mutex<PortDesk>>,
+    doors: Arc<Doors>,
     desks: Vec<Arc<WorkerDesk>>,
     events: Events,
     counts: Arc<CallCounts>,
@@ -679,14 +708,16 @@ impl Calls for NodeCalls {
 
     fn announce(&self, interface: String, announce: String) -> Answer<InterfaceView> {
         let (registry, interfaces) = (self.registry.clone(), Arc::clone(&self.interfaces));
-        let ports = self.ports.clone();
+        let (ports, doors, workers) = (self.ports.clone(), self.doors.clone(), self.desks.len());
         Box::pin(async move {
             let found = lock(&interfaces).iter().position(|held| held.name == interface);
             let place = found.ok_or_else(|| Problem::not_found("there is no such interface"))?;
             let bind = lock(&interfaces)[place].bind.ip();
+            let slots = face_slots(&lock(&interfaces), place);
             let address = announced(bind, &announce).await?;
             lock(&interfaces)[place].announce = address;
             lock(&ports).announce(place, address);
+            readdress(&doors, workers, slots, address);
             registry.send(Announced { place, address }).await.map_err(lost)?;
             tracing::info!(interface, %address, "announced");
             let view = lock(&interfaces)[place].view();

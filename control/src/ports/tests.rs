@@ -4,6 +4,10 @@ use super::*;
 
 const WORKER: WorkerId = WorkerId(0);
 
+fn doors() -> Arc<Doors> {
+    Arc::new(Doors::new(1))
+}
+
 fn interface(low: u16, high: u16) -> PortInterface {
     PortInterface {
         place: 0,
@@ -20,7 +24,7 @@ fn desk() -> (PortDesk, u16) {
     for low in (20_002..28_000).step_by(8) {
         let free = (low..low + 4).all(|port| UdpSocket::bind(("127.0.0.1", port)).is_ok());
         if free {
-            return (PortDesk::new(vec![interface(low - 1, low + 3)], 1, 7), low);
+            return (PortDesk::new(vec![interface(low - 1, low + 3)], 1, 7, doors()), low);
         }
     }
     panic!("no ports are free");
@@ -77,7 +81,7 @@ fn a_family_without_a_range_is_said() {
     let error = desk.lease(Instant::now(), WORKER, None, Some(true)).unwrap_err();
     assert!(matches!(error, PortError::NoRange), "{error}");
     let ipv6 = PortInterface { bind: Ipv6Addr::LOCALHOST.into(), ..interface(20_000, 20_003) };
-    let mut desk = PortDesk::new(vec![ipv6], 1, 0);
+    let mut desk = PortDesk::new(vec![ipv6], 1, 0, doors());
     assert!(matches!(
         desk.lease(Instant::now(), WORKER, None, Some(false)),
         Err(PortError::NoRange)
@@ -103,4 +107,20 @@ fn it_is_told_how_many_ports_are_out_and_how_many_rest() {
     let stats = &desk.stats(now)[0];
     assert_eq!((stats.used, stats.resting), (0, 2));
     assert_eq!(desk.stats(now + REST)[0].resting, 0);
+}
+
+#[test]
+fn a_pair_is_a_door_each_while_it_is_out() {
+    use causeway_engine::doors::Beyond;
+    let (mut desk, _) = desk();
+    let doors = Arc::clone(&desk.doors);
+    let pair = desk.lease(Instant::now(), WORKER, None, None).unwrap();
+    let (announced, socket) = (pair.rtcp.announced, pair.rtcp.socket);
+    let door = Door::Media { worker: WORKER, socket };
+    assert_eq!(doors.beyond(announced), Beyond::Inside(door));
+    assert_eq!(doors.address_of(WORKER, socket), Some(announced));
+    free(&mut desk, Instant::now(), pair);
+    assert_eq!(doors.beyond(announced), Beyond::Nothing);
+    let relay = desk.lease_relays(Instant::now(), WORKER, false, RelayPorts::Any).unwrap();
+    assert_eq!(doors.beyond(relay[0].announced), Beyond::Nothing, "its door is its allocation's");
 }
