@@ -34,8 +34,10 @@ export interface JoinOptions extends CallListeners {
   simulcast?: boolean;
   /** Sends these tracks and asks for no device. The caller keeps and stops them. */
   stream?: MediaStream;
-  /** Default none: the node itself is reachable without them. */
+  /** Default the node's own TURN server over TCP and TLS, where it has one. */
   iceServers?: RTCIceServer[];
+  /** As of `RTCPeerConnection`: `relay` goes through TURN alone. Default `all`. */
+  iceTransportPolicy?: RTCIceTransportPolicy;
   /** The node's origin; default the page's own. */
   node?: string | URL;
   /** Lets the node offer and this side answer. Default false. */
@@ -154,6 +156,8 @@ export interface Endpoint {
   port: number | null;
   /** How a relayed endpoint reaches its relay: `udp`, `tcp` or `tls`. */
   relayProtocol: string | null;
+  /** Who opened the connection of an endpoint over TCP: `active` or `passive`. */
+  tcpType: string | null;
 }
 
 export interface CallStats {
@@ -163,6 +167,8 @@ export interface CallStats {
   rtt: number | null;
   /** Bits per second that the browser thinks it could send. */
   available: number | null;
+  /** Milliseconds from joining, devices at hand, to connected media; null before. */
+  connectedAfter: number | null;
   path: { local: Endpoint | null; remote: Endpoint | null; dtls: string | null; srtp: string | null } | null;
   /** Of several layers the largest one's numbers, with the packets and bytes of all. */
   sent: { audio?: SentStats; video?: SentVideoStats };

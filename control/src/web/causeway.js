@@ -13,8 +13,10 @@
 
 /** Milliseconds for one request to the node. */
 const REQUEST_LIMIT = 15_000;
-/** Milliseconds from joining to connected media. */
+/** Milliseconds for the node to say how its TURN server lets us in. */
+const TURN_LIMIT = 5_000;
 const LOOKS = 5; // a call that changes faster than it can be read is read no more often than this
+/** Milliseconds from joining to connected media. */
 const CONNECT_LIMIT = 30_000;
 /** Milliseconds that a broken path may take to come back after an ICE restart. */
 const RESTART_LIMIT = 15_000;
@@ -150,6 +152,8 @@ export class Call extends EventTarget {
   #ticker = null;
   #reports = [];
   #began = Date.now();
+  #joinedAt = null;
+  #connectedAfter = null;
   #history = [];
   #restarted = false;
   #renewing = null;
@@ -313,6 +317,7 @@ export class Call extends EventTarget {
   async stats({ node = true } = {}) {
     const asked = node ? this.#nodeStats() : null;
     const report = digest(this.#peer ? await this.#peer.getStats() : new Map(), this.#receives);
+    report.connectedAfter = this.#connectedAfter;
     this.#measureRates(report);
     return { ...report, node: await asked };
   }
@@ -330,10 +335,13 @@ export class Call extends EventTarget {
     try {
       this.#identify();
       this.#setState('preparing');
+      const servers = this.#iceServers();
       await this.#prepareMedia();
       this.#setState('joining');
+      this.#joinedAt = Date.now();
       this.#openStream();
-      this.#openPeer();
+      this.#openPeer(await servers);
+      this.#stillWanted();
       await this.#enqueue(() => (this.#options.nodeOffers ? this.#answerNode() : this.#offerNode()));
       this.#stillWanted();
       this.#afterJoin();
@@ -378,8 +386,24 @@ export class Call extends EventTarget {
     });
   }
 
-  #openPeer() {
-    const peer = new RTCPeerConnection({ iceServers: this.#options.iceServers ?? [], bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require' });
+  /**
+   * What the page gave, else the node's own TURN server: the way out of networks that let TCP or TLS through alone. Not over UDP: who gets that far
+   * reaches the media itself, and a browser takes whatever comes from a TURN server's UDP address for that server's, even the media port's answers.
+   */
+  async #iceServers() {
+    if (this.#options.iceServers) return this.#options.iceServers;
+    try {
+      const { urls, username, credential } = await this.#api.post('/v1/turn/credentials', {}, TURN_LIMIT);
+      const streams = urls.filter((url) => url.includes('transport=tcp'));
+      return streams.length ? [{ urls: streams, username, credential }] : [];
+    } catch {
+      return []; // a node without TURN is reached directly
+    }
+  }
+
+  #openPeer(iceServers) {
+    const { iceTransportPolicy = 'all' } = this.#options;
+    const peer = new RTCPeerConnection({ iceServers, iceTransportPolicy, bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require' });
     this.#peer = peer;
     peer.onicecandidate = ({ candidate }) => this.#gatheredOne(candidate);
     peer.onconnectionstatechange = () => this.#connectionChanged();
@@ -582,6 +606,7 @@ export class Call extends EventTarget {
   #connected() {
     clearTimeout(this.#limit);
     this.#restarted = false;
+    this.#connectedAfter ??= Date.now() - this.#joinedAt;
     this.#setState('connected');
   }
 
@@ -1368,8 +1393,8 @@ function together(one, other) {
 
 function endpoint(candidate) {
   if (!candidate) return null;
-  const { candidateType, protocol, address, port, relayProtocol } = candidate;
-  return { type: candidateType, protocol, address: address ?? null, port: port ?? null, relayProtocol: relayProtocol ?? null };
+  const { candidateType, protocol, address, port, relayProtocol, tcpType } = candidate;
+  return { type: candidateType, protocol, address: address ?? null, port: port ?? null, relayProtocol: relayProtocol ?? null, tcpType: tcpType ?? null };
 }
 
 function addRates(old, now) {
