@@ -212,6 +212,10 @@ impl Worker {
                 let result = self.check_for(transport, (socket, remote), &bytes);
                 (result, Returned::Datagram(bytes))
             }
+            Command::ShareSockets { sockets } => {
+                self.shared = sockets;
+                DONE
+            }
             Command::SetGate(gate) => {
                 self.allocations.reserve();
                 self.tables.reserve_relays();
@@ -220,6 +224,9 @@ impl Worker {
             }
             Command::AddAllocation { allocation, state } => self.add_allocation(allocation, state),
             Command::RemoveAllocation { allocation } => self.remove_allocation(allocation),
+            Command::Withdraw { allocation, relayed } => {
+                outcome(self.withdraw(allocation, relayed))
+            }
             Command::Permit { .. }
             | Command::Forbid { .. }
             | Command::BindChannel { .. }
@@ -323,6 +330,7 @@ impl Worker {
             transport.turn_to(remote);
         }
         self.tables.bind(socket, remote, id)?;
+        self.steer_here(socket, remote);
         for (from, gone) in out.into_iter().filter(|path| *path != (socket, remote)) {
             self.tables.unbind(from, gone, id);
         }

@@ -6,6 +6,7 @@
 //! longer needs: memory is freed by the side that made it.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::ops::Range;
 
 use arrayvec::ArrayVec;
 
@@ -155,6 +156,12 @@ pub enum Command {
     RemoveSocket {
         /// The slot.
         socket: SocketId,
+    },
+    /// Say which sockets are of ports that all workers have, each in the same slot: what comes in on one
+    /// may be another worker's.
+    ShareSockets {
+        /// The slots.
+        sockets: Range<u16>,
     },
     /// Install a leg. Legal while the slot is free.
     AddLeg {
@@ -355,6 +362,14 @@ pub enum Command {
         /// Which.
         allocation: AllocationId,
     },
+    /// Take one relayed address from an allocation that has two; its socket goes by
+    /// [`Command::RemoveSocket`].
+    Withdraw {
+        /// Which.
+        allocation: AllocationId,
+        /// The address.
+        relayed: SocketAddr,
+    },
     /// Let packets pass between an allocation's client and an address (RFC 8656 §9).
     Permit {
         /// Which.
@@ -456,6 +471,7 @@ impl Command {
             Self::RemoveLeg { .. }
                 | Self::RemoveSocket { .. }
                 | Self::RemoveAllocation { .. }
+                | Self::Withdraw { .. }
                 | Self::RemoveSink { .. }
                 | Self::PauseStream { .. }
                 | Self::Stop

@@ -82,6 +82,8 @@ pub const PERMISSIONS_PER_ALLOCATION: usize = 32;
 pub const CHANNELS_PER_ALLOCATION: usize = 32;
 /// Bytes of a TURN realm (RFC 8489 §14.9 allows 127 characters; browsers repeat it in each request).
 pub const REALM_MAX: usize = 127;
+/// Places of the table of far addresses on ports that workers share (a power of two).
+pub const STEERING_PLACES: usize = 1 << 16;
 /// Places of the table that thins answers to strangers.
 pub const THROTTLE_PLACES: usize = 4096;
 /// Answers per second and thread to STUN and TURN requests of those who have not shown that they are where

@@ -6,7 +6,7 @@
 //! and each relayed address, and a relayed packet for one of the node's addresses goes through the door
 //! that it names, on the same thread or by a ring, or nowhere.
 //!
-//! The table is the one thing that all threads share. It holds one atomic word per port, written by
+//! The table, with that of [`crate::steering`], is the one thing that all threads share. It holds one atomic word per port, written by
 //! control and read by the others; a word that is old when it is read leads to where it led a moment
 //! ago, and whoever is behind that door looks whom it was for.
 
@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::command::{SocketId, WorkerId};
 use crate::config::{SOCKETS_PER_WORKER, THREADS_MAX, WALLS_MAX};
+use crate::steering::Steering;
 
 /// What is behind an address of the node's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub struct Doors {
     walls: [OnceLock<Wall>; WALLS_MAX],
     /// Each worker's sockets, with the address that leads to them.
     addresses: Box<[Box<[AtomicU32]>]>,
+    /// Who sits behind ports that all workers have.
+    pub(crate) steering: Steering,
 }
 
 /// The doors of one address.
@@ -68,6 +71,7 @@ impl Doors {
         Self {
             walls: std::array::from_fn(|_| OnceLock::new()),
             addresses: (0..workers).map(|_| words(SOCKETS_PER_WORKER)).collect(),
+            steering: Steering::new(),
         }
     }
 

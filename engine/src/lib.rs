@@ -59,6 +59,7 @@ mod selection;
 pub mod srtp;
 mod standin;
 pub mod stats;
+mod steering;
 mod stranger;
 pub mod stream;
 pub mod stun;

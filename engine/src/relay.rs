@@ -192,6 +192,12 @@ impl Allocation {
         self.channels.retain(|channel| channel.number != number);
     }
 
+    /// Takes a relayed address out.
+    pub(crate) fn withdraw(&mut self, relayed: SocketAddr) -> Option<Relay> {
+        let place = self.relays.iter().position(|relay| relay.relayed == relayed)?;
+        Some(self.relays.remove(place))
+    }
+
     pub(crate) fn set_rate(&mut self, rate: Rate) {
         self.budget = Budget::new(rate);
     }

@@ -8,7 +8,7 @@
 use std::net::SocketAddr;
 
 use crate::apply::Outcome;
-use crate::command::{AllocationId, PuntKind, Refusal, Returned, SocketId};
+use crate::command::{AllocationId, PuntKind, Refusal, Returned, SocketId, WorkerId};
 use crate::config::HEAD_ROOM;
 use crate::doors::{Beyond, Door};
 use crate::error::DropReason;
@@ -243,15 +243,52 @@ impl Worker {
         Some(Packet { frame, start, len, socket, remote, traffic_class: BEST_EFFORT, received })
     }
 
+    /// The worker that a packet on a shared port is for, if not this one.
+    pub(crate) fn owner_elsewhere(&self, packet: &Packet) -> Option<WorkerId> {
+        if !self.shared.contains(&packet.socket.0) {
+            return None;
+        }
+        let path = (packet.socket, packet.remote);
+        let is_here = self.tables.transport_at(path.0, path.1).is_some()
+            || self.allocations.of_client(path).is_some();
+        if is_here {
+            return None;
+        }
+        let named = stun::Message::parse(packet.payload(&self.frames)).ok();
+        let named = named.and_then(|message| WorkerId::of_ufrag(message.username?));
+        let owner = named.or_else(|| self.doors.steering.of(packet.remote));
+        owner.filter(|owner| *owner != self.id)
+    }
+
+    /// Lets what comes from `remote` on a shared port find this worker.
+    pub(crate) fn steer_here(&self, socket: SocketId, remote: SocketAddr) {
+        if self.shared.contains(&socket.0) {
+            self.doors.steering.note(remote, self.id);
+        }
+    }
+
     pub(crate) fn add_allocation(&mut self, id: AllocationId, state: Box<Allocation>) -> Outcome {
+        let (socket, remote) = state.client();
         let relays: arrayvec::ArrayVec<_, 2> = state.relays().iter().copied().collect();
         match self.allocations.add(id, state) {
             Ok(()) => {
+                self.steer_here(socket, remote);
                 relays.into_iter().for_each(|relay| self.tables.set_relay(relay, Some(id.slot)));
                 (Ok(()), Returned::Nothing)
             }
             Err((refusal, state)) => (Err(refusal), Returned::Allocation(state)),
         }
+    }
+
+    pub(crate) fn withdraw(
+        &mut self,
+        id: AllocationId,
+        relayed: SocketAddr,
+    ) -> Result<(), Refusal> {
+        let held = self.allocations.named(id).ok_or(Refusal::Gone)?;
+        let relay = held.withdraw(relayed).ok_or(Refusal::Gone)?;
+        self.tables.set_relay(relay, None);
+        Ok(())
     }
 
     pub(crate) fn remove_allocation(&mut self, id: AllocationId) -> Outcome {

@@ -107,7 +107,7 @@ pub fn command_ring(legs: usize) -> (CommandSender, Receiver<(Ticket, Command)>)
 /// The ring has three shares, and each kind of command leaves those below its own untouched:
 ///
 /// 1. [`COMMAND_RING`] for commands that build up. Full is a 503.
-/// 2. One per leg for `RemoveSink` and `PauseStream`, so that a flood of the first kind cannot keep
+/// 2. One per leg for `RemoveSink`, `PauseStream` and `Withdraw`, so that a flood of the first kind cannot keep
 ///    media flowing where it must not. They are refused only if more than one per leg already waits.
 /// 3. One per leg, one per socket, one per allocation and one more for `RemoveLeg`, `RemoveSocket`,
 ///    `RemoveAllocation` and `Stop`. These are
@@ -155,7 +155,9 @@ impl CommandSender {
             | Command::RemoveSocket { .. }
             | Command::RemoveAllocation { .. }
             | Command::Stop => 0,
-            Command::RemoveSink { .. } | Command::PauseStream { .. } => removals(self.legs),
+            Command::RemoveSink { .. } | Command::PauseStream { .. } | Command::Withdraw { .. } => {
+                removals(self.legs)
+            }
             _ => removals(self.legs) + self.legs,
         }
     }

@@ -11,7 +11,7 @@
 pub mod bare;
 
 use std::net::SocketAddr;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,6 +143,8 @@ pub struct Worker {
     pub(crate) early: ArrayVec<Early, EARLY_DTLS_MAX>,
     pub(crate) checks_asked: ChecksAsked,
     pub(crate) doors: Arc<Doors>,
+    /// Sockets of ports that all workers have.
+    pub(crate) shared: Range<u16>,
     pub(crate) allocations: Allocations,
     pub(crate) gate: Option<Box<Gate>>,
     pub(crate) throttle: Throttle,
@@ -202,6 +204,7 @@ impl Worker {
             early: ArrayVec::new(),
             checks_asked: ChecksAsked::new(),
             doors,
+            shared: 0..0,
             allocations: Allocations::new(id),
             gate: None,
             throttle: Throttle::new(),
@@ -278,6 +281,11 @@ impl Worker {
             Role::Raw => return self.raw(packet, now),
             Role::Relay { slot, relayed } => return self.from_peer((slot, relayed), packet, now),
             Role::Media => {}
+        }
+        if let Some(to) = self.owner_elsewhere(packet) {
+            let (socket, remote) = (packet.socket, packet.remote);
+            self.hop(HopKind::Arrival { to, socket, remote }, packet)?;
+            return Ok(Fate::Done);
         }
         match demux::classify(packet.payload(&self.frames))? {
             Class::Rtp => self.media(packet, now),
@@ -474,7 +482,10 @@ impl Worker {
         };
         match (by_pair, by_name) {
             (Some(pair), Some(named)) if pair == named => self.consent(pair, packet, now),
-            (_, Some(named)) => self.punt(PuntKind::Stun, Some(named), packet),
+            (_, Some(named)) => {
+                self.steer_here(packet.socket, packet.remote);
+                self.punt(PuntKind::Stun, Some(named), packet)
+            }
             (Some(pair), None) => self.consent(pair, packet, now),
             (None, None) => {
                 let plain = message.class == stun::Class::Request

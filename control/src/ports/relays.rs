@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Instant;
 
-use causeway_engine::command::WorkerId;
+use causeway_engine::command::{SocketId, WorkerId};
 
 use super::{Port, PortDesk, PortError};
 
@@ -56,6 +56,25 @@ impl PortDesk {
             }
         }
         Err(error)
+    }
+
+    /// Lets another thread have a socket: its slot there. The slot before is free again.
+    ///
+    /// # Errors
+    /// [`PortError::Sockets`]; nothing has changed then.
+    pub fn rehome(
+        &mut self,
+        (thread, socket): (WorkerId, SocketId),
+        to: WorkerId,
+    ) -> Result<SocketId, PortError> {
+        let taken = self.slots.get_mut(&to).and_then(Vec::pop).ok_or(PortError::Sockets)?;
+        if let Some(lease) = self.leases.remove(&(thread, socket)) {
+            self.leases.insert((to, taken), lease);
+        }
+        if let Some(slots) = self.slots.get_mut(&thread) {
+            slots.push(socket);
+        }
+        Ok(taken)
     }
 
     fn lease_single(

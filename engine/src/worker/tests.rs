@@ -16,6 +16,7 @@ mod pipes;
 mod raw;
 mod relays;
 mod restart;
+mod shared;
 mod standin;
 mod taps;
 mod unbundled;
