@@ -330,6 +330,8 @@ enum Step {
     Digit { side: usize, event: u8, duration_ms: u16 },
     Tap { side: usize, on: bool },
     Transmit { len: usize },
+    Relay { way: u8, bytes: Vec<u8> },
+    Relaying { there: bool },
     Starve { frames: usize },
     Wait { ms: u64 },
 }
@@ -362,6 +364,9 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(side, event, duration_ms)| Step::Digit { side, event, duration_ms }),
         1 => (side, any::<bool>()).prop_map(|(side, on)| Step::Tap { side, on }),
         1 => (0..3000_usize).prop_map(|len| Step::Transmit { len }),
+        4 => (0..6_u8, proptest::collection::vec(any::<u8>(), 0..300))
+            .prop_map(|(way, bytes)| Step::Relay { way, bytes }),
+        1 => any::<bool>().prop_map(|there| Step::Relaying { there }),
         1 => (0..4_usize).prop_map(|frames| Step::Starve { frames }),
         2 => (0..20_000_u64).prop_map(|ms| Step::Wait { ms }),
     ]
@@ -419,11 +424,34 @@ impl Fate {
             Step::Replay { side } => self.deliver(side, self.last.clone()),
             Step::Junk { known: true, bytes } => self.deliver(0, bytes),
             Step::Junk { known: false, bytes } => self.from(4999, &bytes),
+            Step::Relay { way, bytes } => self.relay(way, &bytes),
+            Step::Relaying { there } => relays::set_relay(&mut self.call, there),
             Step::Starve { frames } => self.starve(frames),
             Step::Wait { ms } => self.call.wait(ms),
             command => self.command(command),
         }
         self.check_invariants();
+    }
+
+    /// What a client of a relay sends to a peer or to the left leg's port, or a peer to it.
+    fn relay(&mut self, way: u8, bytes: &[u8]) {
+        let number = self.number;
+        let media = match way {
+            3 => self.seal(0, audio(0, number)),
+            4 => self.check(0, true),
+            _ => bytes.to_vec(),
+        };
+        match way {
+            0 => drop(relays::from_client(&mut self.call, &relays::channel_data(0x4001, bytes))),
+            1 | 3 | 4 => {
+                drop(relays::from_client(&mut self.call, &relays::channel_data(0x4002, &media)));
+            }
+            2 => relays::from_peer(&mut self.call, bytes),
+            _ => drop(relays::from_client(
+                &mut self.call,
+                &relays::send_indication(nowhere(), bytes, false),
+            )),
+        }
     }
 
     fn command(&mut self, step: Step) {

@@ -63,6 +63,21 @@ pub(super) fn permit(call: &mut Call, peer: IpAddr) {
     call.apply(Command::Permit { allocation: id(0), peer }).unwrap();
 }
 
+/// Gives the client an allocation if it has none, or takes it.
+pub(super) fn set_relay(call: &mut Call, there: bool) {
+    if there && call.bare.worker.allocations.of_client(CLIENT).is_none() {
+        allocate(call, Some(RELAY));
+    } else if !there {
+        // There may be none.
+        let _ = call.apply(Command::RemoveAllocation { allocation: id(0) });
+    }
+}
+
+/// What the peer sends to the relay.
+pub(super) fn from_peer(call: &mut Call, packet: &[u8]) {
+    drop(call.receive_from(RELAY, PEER, packet));
+}
+
 /// The same, but so many bytes a second.
 pub(super) fn limit(call: &mut Call, bytes: u32) {
     allocate(call, Some(RELAY));
