@@ -1,5 +1,6 @@
-//! The NAT laboratory, `natlab/natlab.sh`: homes, an office, a server behind a 1-to-1 NAT and an
-//! open host, each a network namespace.
+//! The NAT laboratory, `natlab/natlab.sh`: homes with IPv4 and with IPv6, an office that lets only TCP
+//! 443 out and one that lets only TLS out, a server behind a 1-to-1 NAT and an open host, each a
+//! network namespace.
 
 use std::fs;
 use std::path::Path;
@@ -13,6 +14,18 @@ use crate::root;
 pub const PUBLIC: &str = "203.0.113.5";
 /// The server's own address.
 pub const PRIVATE: &str = "172.31.5.10";
+/// The server's IPv6 address, which the world sees as it is.
+pub const PUBLIC6: &str = "2001:db8:5::10";
+/// What the world sees of `browser`, at home behind a NAT.
+pub const HOME: &str = "198.51.100.2";
+/// What the world sees of `agent`, whose office lets out TCP to ports 80 and 443.
+pub const OFFICE: &str = "198.51.100.6";
+/// What the world sees of `tlsagent`, whose office's proxy lets out what begins as TLS on TCP 443.
+pub const TLS_OFFICE: &str = "198.51.100.22";
+/// The only address of `browser6`, at home without a NAT.
+pub const HOME6: &str = "2001:db8:6::100";
+/// The address of `peer`, on the open internet.
+pub const PEER: &str = "198.51.100.14";
 
 /// Tests that measure media would measure each other.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -56,6 +69,16 @@ impl Lab {
         self.change("move-nat")
     }
 
+    /// Whether everything is reached, and not reached, as it is drawn; what the script says of it.
+    ///
+    /// # Errors
+    /// The same words if something is not.
+    pub fn check(&self) -> Result<String, String> {
+        let done = natlab(&self.prefix, "check", &[]);
+        let words = String::from_utf8_lossy(&done.stdout).into_owned();
+        if done.status.success() { Ok(words) } else { Err(words) }
+    }
+
     fn change(&self, verb: &str) -> u64 {
         let done = natlab(&self.prefix, verb, &[]);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
@@ -64,7 +87,7 @@ impl Lab {
         u64::try_from(now.as_millis()).expect("not that far from now")
     }
 
-    /// The namespace of a host: `browser`, `agent`, `server`, `peer`.
+    /// The namespace of a host: `browser`, `browser6`, `agent`, `tlsagent`, `server`, `peer`.
     pub fn namespace(&self, host: &str) -> String {
         format!("{}-{host}", self.prefix)
     }

@@ -12,7 +12,7 @@ use crate::{root, server};
 /// Something that not every machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// Network namespaces with packet filters: root, iproute2, nftables.
+    /// Network namespaces with packet filters and a proxy: root, iproute2, nftables, Python.
     Namespaces,
     /// Chromium, and what drives it and feeds it.
     Chromium,
@@ -64,7 +64,7 @@ impl Need {
         match self {
             Self::Namespaces => {
                 let root = (!geteuid().is_root()).then(|| "root".to_owned());
-                root.into_iter().chain(programs(&["bash", "ip", "nft", "sysctl"])).collect()
+                root.into_iter().chain(programs(&["bash", "ip", "nft", "sysctl", "python3"])).collect()
             }
             Self::Chromium => {
                 let browser = browser("CHROMIUM", "/usr/bin/chromium");
