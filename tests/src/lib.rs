@@ -8,6 +8,7 @@
 pub mod baresip;
 pub mod baton;
 pub mod browser;
+pub mod coturn;
 pub mod freeze;
 pub mod guest;
 pub mod http;

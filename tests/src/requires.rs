@@ -4,10 +4,14 @@ use std::env;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
+use std::process::Command;
 
 use nix::unistd::geteuid;
 
 use crate::{root, server};
+
+/// The Python that the system's packages are for.
+pub const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 
 /// Something that not every machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +24,10 @@ pub enum Need {
     Firefox,
     /// OpenSSL's program, as a peer.
     OpenSsl,
+    /// coturn: its server, and its tools as clients of one.
+    Coturn,
+    /// aioice, the ICE of aiortc, in the system's Python.
+    Aioice,
     /// The real rtpengine.
     Rtpengine,
     /// The media server that the tests of the `ng` protocol are about.
@@ -64,7 +72,9 @@ impl Need {
         match self {
             Self::Namespaces => {
                 let root = (!geteuid().is_root()).then(|| "root".to_owned());
-                root.into_iter().chain(programs(&["bash", "ip", "nft", "sysctl", "python3"])).collect()
+                root.into_iter()
+                    .chain(programs(&["bash", "ip", "nft", "sysctl", "python3"]))
+                    .collect()
             }
             Self::Chromium => {
                 let browser = browser("CHROMIUM", "/usr/bin/chromium");
@@ -75,6 +85,14 @@ impl Need {
                 browser.into_iter().chain(driver()).collect()
             }
             Self::OpenSsl => programs(&["openssl"]),
+            Self::Coturn => programs(&[
+                "turnserver",
+                "turnutils_uclient",
+                "turnutils_stunclient",
+                "turnutils_peer",
+                "openssl",
+            ]),
+            Self::Aioice => aioice().into_iter().collect(),
             Self::Rtpengine => programs(&["rtpengine"]),
             Self::MediaServer if server::target() == "rtpengine" => Self::Rtpengine.missing(),
             Self::MediaServer => Vec::new(),
@@ -90,6 +108,12 @@ impl Need {
             Self::Baresip => programs(&["baresip"]).into_iter().chain(route()).collect(),
         }
     }
+}
+
+fn aioice() -> Option<String> {
+    let found = Command::new(SYSTEM_PYTHON).args(["-c", "import aioice"]).output();
+    let there = found.is_ok_and(|done| done.status.success());
+    (!there).then(|| format!("{SYSTEM_PYTHON} with aioice"))
 }
 
 /// Debian has the modules in a folder of the architecture, others in `/usr/lib64` or `/usr/lib`.
