@@ -3,6 +3,7 @@
 import { launchChromium } from './chromium.mjs';
 import { launchFirefox } from './firefox.mjs';
 import { makeMedia } from './media.mjs';
+import { narrow, path } from './narrow.mjs';
 import { observeStreams, senses } from './senses.mjs';
 
 /** Milliseconds that a page may take to load. */
@@ -15,13 +16,18 @@ export class Page {
   #page;
   #errors = [];
 
-  /** `browser` is `chromium` or `firefox`; `hue` and `tone` are what it sends; `devices: false` takes camera and microphone away. */
-  static async launch({ browser, folder, hue, tone, grain, devices = true, size, fps }) {
+  /**
+   * `browser` is `chromium` or `firefox`; `hue` and `tone` are what it sends; `devices: false` takes camera and microphone away; `narrow` is what
+   * its connections may use, for `path`.
+   */
+  static async launch({ browser, folder, hue, tone, grain, devices = true, size, fps, narrow: narrowing = null }) {
     const profile = `${folder}/profile`;
     const media = devices && browser === 'chromium' ? await makeMedia(folder, { hue, tone, grain, size, fps }) : null;
     const launched = browser === 'firefox' ? await launchFirefox({ tone: devices ? tone : null, profile }) : await launchChromium({ media, profile });
     try {
-      return new Page(launched, await launched.newPage());
+      const page = await launched.newPage();
+      if (narrowing) await page.evaluateOnNewDocument(narrow, narrowing);
+      return new Page(launched, page);
     } catch (error) {
       await launched.close();
       throw error;
@@ -102,6 +108,11 @@ export class Page {
       };
       return { ...stats, repair };
     });
+  }
+
+  /** The pair that media takes, how long it took to connect, and what was offered; of a page that was launched with `narrow`. */
+  path() {
+    return this.#page.evaluate(path);
   }
 
   /** Looks and listens for some seconds: the colour and the tone that arrive, frames, and packets both ways. */

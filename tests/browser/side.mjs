@@ -70,6 +70,10 @@ export class Side {
     return this.#ask('explanation', [], 10_000);
   }
 
+  path() {
+    return this.#ask('path', [], 10_000);
+  }
+
   observe(seconds, askNode = true) {
     return this.#ask('observe', [seconds, askNode], (seconds + 30) * 1000);
   }
