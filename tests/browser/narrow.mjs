@@ -1,21 +1,21 @@
 /** What the connections of a page may use of what they are offered, and when they connected. Runs in the page before anything else. */
 
 /**
- * Run in the page. `policy` is an `iceTransportPolicy`; `without` lists transports (`udp`, `tcp`) whose remote candidates are never seen;
+ * Run in the page. `policy` is an `iceTransportPolicy`; `config` stands in place of what the connection is made with; `without` lists transports (`udp`, `tcp`) whose remote candidates are never seen;
  * `servers` is a regular expression for the URLs of ICE servers that are kept. What happened stands in `globalThis.narrowed`, an entry for each
  * connection: `began` and `connected` in milliseconds, the `servers` that were offered, and the remote `candidates`.
  */
-export function narrow({ policy = null, without = [], servers = '' }) {
+export function narrow({ policy = null, config: instead = {}, without = [], servers = '' }) {
   const Original = globalThis.RTCPeerConnection;
   const kept = new RegExp(servers);
   const fits = (line) => !without.includes(line.split(' ')[2]?.toLowerCase());
   globalThis.narrowed = [];
 
   const narrowed = (config, own) => {
-    const list = (config?.iceServers ?? []).map((server) => ({ ...server, urls: [server.urls].flat() }));
+    const list = (instead.iceServers ?? config?.iceServers ?? []).map((server) => ({ ...server, urls: [server.urls].flat() }));
     own.servers = list.flatMap(({ urls }) => urls);
     const left = list.map((server) => ({ ...server, urls: server.urls.filter((url) => kept.test(url)) })).filter(({ urls }) => urls.length);
-    return { ...config, iceServers: left, ...(policy && { iceTransportPolicy: policy }) };
+    return { ...config, ...instead, iceServers: left, ...(policy && { iceTransportPolicy: policy }) };
   };
   const chosen = (sdp, own) => {
     const lines = sdp.split('\r\n');

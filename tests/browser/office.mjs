@@ -4,6 +4,8 @@
  *     node office.mjs --customer 'https://203.0.113.5/#token=…' --agent 'https://203.0.113.5/#token=…' --agent-netns cw-tlsagent
  */
 
+import { createHash, X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { all, Run } from './run.mjs';
 import { Side } from './side.mjs';
@@ -21,6 +23,7 @@ const own = (name) => ({
   [name]: { type: 'string' },
   [`${name}-netns`]: { type: 'string' },
   [`${name}-policy`]: { type: 'string' },
+  [`${name}-config`]: { type: 'string', default: '{}' },
   [`${name}-without`]: { type: 'string', default: '' },
   [`${name}-servers`]: { type: 'string', default: '' },
 });
@@ -33,6 +36,7 @@ const { values: given } = parseArgs({
     fps: { type: 'string', default: '15' },
     seconds: { type: 'string', default: '5' },
     errors: { type: 'string', default: 'no' },
+    trust: { type: 'string' },
     'pause-after': { type: 'string', default: '' },
   },
 });
@@ -54,13 +58,20 @@ await run.through(async () => {
 });
 
 async function launch() {
+  const trust = given.trust ? await keyOf(given.trust) : null;
   const start = async (name) => {
-    const narrow = { policy: given[`${name}-policy`] ?? null, without: given[`${name}-without`].split(',').filter(Boolean), servers: given[`${name}-servers`] };
-    sides[name] = await Side.start({ browser: 'chromium', netns: given[`${name}-netns`], ...LOOKS[name], size: given.size, fps: Number(given.fps), narrow });
+    const narrow = { policy: given[`${name}-policy`] ?? null, config: JSON.parse(given[`${name}-config`]), without: given[`${name}-without`].split(',').filter(Boolean), servers: given[`${name}-servers`] };
+    sides[name] = await Side.start({ browser: 'chromium', netns: given[`${name}-netns`], ...LOOKS[name], size: given.size, fps: Number(given.fps), narrow, trust });
     return sides[name].version;
   };
   const [customer, agent] = await all(['customer', 'agent'].map(start));
   return { customer: { version: customer }, agent: { version: agent } };
+}
+
+/** SHA-256 of the public key of a certificate in a PEM file, in Base64. */
+async function keyOf(file) {
+  const { publicKey } = new X509Certificate(await readFile(file));
+  return createHash('sha256').update(publicKey.export({ type: 'spki', format: 'der' })).digest('base64');
 }
 
 /** If a side does not connect, what it was offered tells why. */

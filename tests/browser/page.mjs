@@ -18,12 +18,12 @@ export class Page {
 
   /**
    * `browser` is `chromium` or `firefox`; `hue` and `tone` are what it sends; `devices: false` takes camera and microphone away; `narrow` is what
-   * its connections may use, for `path`.
+   * its connections may use, for `path`; `trust` is the SHA-256 of a certificate's key that Chromium trusts everywhere, TURN included.
    */
-  static async launch({ browser, folder, hue, tone, grain, devices = true, size, fps, narrow: narrowing = null }) {
+  static async launch({ browser, folder, hue, tone, grain, devices = true, size, fps, narrow: narrowing = null, trust = null }) {
     const profile = `${folder}/profile`;
     const media = devices && browser === 'chromium' ? await makeMedia(folder, { hue, tone, grain, size, fps }) : null;
-    const launched = browser === 'firefox' ? await launchFirefox({ tone: devices ? tone : null, profile }) : await launchChromium({ media, profile });
+    const launched = browser === 'firefox' ? await launchFirefox({ tone: devices ? tone : null, profile }) : await launchChromium({ media, profile, args: trust ? [`--ignore-certificate-errors-spki-list=${trust}`] : [] });
     try {
       const page = await launched.newPage();
       if (narrowing) await page.evaluateOnNewDocument(narrow, narrowing);
