@@ -3,7 +3,7 @@
 /**
  * Run in the page. `policy` is an `iceTransportPolicy`; `config` stands in place of what the connection is made with; `without` lists transports (`udp`, `tcp`) whose remote candidates are never seen;
  * `servers` is a regular expression for the URLs of ICE servers that are kept. What happened stands in `globalThis.narrowed`, an entry for each
- * connection: `began` and `connected` in milliseconds, the `servers` that were offered, and the remote `candidates`.
+ * connection: `began` and `connected` in milliseconds, the `servers` that were offered, the remote `candidates`, what was `gathered`, and `errors`.
  */
 export function narrow({ policy = null, config: instead = {}, without = [], servers = '' }) {
   const Original = globalThis.RTCPeerConnection;
@@ -28,10 +28,12 @@ export function narrow({ policy = null, config: instead = {}, without = [], serv
     #own;
 
     constructor(config) {
-      const own = { began: performance.now(), connected: null, servers: [], candidates: [] };
+      const own = { began: performance.now(), connected: null, servers: [], candidates: [], gathered: [], errors: [] };
       super(narrowed(config, own));
       this.#own = own;
       globalThis.narrowed.push(own);
+      this.addEventListener('icecandidate', ({ candidate }) => candidate?.candidate && own.gathered.push(candidate.candidate));
+      this.addEventListener('icecandidateerror', ({ url, errorCode, errorText }) => own.errors.push(`${url} ${errorCode} ${errorText}`));
       this.addEventListener('connectionstatechange', () => {
         if (this.connectionState === 'connected') own.connected ??= performance.now();
       });
@@ -63,7 +65,7 @@ export async function path() {
     const { candidateType: type, protocol, address, port, relayProtocol = null, tcpType = null, url = null } = report.get(id) ?? {};
     return { type, protocol, address, port, relayProtocol, tcpType, url };
   };
-  const { began, connected, servers, candidates } = globalThis.narrowed.at(-1);
+  const { began, connected, servers, candidates, gathered, errors } = globalThis.narrowed.at(-1);
   const ms = connected === null ? null : Math.round(connected - began);
-  return { pair: pair ? { local: end(pair.localCandidateId), remote: end(pair.remoteCandidateId) } : null, connected: ms, servers, candidates: [...new Set(candidates)] };
+  return { pair: pair ? { local: end(pair.localCandidateId), remote: end(pair.remoteCandidateId) } : null, connected: ms, servers, candidates: [...new Set(candidates)], gathered, errors };
 }

@@ -42,8 +42,19 @@ async def carry(reader, writer):
     writer.write_eof()
 
 
+async def beginning(reader):
+    """What tells what it is, with what came together with that."""
+    begin = b""
+    while len(begin) < BEGINNING:
+        piece = await reader.read(PIECE)
+        if not piece:
+            raise EOFError
+        begin += piece
+    return begin
+
+
 async def lead_on(reader, writer):
-    begin = await asyncio.wait_for(reader.readexactly(BEGINNING), PATIENCE)
+    begin = await asyncio.wait_for(beginning(reader), PATIENCE)
     if not is_client_hello(begin):
         raise ConnectionRefusedError
     there = meant_for(writer.get_extra_info("socket"))
