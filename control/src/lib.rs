@@ -31,4 +31,5 @@ pub mod recording;
 pub mod records;
 pub mod rest;
 pub mod sdp;
+pub mod turn;
 pub mod web;
