@@ -62,6 +62,10 @@ pub struct SocketId(pub u16);
 impl SocketId {
     /// What comes in by streams of the edge: ICE over TCP (RFC 6544). The far address names the stream.
     pub const STREAMS: Self = Self(SOCKETS_PER_WORKER as u16);
+    /// What clients of TURN send by streams of the edge, over TCP.
+    pub const TCP: Self = Self(SOCKETS_PER_WORKER as u16 + 1);
+    /// The same over TLS.
+    pub const TLS: Self = Self(SOCKETS_PER_WORKER as u16 + 2);
     const RELAYED: u16 = 1 << 15;
 
     /// The same port as relays of this node reach it, past the kernel: the far address is a relayed one, and

@@ -148,10 +148,6 @@ pub const SEGMENTS_PER_ROUTE: usize = 4;
 pub const REPEATS_LOG: usize = 16_384;
 /// Packets that a sink may be sent again at once, beyond one for each that it was sent: a burst of loss.
 pub const REPEATS_BURST: u16 = 256;
-/// Permissions of one TURN allocation: addresses of peers.
-pub const PERMISSIONS_PER_ALLOCATION: usize = 32;
-/// Channels of one TURN allocation.
-pub const CHANNELS_PER_ALLOCATION: usize = 32;
 /// Bytes of all header extensions of a rewritten packet.
 pub const EXTENSIONS_MAX: usize = 256;
 /// Bytes of an RTCP packet that the node writes, before it is protected.

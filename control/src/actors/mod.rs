@@ -7,6 +7,7 @@
 //! | [`switchboard::Switchboard`] | calls | proxied calls by their proxies' ids; admission |
 //! | [`proxied::ProxiedActor`] | calls | one [`crate::proxied::ProxiedCall`] |
 //! | [`worker_link::WorkerLink`] | calls | one worker's link; routes what comes up |
+//! | [`turn::TurnActor`] | calls | the [`crate::turn::Server`]; relayed addresses and their sockets |
 //! | [`dtls::DtlsActor`] | dtls | the handshakes of many legs, so that none delays an answer |
 //!
 //! Mailboxes are bounded and written with `try_send`; what must not be lost (removals, answers of
@@ -20,6 +21,8 @@ pub mod node;
 mod past;
 pub mod proxied;
 pub mod registry;
+mod relays;
 pub mod switchboard;
 mod timer;
+pub mod turn;
 pub mod worker_link;

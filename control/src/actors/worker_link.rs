@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use causeway_engine::Link;
-use causeway_engine::command::{Command, Event, LegId, Punt, Refusal, Returned, Ticket, WorkerId};
+use causeway_engine::command::{
+    Command, Event, LegId, Punt, PuntKind, Refusal, Returned, Ticket, WorkerId,
+};
 use causeway_engine::stats::{WorkerCounters, WorkerReading};
 use hdrhistogram::Histogram;
 use tokio::io::unix::AsyncFd;
@@ -155,6 +157,21 @@ pub struct Own {
     pub call: Recipient<FromEngine>,
 }
 
+/// Lets TURN's requests and what happens to streams find the server.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct OwnTurn(pub Recipient<FromThread>);
+
+/// What comes up that belongs to no call.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub enum FromThread {
+    /// A datagram, and the thread that took it in.
+    Punt(WorkerId, Box<Punt>),
+    /// Something that the thread saw.
+    Event(WorkerId, Event),
+}
+
 /// The actor.
 pub struct WorkerLink {
     /// `None` while it is lent.
@@ -164,6 +181,7 @@ pub struct WorkerLink {
     watch: Option<SpawnHandle>,
     desk: Arc<WorkerDesk>,
     owners: HashMap<u16, (LegId, Recipient<FromEngine>)>,
+    turn: Option<Recipient<FromThread>>,
     pending: HashMap<Ticket, (u64, Recipient<FromEngine>)>,
     removals: HashMap<Ticket, LegId>,
     spare: Option<Box<WorkerReading>>,
@@ -178,6 +196,7 @@ impl WorkerLink {
             watch: None,
             desk,
             owners: HashMap::new(),
+            turn: None,
             pending: HashMap::new(),
             removals: HashMap::new(),
             spare: Some(Box::new(WorkerReading::new())),
@@ -209,7 +228,12 @@ impl WorkerLink {
             | Event::MediaStarted { transport, .. } => transport.leg,
             Event::LayerChanged { sink, .. } => sink.leg,
             Event::Speaking { stream, .. } => stream.leg,
-            Event::StreamClosed { .. } => return,
+            Event::StreamClosed { .. } => {
+                if let Some(turn) = &self.turn {
+                    turn.do_send(FromThread::Event(self.desk.worker, event));
+                }
+                return;
+            }
         };
         if let Some((owner, call)) = self.owners.get(&leg.slot)
             && *owner == leg
@@ -241,6 +265,11 @@ impl WorkerLink {
 
     fn route_punt(&mut self, punt: Punt) {
         let leg = punt.transport.map(|transport| transport.leg);
+        if let (PuntKind::Turn, Some(turn)) = (punt.kind, &self.turn) {
+            // A full mailbox loses the request, as the network may.
+            let _ = turn.try_send(FromThread::Punt(self.desk.worker, Box::new(punt)));
+            return;
+        }
         if let Some(leg) = leg
             && let Some((owner, call)) = self.owners.get(&leg.slot)
             && *owner == leg
@@ -350,6 +379,14 @@ impl Handler<Own> for WorkerLink {
 
     fn handle(&mut self, Own { leg, call }: Own, _: &mut Self::Context) {
         self.owners.insert(leg.slot, (leg, call));
+    }
+}
+
+impl Handler<OwnTurn> for WorkerLink {
+    type Result = ();
+
+    fn handle(&mut self, OwnTurn(turn): OwnTurn, _: &mut Self::Context) {
+        self.turn = Some(turn);
     }
 }
 

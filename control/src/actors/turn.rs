@@ -1,0 +1,429 @@
+//! The TURN server's mailbox and timer around [`Server`], and its way to the threads that relay.
+//!
+//! Each thread gets the gate at start. A request that a gate lets through comes up by the thread's link;
+//! what the server wants is told to the thread of the allocation's client, in order, so that its answer
+//! overtakes nothing that it is about.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use actix::prelude::*;
+use causeway_engine::command::{AllocationId, Command, Event, Punt, Returned, SocketId, WorkerId};
+use causeway_engine::config::ALLOCATIONS_PER_THREAD;
+use causeway_engine::doors::{Door, Doors};
+use causeway_engine::gate::Gate;
+use causeway_engine::relay::{self, Allocation, AllocationSpec, Framing};
+use causeway_engine::sys::socket;
+
+use crate::actors::call::FromEngine;
+use crate::actors::relays::RelayDesk;
+use crate::actors::timer::Timer;
+use crate::actors::worker_link::{FromThread, OwnTurn, Tell, WorkerLink};
+use crate::turn::{Client, ClientTransport, Key, Output, Rate, Relay, Server};
+
+/// Messages that can wait; a request beyond it is lost, and its client repeats it.
+const MAILBOX: usize = 4096;
+
+/// A thread that relays.
+struct Thread {
+    link: Addr<WorkerLink>,
+    free: Vec<u16>,
+    generations: Vec<u32>,
+}
+
+/// An allocation as a thread has it.
+struct Held {
+    id: AllocationId,
+    relays: Vec<Relay>,
+    dont_fragment: bool,
+    rate: Rate,
+    client: Client,
+    /// On its way from one thread to another: sockets that are still to come, and what to tell then.
+    moving: Option<(usize, Vec<Command>)>,
+}
+
+/// What a thread is doing for the server.
+enum Pending {
+    /// Installing an allocation.
+    Install(Key),
+    /// Removing one.
+    Remove(AllocationId),
+    /// Giving a socket back.
+    Socket(u64, Key),
+}
+
+/// The actor.
+pub struct TurnActor {
+    server: Server,
+    desk: RelayDesk,
+    doors: std::sync::Arc<Doors>,
+    gate: Gate,
+    threads: HashMap<WorkerId, Thread>,
+    held: HashMap<Key, Held>,
+    pending: HashMap<u64, Pending>,
+    last_tag: u64,
+    timer: Timer,
+}
+
+impl Thread {
+    fn new(link: Addr<WorkerLink>) -> Self {
+        let most = u16::try_from(ALLOCATIONS_PER_THREAD).unwrap_or(u16::MAX);
+        Self { link, free: (0..most).rev().collect(), generations: vec![0; most.into()] }
+    }
+
+    fn take(&mut self, thread: WorkerId) -> Option<AllocationId> {
+        let slot = self.free.pop()?;
+        let generation = &mut self.generations[usize::from(slot)];
+        *generation += 1;
+        Some(AllocationId { thread, slot, generation: *generation })
+    }
+}
+
+impl TurnActor {
+    /// Serves by `server` on these threads, whose gate is `gate`.
+    pub(super) fn new(
+        server: Server,
+        desk: RelayDesk,
+        doors: std::sync::Arc<Doors>,
+        gate: Gate,
+        links: Vec<(WorkerId, Addr<WorkerLink>)>,
+    ) -> Self {
+        let threads = links.into_iter().map(|(id, link)| (id, Thread::new(link))).collect();
+        Self {
+            server,
+            desk,
+            doors,
+            gate,
+            threads,
+            held: HashMap::new(),
+            pending: HashMap::new(),
+            last_tag: 0,
+            timer: Timer::default(),
+        }
+    }
+
+    fn request(&mut self, thread: WorkerId, punt: &Punt, ctx: &mut Context<Self>) {
+        let client = client(thread, punt.socket, punt.remote);
+        let now = self.read_clock();
+        self.server.handle(now, unix(), client, &punt.bytes, &mut self.desk);
+        self.drain(ctx);
+    }
+
+    fn event(&mut self, thread: WorkerId, event: &Event, ctx: &mut Context<Self>) {
+        let now = self.read_clock();
+        if let Event::StreamClosed { socket, remote } = *event {
+            self.server.closed(now, &client(thread, socket, remote), &mut self.desk);
+        }
+        self.drain(ctx);
+    }
+
+    /// The instant that everything happens at until the next message.
+    fn read_clock(&mut self) -> Instant {
+        self.desk.now = Instant::now();
+        self.desk.now
+    }
+
+    fn due(&mut self, ctx: &mut Context<Self>) {
+        self.timer.clear();
+        let now = self.read_clock();
+        self.server.handle_timeout(now, &mut self.desk);
+        self.drain(ctx);
+    }
+
+    fn drain(&mut self, ctx: &mut Context<Self>) {
+        loop {
+            match self.server.poll_output() {
+                Output::Timeout(next) => return self.timer.set(next, ctx, Self::due),
+                output => self.follow(output, ctx),
+            }
+        }
+    }
+
+    fn follow(&mut self, output: Output, ctx: &mut Context<Self>) {
+        match output {
+            Output::Reply { client, bytes } => {
+                let Client { thread, socket, remote, .. } = client;
+                self.tell(thread, Command::Transmit { socket, remote, bytes }, ctx);
+            }
+            Output::Install { key, client, relays, dont_fragment, rate, .. } => {
+                let Some(id) = self.slot(client.thread) else { return self.lose(key) };
+                let moving = None;
+                let held = Held { id, relays, dont_fragment, rate, client, moving };
+                self.held.insert(key, held);
+                self.install(key, ctx);
+            }
+            Output::Remove { key } => self.remove(key, ctx),
+            Output::Withdraw { key, relay } => self.withdraw(key, relay, ctx),
+            Output::Permit { key, peer } => {
+                self.change(key, |allocation| Command::Permit { allocation, peer }, ctx);
+            }
+            Output::Forbid { key, peer } => {
+                self.change(key, |allocation| Command::Forbid { allocation, peer }, ctx);
+            }
+            Output::Bind { key, channel, peer } => {
+                let bind = |allocation| Command::BindChannel { allocation, channel, peer };
+                self.change(key, bind, ctx);
+            }
+            Output::Unbind { key, channel } => {
+                self.change(key, |allocation| Command::UnbindChannel { allocation, channel }, ctx);
+            }
+            Output::SetRate { key, rate } => {
+                if let Some(held) = self.held.get_mut(&key) {
+                    held.rate = rate;
+                }
+                let rate = engine_rate(rate);
+                self.change(key, |allocation| Command::SetRate { allocation, rate }, ctx);
+            }
+            Output::Move { key, client } => self.begin_move(key, client, ctx),
+            Output::Connect { .. } | Output::Join { .. } | Output::Drop { .. } => {}
+            Output::Timeout(_) => {}
+        }
+    }
+
+    /// Gives an allocation's sockets, then the allocation, to its thread.
+    fn install(&mut self, key: Key, ctx: &mut Context<Self>) {
+        let Some(Held { id, relays, dont_fragment, rate, client, .. }) = self.held.get(&key) else {
+            return;
+        };
+        let (id, client, dont_fragment, rate) = (*id, *client, *dont_fragment, *rate);
+        let mut spec = AllocationSpec {
+            client: (client.socket, client.remote),
+            framing: framing(client.transport),
+            relays: arrayvec::ArrayVec::new(),
+            dont_fragment,
+            rate: engine_rate(rate),
+        };
+        for relay in relays.clone() {
+            let socket = self.desk.take(relay, id.thread).map(|(socket, udp)| {
+                // What the kernel does not set it does not set; then the packets may be fragmented.
+                let _ = socket::set_fragmentation(&udp, !dont_fragment);
+                self.tell(id.thread, Command::AddSocket { socket, udp }, ctx);
+                socket
+            });
+            let _ = spec.relays.try_push(relay::Relay { relayed: relay.relayed, socket });
+            let door = Door::Relay { thread: id.thread, slot: id.slot };
+            self.doors.open(relay.relayed, door);
+        }
+        let state = Box::new(Allocation::new(&spec));
+        let command = Command::AddAllocation { allocation: id, state };
+        self.tell_tagged(id.thread, command, Pending::Install(key), ctx);
+    }
+
+    fn remove(&mut self, key: Key, ctx: &mut Context<Self>) {
+        let Some(held) = self.held.remove(&key) else { return };
+        if held.moving.is_some() {
+            // Its sockets are on their way here, and nobody needs them any more.
+            self.give_slot(held.id);
+            return;
+        }
+        self.uninstall(&held, key, ctx);
+    }
+
+    /// Takes an allocation and its sockets from its thread.
+    fn uninstall(&mut self, held: &Held, key: Key, ctx: &mut Context<Self>) {
+        let id = held.id;
+        let command = Command::RemoveAllocation { allocation: id };
+        self.tell_tagged(id.thread, command, Pending::Remove(id), ctx);
+        for relay in &held.relays {
+            self.take_socket(id, key, *relay, ctx);
+        }
+    }
+
+    fn take_socket(&mut self, id: AllocationId, key: Key, relay: Relay, ctx: &mut Context<Self>) {
+        self.doors.close(relay.relayed, Door::Relay { thread: id.thread, slot: id.slot });
+        let home = self.desk.of(relay).and_then(|leased| leased.home);
+        if let Some((thread, socket)) = home {
+            let pending = Pending::Socket(relay.id, key);
+            self.tell_tagged(thread, Command::RemoveSocket { socket }, pending, ctx);
+        }
+    }
+
+    fn withdraw(&mut self, key: Key, relay: Relay, ctx: &mut Context<Self>) {
+        let Some(held) = self.held.get_mut(&key) else { return };
+        held.relays.retain(|kept| *kept != relay);
+        let (id, relayed) = (held.id, relay.relayed);
+        self.change(key, |allocation| Command::Withdraw { allocation, relayed }, ctx);
+        self.take_socket(id, key, relay, ctx);
+    }
+
+    /// Takes an allocation to where its client is now. Its sockets come back first.
+    fn begin_move(&mut self, key: Key, client: Client, ctx: &mut Context<Self>) {
+        let Some(mut held) = self.held.remove(&key) else { return };
+        let mut waits = 0;
+        if held.moving.is_none() {
+            self.uninstall(&held, key, ctx);
+            for relay in held.relays.clone() {
+                waits += usize::from(self.desk.of(relay).is_some_and(|l| l.home.is_some()));
+            }
+        } else if let Some((left, _)) = held.moving.take() {
+            self.give_slot(held.id);
+            waits = left;
+        }
+        let Some(id) = self.slot(client.thread) else { return self.lose(key) };
+        (held.id, held.client) = (id, client);
+        held.moving = Some((waits, Vec::new()));
+        self.held.insert(key, held);
+        self.settle_move(key, 0, ctx);
+    }
+
+    /// So many sockets of a moving allocation have come back; with the last it goes on.
+    fn settle_move(&mut self, key: Key, came: usize, ctx: &mut Context<Self>) {
+        let Some(held) = self.held.get_mut(&key) else { return };
+        let Some((left, _)) = &mut held.moving else { return };
+        *left = left.saturating_sub(came);
+        if *left > 0 {
+            return;
+        }
+        let commands = held.moving.take().map(|(_, commands)| commands);
+        let thread = held.id.thread;
+        self.install(key, ctx);
+        for command in commands.unwrap_or_default() {
+            self.tell(thread, command, ctx);
+        }
+    }
+
+    /// Tells an allocation's thread; later if it is on its way there.
+    fn change(
+        &mut self,
+        key: Key,
+        command: impl FnOnce(AllocationId) -> Command,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(held) = self.held.get_mut(&key) else { return };
+        let (command, thread) = (command(held.id), held.id.thread);
+        match &mut held.moving {
+            Some((_, waiting)) => waiting.push(command),
+            None => self.tell(thread, command, ctx),
+        }
+    }
+
+    fn slot(&mut self, thread: WorkerId) -> Option<AllocationId> {
+        self.threads.get_mut(&thread)?.take(thread)
+    }
+
+    fn give_slot(&mut self, id: AllocationId) {
+        if let Some(thread) = self.threads.get_mut(&id.thread) {
+            thread.free.push(id.slot);
+        }
+    }
+
+    fn lose(&mut self, key: Key) {
+        self.held.remove(&key);
+        self.server.lost(key, &mut self.desk);
+    }
+
+    fn tell(&mut self, thread: WorkerId, command: Command, ctx: &mut Context<Self>) {
+        self.send(thread, 0, command, ctx);
+    }
+
+    fn tell_tagged(
+        &mut self,
+        thread: WorkerId,
+        command: Command,
+        pending: Pending,
+        ctx: &mut Context<Self>,
+    ) {
+        self.last_tag += 1;
+        self.pending.insert(self.last_tag, pending);
+        self.send(thread, self.last_tag, command, ctx);
+    }
+
+    /// Everything goes by `do_send`, so that nothing overtakes; its number is bounded by the requests that a
+    /// gate lets through and by the allocations.
+    fn send(&self, thread: WorkerId, tag: u64, command: Command, ctx: &Context<Self>) {
+        if let Some(thread) = self.threads.get(&thread) {
+            let call = ctx.address().recipient();
+            thread.link.do_send(Tell { call, commands: vec![(tag, command)] });
+        }
+    }
+
+    fn applied(
+        &mut self,
+        pending: Pending,
+        refused: bool,
+        returned: Returned,
+        ctx: &mut Context<Self>,
+    ) {
+        self.read_clock();
+        match pending {
+            Pending::Install(key) if refused => {
+                let Some(held) = self.held.remove(&key) else { return };
+                tracing::warn!(?held.id, "a relay was refused by its thread");
+                self.give_slot(held.id);
+                for relay in &held.relays {
+                    self.take_socket(held.id, key, *relay, ctx);
+                }
+                self.server.lost(key, &mut self.desk);
+            }
+            Pending::Install(_) => {}
+            Pending::Remove(id) => self.give_slot(id),
+            Pending::Socket(relay, key) => {
+                if let Returned::Socket(udp) = returned {
+                    self.desk.give_back(relay, udp);
+                }
+                self.settle_move(key, 1, ctx);
+            }
+        }
+    }
+}
+
+fn client(thread: WorkerId, socket: SocketId, remote: SocketAddr) -> Client {
+    let transport = match socket {
+        SocketId::TLS => ClientTransport::Tls,
+        SocketId::TCP => ClientTransport::Tcp,
+        _ => ClientTransport::Udp,
+    };
+    Client { thread, socket, remote, transport }
+}
+
+fn framing(transport: ClientTransport) -> Framing {
+    match transport {
+        ClientTransport::Udp => Framing::Datagram,
+        ClientTransport::Tcp | ClientTransport::Tls => Framing::Stream,
+    }
+}
+
+fn engine_rate(Rate { bytes, packets }: Rate) -> relay::Rate {
+    let most = |number| u32::try_from(number).unwrap_or(u32::MAX);
+    relay::Rate { bytes: most(bytes), packets: most(packets) }
+}
+
+fn unix() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+impl Actor for TurnActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        for (thread, link) in self.threads.iter().map(|(id, thread)| (*id, thread.link.clone())) {
+            link.do_send(OwnTurn(ctx.address().recipient()));
+            self.send(thread, 0, Command::SetGate(Box::new(self.gate.clone())), ctx);
+        }
+    }
+}
+
+impl Handler<FromThread> for TurnActor {
+    type Result = ();
+
+    fn handle(&mut self, message: FromThread, ctx: &mut Self::Context) {
+        match message {
+            FromThread::Punt(thread, punt) => self.request(thread, &punt, ctx),
+            FromThread::Event(thread, event) => self.event(thread, &event, ctx),
+        }
+    }
+}
+
+impl Handler<FromEngine> for TurnActor {
+    type Result = ();
+
+    fn handle(&mut self, message: FromEngine, ctx: &mut Self::Context) {
+        let FromEngine::Applied { tag, outcome, returned } = message else { return };
+        if let Some(pending) = self.pending.remove(&tag) {
+            self.applied(pending, outcome.is_err(), returned, ctx);
+            self.drain(ctx);
+        }
+    }
+}
