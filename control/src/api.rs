@@ -344,6 +344,32 @@ pub struct TokenCreated {
     pub expires: u64,
 }
 
+/// Asks for TURN credentials.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MintCredentials {
+    /// Whose they are, for quotas: 1 to 64 letters, digits, `-`, `.`, `_` and `@`. Somebody new if absent, and always
+    /// the bearer where a join token is shown.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Seconds that they are good for, 10 or more; as long as the node allows by default.
+    #[serde(default)]
+    pub ttl: Option<u64>,
+}
+
+/// TURN credentials for a time, as a browser's `RTCIceServer` takes them.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CredentialsMinted {
+    /// The name, with the time of expiry.
+    pub username: String,
+    /// The password.
+    pub credential: String,
+    /// Seconds that they are good for.
+    pub ttl: u64,
+    /// Where the server is (RFC 7065).
+    pub urls: Vec<String>,
+}
+
 /// Counters of one stream or sink.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct MediaStats {

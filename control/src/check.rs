@@ -67,6 +67,11 @@ fn rules(config: &Config) -> Vec<Rule> {
     };
     let public = config.public.listen;
     add("tcp", public.port(), public.port(), public.ip(), "page and joins (HTTPS)".to_owned());
+    if let Some(turn) = config.turn.listen.filter(|_| config.turn.is_on()) {
+        for protocol in ["udp", "tcp"] {
+            add(protocol, turn.port(), turn.port(), turn.ip(), "STUN and TURN".to_owned());
+        }
+    }
     for one in &config.interface {
         let last = config.node.workers.len() * usize::from(one.mux_ports);
         let last = u16::try_from(last.saturating_sub(1)).unwrap_or(u16::MAX);

@@ -127,6 +127,9 @@ struct Flags {
     /// The I/O backend: auto, uring, mmsg.
     #[arg(long, global = true, value_name = "BACKEND")]
     backend: Option<String>,
+    /// A user of the TURN server; can be given more than once.
+    #[arg(long, global = true, value_name = "NAME:PASSWORD")]
+    turn_user: Vec<String>,
 }
 
 impl Flags {
@@ -146,6 +149,7 @@ impl Flags {
     }
 
     fn overrides(self) -> Vec<(&'static str, [&'static str; 2], String)> {
+        let users = (!self.turn_user.is_empty()).then(|| self.turn_user.join("\n"));
         [
             ("--http", ["http", "listen"], self.http),
             ("--public", ["public", "listen"], self.public),
@@ -156,6 +160,7 @@ impl Flags {
             ("--mux-port", ["interface", "mux_port"], self.mux_port),
             ("--workers", ["node", "workers"], self.workers),
             ("--backend", ["node", "backend"], self.backend),
+            ("--turn-user", ["turn", "users"], users),
         ]
         .into_iter()
         .filter_map(|(flag, key, value)| Some((flag, key, value?)))
@@ -233,6 +238,18 @@ mod tests {
         let config = run(&[], &environment);
         assert_eq!((config.ng.udp, config.ng.peers.len()), (door(2223), 1));
         assert_eq!(run(&["--ng", "127.0.0.1:2224"], &environment).ng.udp, door(2224));
+    }
+
+    #[test]
+    fn users_of_turn_are_given_one_by_one_and_a_wrong_one_is_not_repeated() {
+        assert!(!run(&[], &[]).turn.is_on());
+        let turn = run(&["--turn-user", "bob:pa:ss", "--turn-user", "eve:x"], &[]).turn;
+        let users: Vec<_> = turn.users.iter().map(|(n, p)| (n.as_str(), p.reveal())).collect();
+        assert_eq!((users, turn.is_on()), (vec![("bob", "pa:ss"), ("eve", "x")], true));
+        let table = [("CAUSEWAY_TURN_USERS", "{ bob = \"a:b\" }")];
+        assert_eq!(run(&[], &table).turn.users["bob"].reveal(), "a:b");
+        let text = ask(&["--turn-user", "hunter2"], &[]).unwrap_err().to_string();
+        assert!(text.contains("--turn-user: turn.users") && !text.contains("hunter2"), "{text}");
     }
 
     #[test]

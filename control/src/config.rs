@@ -3,6 +3,7 @@
 
 pub mod load;
 mod peer;
+mod turn;
 mod verify;
 mod webhook;
 
@@ -24,6 +25,10 @@ use crate::dtls::Versions;
 
 pub use load::{Fault, Host, Loaded, Sources, load};
 pub use peer::Peer;
+pub use turn::{
+    TURN_ALLOCATIONS_MAX, TURN_CREDENTIALS_MAX, TURN_SECRET_MIN, TURN_SECRETS_MAX, TURN_USERS_MAX,
+    Turn,
+};
 pub use webhook::{Webhook, WebhookEvent, WebhookUrl};
 
 /// HTTP workers of one listener, most: they wait for actors and browsers, they do not compute.
@@ -49,6 +54,8 @@ pub struct Config {
     pub ng: Ng,
     /// WHIP and WHEP.
     pub whip: Whip,
+    /// The TURN server.
+    pub turn: Turn,
     /// How media leaves.
     pub media: MediaSettings,
     /// The handshakes that SRTP gets its keys from.

@@ -53,6 +53,7 @@ fn run(loaded: Loaded) -> Result<(), Box<dyn std::error::Error>> {
     for interface in &mut config.interface {
         interface.announce = Announce::Address(announced(interface)?);
     }
+    config.turn.fill_in_secret();
     actix_rt::System::new().block_on(serve(config, asked))
 }
 

@@ -32,6 +32,17 @@ fn the_default_needs_no_rules() {
 }
 
 #[test]
+fn an_address_of_turns_own_is_let_in() {
+    let config = loaded("[turn]\nlisten = \"192.0.2.5:3478\"").config;
+    assert_eq!(
+        plain(&rules(&config)),
+        "udp 3478          192.0.2.5 STUN and TURN\ntcp 3478          192.0.2.5 STUN and TURN\n"
+    );
+    let off = loaded("[turn]\nlisten = \"192.0.2.5:3478\"\nenabled = false").config;
+    assert!(rules(&off).is_empty());
+}
+
+#[test]
 fn the_rules_are_told_in_three_forms() {
     let config = loaded(CLOUD).config;
     let rules = rules(&config);

@@ -12,13 +12,14 @@ use toml::{Spanned, Table, Value};
 
 use super::{Config, Interface, REDACTED, parse_cores, verify};
 
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 16] = [
     "node",
     "interface",
     "http",
     "public",
     "ng",
     "whip",
+    "turn",
     "media",
     "dtls",
     "auth",
@@ -421,7 +422,9 @@ fn unknown_section() -> String {
 }
 
 fn is_secret(path: &str) -> bool {
-    ["auth.", "whip.ice_server", "webhook.secret"].iter().any(|secret| path.starts_with(secret))
+    ["auth.", "whip.ice_server", "webhook.secret", "turn.secrets", "turn.users"]
+        .iter()
+        .any(|secret| path.starts_with(secret))
 }
 
 /// All cores but the first, which is left to control and the kernel.

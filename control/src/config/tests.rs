@@ -68,6 +68,25 @@ fn everything_that_can_be_set_is_read() {
         max_load = 3
         max_cpu = 92.5
         max_bandwidth = 100000000
+        [turn]
+        enabled = true
+        realm = "example.org"
+        listen = "10.0.0.1:3478"
+        secrets = ["0123456789abcdef", "fedcba9876543210"]
+        credential_lifetime = "2h"
+        media_only = true
+        allow_peers = ["10.1.0.0/16"]
+        deny_peers = ["203.0.113.0/24"]
+        user_allocations = 4
+        allocations = 100
+        user_rate = 1000
+        user_packets = 10
+        rate = 500
+        packets = 5
+        tcp_relays = false
+        mobility = false
+        urls = ["turn:turn.example:443?transport=tcp"]
+        users = {{ bob = "secret", eve = "other" }}
         [media]
         dscp = 46
         [dtls]
@@ -95,6 +114,12 @@ fn everything_that_can_be_set_is_read() {
     assert_eq!(config.ng.udp, config.ng.tcp);
     assert!(config.ng.peers[1].holds("2001:db8::1".parse().unwrap()));
     assert_eq!((config.ng.max_sessions, config.ng.max_bandwidth), (Some(0), 100_000_000));
+    let settings = config.turn.settings(vec![[10, 0, 0, 1].into()], |_| [0; 16]);
+    assert!(settings.policy.media_only && !settings.tcp_relays && !settings.mobility);
+    assert!(settings.policy.permits([10, 0, 0, 1].into()));
+    assert_eq!((settings.limits.user_allocations, settings.limits.allocations), (4, 100));
+    assert_eq!((settings.limits.user_rate.packets, settings.limits.rate.bytes), (10, 500));
+    assert_eq!((config.turn.realm(), config.turn.users.len()), ("example.org", 2));
     assert!((config.ng.max_load - 3.0).abs() + (config.ng.max_cpu - 92.5).abs() < f64::EPSILON);
     assert!(!config.interface[0].dont_fragment && config.interface[1].dont_fragment);
     assert_eq!(config.timeouts.drain, Duration::from_secs(60));
@@ -135,6 +160,16 @@ const WRONG: &[(&str, &[&str])] = &[
     ("[ng]\nmax_sessions = -1", &["c.toml:2: ng.max_sessions"]),
     ("[ng]\ntcp = \"127.0.0.1:8080\"", &["c.toml:2: ng.tcp: 127.0.0.1:8080 is http.listen too"]),
     ("[ng]\npeers = [\"10.0.0.0/33\"]", &["c.toml:2: ng.peers", "10.0.0.0/33", "such as"]),
+    ("[turn]\nrealm = \"\"", &["c.toml:2: turn.realm", "1 to 127"]),
+    ("[turn]\nsecrets = [\"short\"]", &["c.toml:2: turn.secrets: too short", "16 characters"]),
+    ("[turn]\nsecrets = \"0123456789abcdef\"", &["turn.secrets: (redacted): allowed is a list"]),
+    ("[turn]\nusers = { \"\" = \"x\" }", &["c.toml:2: turn.users: allowed are names"]),
+    ("[turn]\nusers = \"bob\"", &["c.toml:2: turn.users: (redacted): allowed are { NAME"]),
+    ("[turn]\ncredential_lifetime = \"3d\"", &["turn.credential_lifetime: 259200s: allowed"]),
+    ("[turn]\nallocations = 0", &["c.toml:2: turn.allocations: 0: allowed are 1 to 65536"]),
+    ("[turn]\nallow_peers = [\"10.0.0.0/33\"]", &["turn.allow_peers", "such as"]),
+    ("[turn]\nurls = [\"https://turn.example\"]", &["turn.urls: \"https", "allowed are stun:"]),
+    ("[turn]\nlisten = \"127.0.0.1:8443\"", &["turn.listen: 127.0.0.1:8443 is public.listen too"]),
     ("node = 5", &["c.toml:1: node:"]),
     ("[node]\nname = \"a b\"", &["c.toml:2: node.name: \"a b\": allowed"]),
     ("[node]\nworkers = []", &["node.workers: []: at least one"]),
@@ -194,7 +229,7 @@ fn every_mistake_is_one_fault_that_names_the_line_the_key_the_value_and_what_is_
 
 #[test]
 fn all_faults_are_told_at_once() {
-    let text = "[node]\nname = 5\nx = 1\n[http]\nlisten = \"no\"\n[limits]\ncalls = 0\n[turn]\n";
+    let text = "[node]\nname = 5\nx = 1\n[http]\nlisten = \"no\"\n[limits]\ncalls = 0\n[turm]\n";
     let faults = from_file(text).unwrap_err();
     assert_eq!(faults.len(), 5, "{faults:#?}");
 }
@@ -351,4 +386,69 @@ fn a_code_point_has_six_bits() {
         let faults = from_file(&format!("[media]\ndscp = {wrong}")).unwrap_err();
         assert!(faults[0].contains("media.dscp"), "{faults:?}");
     }
+}
+
+#[test]
+fn turn_is_on_where_anything_of_it_is_named_unless_it_is_turned_off() {
+    let on = |text: &str| from_file(&format!("[turn]\n{text}")).unwrap().config.turn.is_on();
+    for text in [
+        "enabled = true",
+        "realm = \"r\"",
+        "listen = \"127.0.0.1:3478\"",
+        "secrets = [\"0123456789abcdef\"]",
+        "users = { u = \"p\" }",
+        "[turn.users]\nu = \"p\"",
+    ] {
+        assert!(on(text), "{text}");
+    }
+    for text in ["", "mobility = false", "enabled = false\nrealm = \"r\""] {
+        assert!(!on(text), "{text}");
+    }
+}
+
+#[test]
+fn turn_has_a_secret_at_start_and_shows_none() {
+    let text = "[turn]\nsecrets = [\"hunter2hunter2hunter2\"]\nusers = { u = \"hunter2\" }";
+    let mut turn = from_file(text).unwrap().config.turn;
+    turn.fill_in_secret();
+    assert_eq!(turn.secrets.len(), 1);
+    let printed = toml::to_string(&Config { turn: turn.clone(), ..Config::default() }).unwrap();
+    assert!(!printed.contains("hunter2") && !format!("{turn:?}").contains("hunter2"));
+    assert_eq!(from_file("[turn]\nrealm = \"r\"").unwrap().config.turn.secrets.len(), 0);
+    let mut random = [(); 2].map(|()| Turn { enabled: Some(true), ..Turn::default() });
+    random.iter_mut().for_each(Turn::fill_in_secret);
+    let [one, other] = random.map(|turn| turn.secrets[0].reveal().to_owned());
+    assert!(one != other && one.len() >= TURN_SECRET_MIN);
+    let mut off = Turn::default();
+    off.fill_in_secret();
+    assert!(off.secrets.is_empty());
+}
+
+#[test]
+fn peers_on_loopback_and_relays_without_ports_are_warned_about() {
+    let warnings = |text: &str| from_file(&format!("[turn]\n{text}")).unwrap().warnings.join("\n");
+    assert!(warnings("enabled = true\nallow_loopback_peers = true").contains("never for a node"));
+    assert!(warnings("enabled = true").contains("turn.media_only"));
+    assert_eq!(warnings("enabled = true\nmedia_only = true"), "");
+    assert_eq!(warnings("allow_loopback_peers = true"), "", "there is no server");
+}
+
+#[test]
+fn clients_are_told_of_all_ways_or_of_what_is_configured() {
+    let mut turn = Turn::default();
+    assert!(turn.urls("turn.example", None).is_empty());
+    turn.listen = Some(([192, 0, 2, 1], 3478).into());
+    assert_eq!(
+        turn.urls("turn.example", Some(443)),
+        [
+            "turn:turn.example:443?transport=udp",
+            "turn:turn.example:443?transport=tcp",
+            "turns:turn.example:443?transport=tcp",
+            "turn:turn.example:3478?transport=udp",
+            "turn:turn.example:3478?transport=tcp",
+        ]
+    );
+    assert_eq!(turn.urls("2001:db8::1", None)[0], "turn:[2001:db8::1]:3478?transport=udp");
+    turn.urls = vec!["turns:own.example".into()];
+    assert_eq!(turn.urls("turn.example", Some(443)), ["turns:own.example"]);
 }

@@ -11,6 +11,7 @@ use super::load::Draft;
 use super::{
     Announce, Config, EVERY_ORIGIN, HTTP_WORKERS_MAX, Host, ICE_SERVERS_MAX, INTERFACES_MAX,
     IceServer, Interface, MUX_PORTS_MAX, NG_CONNECTIONS_MAX, ORIGINS_MAX, PEERS_MAX, Ports,
+    TURN_ALLOCATIONS_MAX, TURN_CREDENTIALS_MAX, TURN_SECRET_MIN, TURN_SECRETS_MAX, TURN_USERS_MAX,
 };
 use crate::api::LEGS_PER_CALL_CEILING;
 use crate::auth::{API_TOKENS_MAX, JOIN_SECRET_MIN};
@@ -26,6 +27,10 @@ const SOCKETS_PER_LEG: u64 = 4;
 const RECORDINGS_MAX: usize = 10_000;
 /// Bytes of a recording, least that can be asked for.
 const RECORDING_FLOOR: u64 = 64 << 10;
+/// Bytes of a realm, most (RFC 8489 §14.9: fewer than 128 characters).
+const REALM_MAX: usize = 127;
+/// Bytes of a user's name, most (RFC 8489 §14.3: fewer than 509 bytes).
+const TURN_NAME_MAX: usize = 508;
 /// Frames in one pool, most: 2 GiB.
 const FRAMES_CEILING: usize = 1 << 20;
 
@@ -36,6 +41,7 @@ pub(super) fn verify(config: &Config, host: &Host, draft: &mut Draft) {
     listeners(config, draft);
     ng(config, draft);
     whip(config, draft);
+    turn(config, draft);
     auth(config, draft);
     limits(config, draft);
     timeouts(config, draft);
@@ -258,16 +264,103 @@ fn is_origin(text: &str) -> bool {
     })
 }
 
-fn wrong_ice_server(server: &IceServer) -> Option<&'static str> {
-    let (scheme, rest) = server.url.split_once(':').unwrap_or_default();
-    let legal = |c: char| c.is_ascii_graphic() && !"<>\",;\\".contains(c);
-    let is_turn = ["turn", "turns"].contains(&scheme);
-    if !(is_turn || ["stun", "stuns"].contains(&scheme))
-        || rest.is_empty()
-        || !rest.chars().all(legal)
-    {
-        return Some("allowed are stun:, stuns:, turn: and turns: URLs");
+fn turn(config: &Config, draft: &mut Draft) {
+    let turn = &config.turn;
+    let printable = |text: &str| !text.is_empty() && !text.contains(char::is_control);
+    if !printable(turn.realm()) || turn.realm().len() > REALM_MAX {
+        let words = format!("{:?}: allowed are 1 to {REALM_MAX} printable bytes", turn.realm());
+        draft.fault("turn.realm", &[], words);
     }
+    if turn.secrets.len() > TURN_SECRETS_MAX {
+        let words = format!("{}: at most {TURN_SECRETS_MAX}", turn.secrets.len());
+        draft.fault("turn.secrets", &[], words);
+    }
+    if turn.secrets.iter().any(|secret| secret.reveal().chars().count() < TURN_SECRET_MIN) {
+        let words = format!("too short: at least {TURN_SECRET_MIN} characters, random ones");
+        draft.fault("turn.secrets", &[], words);
+    }
+    if turn.users.len() > TURN_USERS_MAX {
+        draft.fault("turn.users", &[], format!("{}: at most {TURN_USERS_MAX}", turn.users.len()));
+    }
+    let fits = |name: &str| printable(name) && name.len() <= TURN_NAME_MAX;
+    if turn.users.iter().any(|(name, password)| !fits(name) || !printable(password.reveal())) {
+        let words = format!(
+            "allowed are names of 1 to {TURN_NAME_MAX} printable bytes, and printable passwords"
+        );
+        draft.fault("turn.users", &[], words);
+    }
+    let (life, least) = (turn.credential_lifetime, Duration::from_secs(10));
+    if life < least || life > TURN_CREDENTIALS_MAX {
+        let words = format!("{life:?}: allowed are {least:?} to {TURN_CREDENTIALS_MAX:?}");
+        draft.fault("turn.credential_lifetime", &[], words);
+    }
+    for (key, list) in
+        [("turn.allow_peers", &turn.allow_peers), ("turn.deny_peers", &turn.deny_peers)]
+    {
+        if list.len() > PEERS_MAX {
+            draft.fault(key, &[], format!("{}: at most {PEERS_MAX}", list.len()));
+        }
+    }
+    within(draft, "turn.allocations", turn.allocations, 1, TURN_ALLOCATIONS_MAX);
+    within(draft, "turn.user_allocations", turn.user_allocations, 1, TURN_ALLOCATIONS_MAX);
+    if turn.urls.len() > ICE_SERVERS_MAX {
+        draft.fault("turn.urls", &[], format!("{}: at most {ICE_SERVERS_MAX}", turn.urls.len()));
+    }
+    for url in turn.urls.iter().filter(|url| !is_ice_url(url)) {
+        draft.fault("turn.urls", &[], format!("\"{url}\": {ICE_URLS}"));
+    }
+    turn_surroundings(config, draft);
+}
+
+/// What of `[turn]` is judged by the rest.
+fn turn_surroundings(config: &Config, draft: &mut Draft) {
+    let turn = &config.turn;
+    let taken = [
+        ("http.listen", Some(config.http.listen)),
+        ("public.listen", Some(config.public.listen)),
+        ("ng.udp", config.ng.udp),
+        ("ng.tcp", config.ng.tcp),
+    ];
+    for (key, other) in taken {
+        if let Some(listen) = turn.listen.filter(|own| Some(*own) == other && own.port() != 0) {
+            draft.fault("turn.listen", &[key], format!("{listen} is {key} too"));
+        }
+    }
+    if !turn.is_on() {
+        return;
+    }
+    if turn.allow_loopback_peers {
+        draft.warnings.push(
+            "turn.allow_loopback_peers is true: whoever has TURN credentials reaches every service \
+             on this host's loopback; it is for tests, never for a node that others reach"
+                .into(),
+        );
+    }
+    if !turn.media_only && config.interface.iter().all(|one| one.ports.is_none()) {
+        draft.warnings.push(
+            "turn relays to peers, but no interface has ports for that; set ports, or \
+             turn.media_only"
+                .into(),
+        );
+    }
+}
+
+/// Whether this is a URL of STUN or TURN that can stand in a header (RFC 7064 §3.1, RFC 7065 §3.1).
+fn is_ice_url(url: &str) -> bool {
+    let (scheme, rest) = url.split_once(':').unwrap_or_default();
+    let legal = |c: char| c.is_ascii_graphic() && !"<>\",;\\".contains(c);
+    ["stun", "stuns", "turn", "turns"].contains(&scheme)
+        && !rest.is_empty()
+        && rest.chars().all(legal)
+}
+
+const ICE_URLS: &str = "allowed are stun:, stuns:, turn: and turns: URLs";
+
+fn wrong_ice_server(server: &IceServer) -> Option<&'static str> {
+    if !is_ice_url(&server.url) {
+        return Some(ICE_URLS);
+    }
+    let is_turn = server.url.starts_with("turn");
     let printable = |text: &str| text.chars().all(|c| c == ' ' || c.is_ascii_graphic());
     match (&server.username, &server.credential) {
         (Some(user), Some(password)) if printable(user) && printable(password.reveal()) => None,

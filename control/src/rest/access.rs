@@ -97,6 +97,8 @@ needs! {
     Join { const SCOPE: Scope = Scope::Call; const JOIN: Reach = Reach::Call; }
     /// Adds a leg to the call that its join token is for.
     JoinOwn { const SCOPE: Scope = Scope::Call; const JOIN: Reach = Reach::Own; }
+    /// Gets TURN credentials.
+    Relay { const SCOPE: Scope = Scope::Call; const JOIN: Reach = Reach::Own; }
     /// Drives a WHIP or WHEP session, which knows its own bearer.
     Steer { const SCOPE: Scope = Scope::Call; const JOIN: Reach = Reach::Call; }
     /// Drives one leg.

@@ -12,8 +12,8 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    AddLeg, ClientReport, CreateCall, CreateToken, Description, Problem, Receive, Renewal,
-    SetInterface, Trickle,
+    AddLeg, ClientReport, CreateCall, CreateToken, Description, MintCredentials, Problem, Receive,
+    Renewal, SetInterface, Trickle,
 };
 use crate::sdp::{LINES_MAX, TEXT_MAX};
 
@@ -34,6 +34,7 @@ pub(super) trait Bounded: DeserializeOwned + 'static {
 
 impl Bounded for CreateCall {}
 impl Bounded for CreateToken {}
+impl Bounded for MintCredentials {}
 impl Bounded for Receive {}
 impl Bounded for SetInterface {}
 impl Bounded for Trickle {}

@@ -34,6 +34,7 @@ mod sse;
 mod text;
 pub mod tls;
 mod tokens;
+mod turn;
 mod whep;
 mod whip;
 mod why;
@@ -64,6 +65,7 @@ use crate::rest::owners::Owners;
 use crate::rest::pace::Pace;
 use crate::rest::sessions::Sessions;
 use crate::rest::sse::Subscribers;
+use crate::rest::turn::Minting;
 
 /// Time that a client has to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -158,6 +160,7 @@ struct State {
     sessions: Sessions,
     origins: Origins,
     ice_servers: IceServers,
+    minting: Option<Minting>,
     subscribers: Subscribers,
     desk: Option<Arc<Desk>>,
     patience: Duration,
@@ -177,6 +180,7 @@ impl State {
             sessions: Sessions::new(limits.calls.saturating_mul(limits.legs_per_call)),
             origins: Origins::new(&config.whip.origins),
             ice_servers: IceServers::new(&config.whip.ice_server),
+            minting: Minting::new(config),
             subscribers: Subscribers::new(limits.sse_subscribers),
             desk: config.desk().then(|| Arc::new(Desk::new(limits.calls))),
             patience: config.timeouts.request,
@@ -280,6 +284,7 @@ fn shared(services: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
         .service(whep::patch)
         .service(whep::delete)
         .service(legs::receive)
+        .service(turn::create)
         .service(openapi::show);
 }
 

@@ -6,6 +6,7 @@ mod ng;
 mod ng_socket;
 mod servers;
 mod streams;
+mod turn;
 mod whip;
 mod why;
 
