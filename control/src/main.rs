@@ -178,6 +178,8 @@ fn node_config(config: &Config) -> NodeConfig {
         cdr: config.cdr.clone(),
         webhook: config.webhook.clone(),
         recording: config.recording.clone(),
+        turn: config.turn.clone(),
+        edge: None,
     }
 }
 

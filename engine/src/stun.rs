@@ -382,10 +382,7 @@ impl<'m> Message<'m> {
             }
             a::ERROR_CODE => _ = self.error.get_or_insert(error_number(value)?),
             // These mean nothing in a check, but are no reason to refuse one.
-            a::MAPPED_ADDRESS
-            | a::UNKNOWN_ATTRIBUTES
-            | a::REALM
-            | a::MESSAGE_INTEGRITY_SHA256 => {}
+            a::MAPPED_ADDRESS | a::UNKNOWN_ATTRIBUTES | a::REALM | a::MESSAGE_INTEGRITY_SHA256 => {}
             unknown if unknown < a::COMPREHENSION_OPTIONAL => {
                 _ = self.unknown.try_push(unknown);
             }

@@ -10,7 +10,7 @@ use causeway_control::actors::load::Admission;
 use causeway_control::actors::node::{BoundInterface, Node, NodeCalls, NodeConfig};
 use causeway_control::api::{LEGS_PER_CALL, LifeEvent, What};
 use causeway_control::calls::{Calls, NgCalls};
-use causeway_control::config::{Cdr, Config, Ports, Recording, Webhook};
+use causeway_control::config::{Cdr, Config, Ports, Recording, Turn, Webhook};
 use causeway_control::dtls::Versions;
 use causeway_control::ng_server::NgDoors;
 use causeway_control::proxied::Timeouts;
@@ -262,6 +262,8 @@ fn node_config(setup: &Setup) -> NodeConfig {
         cdr: setup.cdr.clone(),
         webhook: setup.webhook.clone(),
         recording: setup.recording.clone(),
+        turn: Turn::default(),
+        edge: None,
     }
 }
 

@@ -16,6 +16,7 @@
 pub mod call;
 pub mod dtls;
 pub mod events;
+mod faces;
 pub mod load;
 pub mod node;
 mod past;

@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use causeway_engine::command::{Command, SocketId, WorkerId};
+use causeway_engine::command::{SocketId, WorkerId};
 use causeway_engine::config::EngineConfig;
 use causeway_engine::doors::{Door, Doors};
 use causeway_engine::error::{DropReason, StartError};
 use causeway_engine::export::HandOverError;
-use causeway_engine::sys::socket;
+use causeway_engine::gate::Gate;
 use causeway_engine::{Engine, Link};
 use futures_util::future::BoxFuture;
 use tokio::sync::{broadcast, oneshot};
@@ -24,13 +24,16 @@ use tokio::sync::{broadcast, oneshot};
 use crate::actors::call::{Ask, CallActor, Request, Show, ShowLeg};
 use crate::actors::dtls::DtlsActor;
 use crate::actors::events::Events;
+use crate::actors::faces::{self, SharedPort};
 use crate::actors::load::Admission;
 use crate::actors::proxied::{Finish, NgAsk, ProxiedActor, clock};
 use crate::actors::registry::{
     ANSWER_TIMEOUT, All, Announced, CallCounts, Create, EndAll, Find, Registry, Seen, WhyPast,
     WorkerSeat,
 };
+use crate::actors::relays::RelayDesk;
 use crate::actors::switchboard::{Called, HangUp, Ids, Scribes, Switchboard};
+use crate::actors::turn::TurnActor;
 use crate::actors::worker_link::{GiveBack, Lend, WorkerDesk, WorkerLink, lock};
 use crate::address;
 use crate::api::{
@@ -41,15 +44,16 @@ use crate::api::{
 use crate::call::{Eyes, Face, Lifetimes, NodeFacts, Remark, Reply, random_id};
 use crate::calls::{Answer, Calls, NgAsked, NgCalls, Restarted};
 use crate::cloud::{self, CloudError};
-use crate::config::{Announce, Cdr, Ports, Recording, Webhook};
+use crate::config::{Announce, Cdr, Ports, Recording, Turn, Webhook};
 use crate::dtls::{self, Identity, Versions};
-use crate::ice::{Credentials, Over};
+use crate::ice::Credentials;
 use crate::ng;
 use crate::ports::{PortDesk, PortInterface};
 use crate::proxied::{self, EndedBy, Facts, Timeouts};
 use crate::recording::{Recorder, RecordingError};
 use crate::records::{RecordError, Records};
 use crate::sdp;
+use crate::turn;
 
 /// How long calls may take to end when the node stops.
 const GOODBYES: Duration = Duration::from_secs(2);
@@ -118,6 +122,29 @@ pub struct NodeConfig {
     pub webhook: Webhook,
     /// Where calls are recorded.
     pub recording: Recording,
+    /// The TURN server.
+    pub turn: Turn,
+    /// Where the edge listens; UDP comes in on the same port.
+    pub edge: Option<SocketAddr>,
+}
+
+impl NodeConfig {
+    /// The UDP ports that all workers have, and what legs are offered of the edge's streams.
+    fn shared_ports(&self) -> (Vec<SharedPort>, Vec<Face>) {
+        let at = |listen, media| SharedPort::at(listen, media, &self.interfaces);
+        let turn = self.turn.listen.filter(|_| self.turn.is_on());
+        let shared: Vec<_> = self
+            .edge
+            .into_iter()
+            .flat_map(|edge| at(edge, true))
+            .chain(turn.into_iter().flat_map(|turn| at(turn, false)))
+            .collect();
+        let streams = self
+            .edge
+            .map(|edge| faces::of_streams(edge, &self.interfaces, shared.len()))
+            .unwrap_or_default();
+        (shared, streams)
+    }
 }
 
 /// Why a node did not start.
@@ -176,10 +203,11 @@ impl Node {
         let named = dtls::Hash::ALL.map(|hash| identity.fingerprint_by(hash));
         let fingerprints = named.iter().map(sdp_fingerprint).collect();
         let (engine, mut links) = Engine::start(&config.engine)?;
+        let (shared, streams) = config.shared_ports();
         let mut faces = Vec::new();
         for link in &mut links {
-            match bind_faces(link, &config.interfaces, &engine.doors()) {
-                Ok(bound) => faces.push(bound),
+            match faces::bind(link, &config.interfaces, &shared, &engine.doors()) {
+                Ok(bound) => faces.push([bound, streams.clone()].concat()),
                 Err(error) => {
                     engine.stop(links);
                     return Err(error);
@@ -222,7 +250,7 @@ impl Node {
             seats.push(WorkerSeat { link, desk, facts: Arc::new(facts) });
         }
         let (events, counts) = (Events::new(), Arc::new(CallCounts::default()));
-        let ports = Arc::new(Mutex::new(port_desk(config, engine.doors())));
+        let ports = Arc::new(Mutex::new(port_desk(config, shared.len(), engine.doors())));
         let registry = {
             let ports = ports.clone();
             let (seats, events, counts) = (seats.clone(), events.clone(), counts.clone());
@@ -250,6 +278,8 @@ impl Node {
                 Switchboard::new(seats, dtls, ports, facts, limits, counts, scribes)
             })
         };
+        let threads = seats.iter().map(|seat| (seat.desk.worker, seat.link.clone())).collect();
+        start_turn(config, &engine, &ports, threads, &calls_arbiter.handle());
         let links = seats.iter().map(|seat| seat.link.clone()).collect();
         let backend = engine.probed().kind.label();
         let calls = NodeCalls {
@@ -341,6 +371,41 @@ impl Node {
     }
 }
 
+/// Starts the TURN server, if there is to be one.
+fn start_turn(
+    config: &NodeConfig,
+    engine: &Engine,
+    ports: &Arc<Mutex<PortDesk>>,
+    threads: Vec<(WorkerId, Addr<WorkerLink>)>,
+    arbiter: &ArbiterHandle,
+) {
+    let turn = &config.turn;
+    if !turn.is_on() {
+        return;
+    }
+    let doors = engine.doors();
+    let own: Vec<IpAddr> = doors.addresses().collect();
+    let made_up = turn.media_only.then(|| own.clone());
+    let desk = RelayDesk::new(Arc::clone(ports), Arc::clone(&doors), made_up, Instant::now());
+    let server = turn::Server::new(turn.settings(own, md5), draw);
+    let mut key = [0; 20];
+    draw(&mut key);
+    let gate = Gate::new(turn.realm(), &key);
+    TurnActor::start_in_arbiter(arbiter, move |_| {
+        TurnActor::new(server, desk, doors, gate, threads)
+    });
+}
+
+/// MD5 (RFC 1321), which keys of long-term credentials are made by (RFC 8489 §9.2.2).
+fn md5(bytes: &[u8]) -> [u8; 16] {
+    use md5::Digest;
+    md5::Md5::digest(bytes).into()
+}
+
+fn draw(bytes: &mut [u8]) {
+    aws_lc_rs::rand::fill(bytes).expect("the system has randomness");
+}
+
 fn sdp_fingerprint(fingerprint: &dtls::Fingerprint) -> sdp::Fingerprint {
     let hash = match fingerprint.hash() {
         dtls::Hash::Sha1 => sdp::HashFunction::Sha1,
@@ -352,51 +417,8 @@ fn sdp_fingerprint(fingerprint: &dtls::Fingerprint) -> sdp::Fingerprint {
     sdp::Fingerprint { hash, digest: fingerprint.bytes().to_vec() }
 }
 
-/// Binds one worker's shared ports and hands them over.
-fn bind_faces(
-    link: &mut Link,
-    interfaces: &[BoundInterface],
-    doors: &Doors,
-) -> Result<Vec<Face>, NodeError> {
-    let WorkerId(worker) = link.worker();
-    if interfaces.is_empty() {
-        return Err(NodeError::NoInterface);
-    }
-    let numbered =
-        |(place, interface)| (0..interface_ports(interface)).map(move |n| (place, interface, n));
-    let ports = (0u16..).zip(interfaces).flat_map(numbered);
-    let mut faces = Vec::new();
-    for (slot, (place, interface, number)) in (0u16..).zip(ports) {
-        let mut address = interface.bind;
-        if address.port() != 0 {
-            let ahead = worker.saturating_mul(interface_ports(interface)).saturating_add(number);
-            address.set_port(address.port().saturating_add(ahead));
-        }
-        let refused = |source: io::Error| NodeError::Bind {
-            name: interface.name.clone(),
-            address,
-            advice: match address::local_addresses() {
-                Ok(local) => address::explain_missing(address.ip(), &local),
-                Err(_) => String::new(),
-            },
-            source,
-        };
-        let udp = socket::bind(address, false).map_err(refused)?;
-        socket::set_fragmentation(&udp, !interface.dont_fragment).map_err(refused)?;
-        let bound = udp.local_addr().map_err(refused)?;
-        let socket = SocketId(slot);
-        let sent = link.send(Command::AddSocket { socket, udp });
-        sent.map_err(|_| NodeError::Worker(worker))?;
-        let announced = SocketAddr::new(interface.announce, bound.port());
-        doors.open(announced, Door::Media { worker: WorkerId(worker), socket });
-        let private = interface.private_candidate;
-        faces.push(Face { socket, interface: place, bound, announced, private, over: Over::Udp });
-    }
-    Ok(faces)
-}
-
 /// The dedicated ports of all interfaces; a worker's slots below are its shared ports'.
-fn port_desk(config: &NodeConfig, doors: Arc<Doors>) -> PortDesk {
+fn port_desk(config: &NodeConfig, shared: usize, doors: Arc<Doors>) -> PortDesk {
     let interface = |(place, interface): (usize, &BoundInterface)| {
         Some(PortInterface {
             place,
@@ -407,17 +429,11 @@ fn port_desk(config: &NodeConfig, doors: Arc<Doors>) -> PortDesk {
             dont_fragment: interface.dont_fragment,
         })
     };
-    let shared = config.interfaces.iter().map(interface_ports).sum();
     let ranges = config.interfaces.iter().enumerate().filter_map(interface).collect();
     let workers = u16::try_from(config.engine.workers.len()).unwrap_or(u16::MAX);
-    PortDesk::new(ranges, workers, shared, doors)
-}
-
-/// The slots that the shared ports of an interface have on each worker.
-fn face_slots(interfaces: &[BoundInterface], place: usize) -> Range<u16> {
-    let before = interfaces.iter().take(place).map(interface_ports).sum();
-    let own = interfaces.get(place).map_or(0, interface_ports);
-    before..before + own
+    let shared = u16::try_from(shared).unwrap_or(u16::MAX);
+    let taken = faces::own_slots(&config.interfaces).saturating_add(shared);
+    PortDesk::new(ranges, workers, taken, doors)
 }
 
 /// Lets relays find shared ports at another address too; calls that know the one before go on.
@@ -430,10 +446,6 @@ fn readdress(doors: &Doors, workers: usize, slots: Range<u16>, address: IpAddr) 
             }
         }
     }
-}
-
-fn interface_ports(interface: &BoundInterface) -> u16 {
-    interface.mux_ports.max(1)
 }
 
 /// Answers what the API asks, from any thread.
@@ -713,7 +725,7 @@ impl Calls for NodeCalls {
             let found = lock(&interfaces).iter().position(|held| held.name == interface);
             let place = found.ok_or_else(|| Problem::not_found("there is no such interface"))?;
             let bind = lock(&interfaces)[place].bind.ip();
-            let slots = face_slots(&lock(&interfaces), place);
+            let slots = faces::slots_of(&lock(&interfaces), place);
             let address = announced(bind, &announce).await?;
             lock(&interfaces)[place].announce = address;
             lock(&ports).announce(place, address);

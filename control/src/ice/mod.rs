@@ -339,9 +339,11 @@ impl Agent {
         if self.phase == Phase::Failed {
             return;
         }
-        let Some(local) = self.local.iter().find(|known| known.socket == local).copied() else {
-            return;
+        // Streams of both families share a socket.
+        let is_way = |known: &&LocalAddress| {
+            known.socket == local && known.announced.is_ipv4() == from.ip().to_canonical().is_ipv4()
         };
+        let Some(local) = self.local.iter().find(is_way).copied() else { return };
         let Ok(message) = StunMessage::parse(bytes) else { return };
         if message.is_binding_request() {
             let nominates = Self::nominates(bytes);

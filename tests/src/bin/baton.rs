@@ -74,6 +74,8 @@ fn run(path: &str, bind: &str, announce: &str) -> Result<(), Box<dyn Error>> {
         cdr: config.cdr.clone(),
         webhook: config.webhook.clone(),
         recording: config.recording.clone(),
+        turn: config.turn.clone(),
+        edge: None,
     };
     let listener = Arc::new(UnixListener::bind(path)?);
     actix_rt::System::new().block_on(async {
