@@ -34,7 +34,7 @@ pub struct Turn {
     /// What credentials are for; `causeway` if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub realm: Option<String>,
-    /// An address of its own, UDP and TCP, beside what all share. RFC 8656 §2.1 names the port 3478.
+    /// An address of its own, UDP and TCP, beside what all share; the usual port is 3478.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
     /// What passwords for a time follow from: the current one, then the one before. Random per start if there is none.

@@ -244,6 +244,6 @@ fn success(
     })
 }
 
-/// IANA's numbers of the protocols between relay and peer (RFC 8656 §18.7, RFC 6062 §4.1).
+/// IANA's numbers of the protocols between relay and peer (RFC 8656 §18.8, RFC 6062 §4.1).
 const UDP: u8 = 17;
 const TCP: u8 = 6;

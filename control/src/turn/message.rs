@@ -315,7 +315,7 @@ pub(super) fn lifetime(writer: &mut Writer<'_>, seconds: u32) -> Option<()> {
     writer.attribute(kind::LIFETIME, &[&seconds.to_be_bytes()])
 }
 
-/// Appends ADDRESS-ERROR-CODE (RFC 8656 §18.13).
+/// Appends ADDRESS-ERROR-CODE (RFC 8656 §18.12).
 pub(super) fn address_error(writer: &mut Writer<'_>, family: Family, code: Code) -> Option<()> {
     let number = code as u16;
     let head = [family as u8, 0, (number / 100) as u8, (number % 100) as u8];

@@ -12,7 +12,7 @@
 //!
 //! # Where it deviates
 //! - A Refresh of an allocation of two families prolongs both, also where REQUESTED-ADDRESS-FAMILY names one;
-//!   with a lifetime of 0 it ends that one only (RFC 8656 §7.3).
+//!   with a lifetime of 0 it ends that one only (RFC 8656 §8.2).
 //! - A Refresh with a ticket from the 5-tuple that the allocation has is a plain one, not an error (RFC 8016
 //!   §3.2): it is the one that moved it there, come again.
 
@@ -23,11 +23,13 @@ mod connect;
 mod connection;
 mod credentials;
 mod message;
+mod output;
 mod permission;
 mod policy;
 mod quota;
 mod reach;
 mod refresh;
+mod relay;
 mod reservation;
 mod ticket;
 
@@ -44,9 +46,11 @@ pub use self::connection::{
     BIND_TIMEOUT, CONNECT_TIMEOUT, CONNECTIONS_PER_ALLOCATION, ConnectionId,
 };
 pub use self::credentials::{Credentials, Md5, Minted, SharedSecret};
+pub use self::output::Output;
 pub use self::permission::PERMISSION_LIFETIME;
 pub use self::policy::Policy;
 pub use self::quota::{Limits, Rate};
+pub use self::relay::{LeaseError, Relay, RelayTransport, Relays, Want};
 pub use self::reservation::RESERVATION_LIFETIME;
 
 use self::allocation::Allocation;
@@ -85,60 +89,6 @@ pub enum ClientTransport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(pub u64);
 
-/// The protocol between relay and peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RelayTransport {
-    /// UDP.
-    Udp,
-    /// TCP (RFC 6062).
-    Tcp,
-}
-
-/// A relayed address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Relay {
-    /// What [`Relays`] knows it by.
-    pub id: u64,
-    /// The announced address, which XOR-RELAYED-ADDRESS tells.
-    pub relayed: SocketAddr,
-}
-
-/// Which relayed address is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Want {
-    /// The thread that will own it; a port that was reserved may come to be used by another one.
-    pub thread: WorkerId,
-    /// Its protocol.
-    pub transport: RelayTransport,
-    /// Whether it is to be IPv6.
-    pub ipv6: bool,
-    /// Whether its port is to be even.
-    pub even: bool,
-    /// Whether two are wanted: an even port and the one above it.
-    pub pair: bool,
-}
-
-/// Why there is no relayed address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LeaseError {
-    /// The node has no address of the family.
-    Family,
-    /// All ports are taken.
-    Exhausted,
-}
-
-/// Where relayed addresses come from.
-pub trait Relays {
-    /// Hands out one address, or two if a pair is wanted, the even port first.
-    ///
-    /// # Errors
-    /// If there is none.
-    fn lease(&mut self, want: Want) -> Result<Vec<Relay>, LeaseError>;
-
-    /// Takes one back.
-    fn release(&mut self, relay: Relay);
-}
-
 /// How a [`Server`] is set up.
 #[derive(Debug)]
 pub struct Settings {
@@ -152,112 +102,6 @@ pub struct Settings {
     pub tcp_relays: bool,
     /// Whether allocations may move (RFC 8016).
     pub mobility: bool,
-}
-
-/// What is to be done, in this order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// Send this to the client.
-    Reply {
-        /// To whom.
-        client: Client,
-        /// A STUN message.
-        bytes: Box<[u8]>,
-    },
-    /// Relay for the client. Its success response comes after.
-    Install {
-        /// The allocation.
-        key: Key,
-        /// Its client.
-        client: Client,
-        /// The protocol towards peers.
-        transport: RelayTransport,
-        /// One relayed address of each family that it has.
-        relays: Vec<Relay>,
-        /// Whether the client has asked whether it may set DF (RFC 8656 §12): it will in some of its indications.
-        dont_fragment: bool,
-        /// How much it may send.
-        rate: Rate,
-    },
-    /// Relay no more, and forget its permissions and channels. Its relayed addresses were released.
-    Remove {
-        /// The allocation.
-        key: Key,
-    },
-    /// One of two relayed addresses is no more. It was released.
-    Withdraw {
-        /// The allocation.
-        key: Key,
-        /// The address.
-        relay: Relay,
-    },
-    /// Relay to and from a peer's address, whatever its port.
-    Permit {
-        /// The allocation.
-        key: Key,
-        /// The peer.
-        peer: IpAddr,
-    },
-    /// Relay to and from it no more.
-    Forbid {
-        /// The allocation.
-        key: Key,
-        /// The peer.
-        peer: IpAddr,
-    },
-    /// Let a channel stand for a peer. That the peer is permitted is said apart, and ends apart.
-    Bind {
-        /// The allocation.
-        key: Key,
-        /// The channel.
-        channel: u16,
-        /// The peer.
-        peer: SocketAddr,
-    },
-    /// Let it stand for nobody.
-    Unbind {
-        /// The allocation.
-        key: Key,
-        /// The channel.
-        channel: u16,
-    },
-    /// The client is elsewhere, maybe on another thread. Permissions and channels follow anew.
-    Move {
-        /// The allocation.
-        key: Key,
-        /// Where.
-        client: Client,
-    },
-    /// It may send this much from now on.
-    SetRate {
-        /// The allocation.
-        key: Key,
-        /// How much.
-        rate: Rate,
-    },
-    /// Connect from the relayed address to a peer and say how it went ([`Server::connected`]).
-    Connect {
-        /// The allocation.
-        key: Key,
-        /// The connection's name.
-        connection: ConnectionId,
-        /// The peer.
-        peer: SocketAddr,
-    },
-    /// From here on the client's stream and the peer's connection are one.
-    Join {
-        /// The connection.
-        connection: ConnectionId,
-        /// The stream.
-        client: Client,
-    },
-    /// Close a connection to a peer, and the stream that is bound to it.
-    Drop {
-        /// The connection.
-        connection: ConnectionId,
-    },
-    /// Nothing more until something comes in, or this instant for [`Server::handle_timeout`].
-    Timeout(Option<Instant>),
 }
 
 /// What has happened so far.
