@@ -13,6 +13,12 @@ enum Act {
         picks: Vec<(u8, u8)>,
         peers: Vec<u8>,
     },
+    /// A request that is likely to succeed.
+    Likely {
+        what: u8,
+        client: u8,
+        value: u8,
+    },
     /// A request of before, word for word.
     Again(u8),
     Bytes(u8, Vec<u8>),
@@ -32,6 +38,8 @@ fn act() -> impl Strategy<Value = Act> {
         12 => (0..6u8, 0..8u8, prop::bool::weighted(0.1), picks, peers).prop_map(
             |(method, client, eve, picks, peers)| Act::Ask { method, client, eve, picks, peers }
         ),
+        20 => (0..14u8, 0..8u8, any::<u8>())
+            .prop_map(|(what, client, value)| Act::Likely { what, client, value }),
         2 => any::<u8>().prop_map(Act::Again),
         1 => (0..8u8, prop::collection::vec(any::<u8>(), 0..64)).prop_map(|(c, b)| Act::Bytes(c, b)),
         2 => (0..400u16).prop_map(Act::Pass),
@@ -149,6 +157,28 @@ impl Engine {
         peers.iter().fold(ask, |ask, peer| ask.peer(peer_of(*peer)))
     }
 
+    /// Each kind of request, well-formed, with what the engine has made known.
+    fn likely(&self, what: u8, value: u8) -> Ask {
+        let peer = peer_of(value % 4);
+        let picked =
+            |ask, picks: &[u8]| picks.iter().fold(ask, |ask, pick| self.pick(ask, *pick, value));
+        match what {
+            0 => Ask::allocate(),
+            1 | 2 => picked(Ask::allocate(), &[6]),
+            3 => Ask::allocate_tcp(),
+            4 => Ask::allocate().with(kind::EVEN_PORT, &[0x80]),
+            5 => picked(Ask::allocate(), &[4]),
+            6 => picked(Ask::allocate(), &[7]),
+            7 => Ask::refresh(value.into()),
+            8 => picked(Ask::refresh(0), &[5]),
+            9 => picked(Ask::refresh(600), &[8]),
+            10 => Ask::permission(&[peer]),
+            11 => Ask::channel(0x4000 + u16::from(value) % 4, peer),
+            12 => Ask::new(Method::Connect).peer(peer),
+            _ => picked(Ask::new(Method::ConnectionBind), &[11]),
+        }
+    }
+
     fn pick(&self, ask: Ask, what: u8, value: u8) -> Ask {
         let of = |list: &[Vec<u8>]| {
             list.get(usize::from(value) % list.len().max(1)).cloned().unwrap_or_default()
@@ -181,6 +211,12 @@ fn perform(net: &mut Net, engine: &mut Engine, act: Act) {
             let (user, password) = if eve { ("eve", "other") } else { ("bob", "secret") };
             let ask = engine.ask(method, &picks, &peers);
             let bytes = ask.signed(net.transaction(), user, &key_of(user, password));
+            engine.sent.push((client_of(client), bytes.clone()));
+            net.server.handle(net.now, net.unix, client_of(client), &bytes, &mut net.ports);
+        }
+        Act::Likely { what, client, value } => {
+            let ask = engine.likely(what, value);
+            let bytes = ask.signed(net.transaction(), "bob", &key_of("bob", "secret"));
             engine.sent.push((client_of(client), bytes.clone()));
             net.server.handle(net.now, net.unix, client_of(client), &bytes, &mut net.ports);
         }
