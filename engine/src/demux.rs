@@ -32,7 +32,8 @@ pub fn classify(payload: &[u8]) -> Result<Class, DropReason> {
         0..=3 if stun::is_framed(payload) => Ok(Class::Stun),
         0..=3 => Err(DropReason::StunMalformed),
         20..=63 => Ok(Class::Dtls),
-        64..=79 => Ok(Class::Channel),
+        // RFC 8656 §12 ends at 79; clients of RFC 5766 §11 choose channels up to 0x7fff.
+        64..=127 => Ok(Class::Channel),
         128..=191 => match payload.get(1).ok_or(DropReason::RtpMalformed)? {
             192..=223 => Ok(Class::Rtcp),
             _ => Ok(Class::Rtp),
@@ -62,9 +63,9 @@ mod tests {
         for first in 0..=u8::MAX {
             let expected = match first {
                 0..4 => Ok(Class::Stun),
-                4..20 | 80..128 | 192.. => Err(DropReason::UnknownClass),
+                4..20 | 192.. => Err(DropReason::UnknownClass),
                 20..64 => Ok(Class::Dtls),
-                64..80 => Ok(Class::Channel),
+                64..128 => Ok(Class::Channel),
                 128..192 => Ok(Class::Rtp),
             };
             assert_eq!(class_of(first, 0), expected, "first byte {first}");

@@ -37,8 +37,9 @@ pub const CHANNEL_HEADER: usize = 4;
 /// Bytes before the data of an indication, at most.
 const INDICATION_HEADER: usize = HEADER_LEN + ATTRIBUTE_HEADER + XOR_ADDRESS_V6 + ATTRIBUTE_HEADER;
 const XOR_ADDRESS_V6: usize = 20;
-/// Channel numbers that there are (RFC 8656 §12).
-pub const CHANNELS: std::ops::RangeInclusive<u16> = 0x4000..=0x4fff;
+/// Channel numbers that there are. RFC 8656 §12 ends at 0x4fff; RFC 5766 §11 had them up to 0x7fff, and its
+/// clients still choose from all of those. Nothing else that is spoken here begins with such bytes.
+pub const CHANNELS: std::ops::RangeInclusive<u16> = 0x4000..=0x7fff;
 
 const _: () = assert!(INDICATION_HEADER <= HEAD_ROOM);
 

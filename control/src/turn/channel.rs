@@ -5,13 +5,14 @@ use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use causeway_engine::config::CHANNELS_PER_ALLOCATION;
+use causeway_engine::relay;
 
 use super::message::Code;
 
 /// How long a binding lasts (RFC 8656 §12: "10 minutes").
 pub const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
-/// Numbers that channels have (RFC 8656 §12).
-pub const CHANNEL_NUMBERS: RangeInclusive<u16> = 0x4000..=0x4fff;
+/// Numbers that channels have.
+pub const CHANNEL_NUMBERS: RangeInclusive<u16> = relay::CHANNELS;
 
 /// The channels of one allocation, at most [`CHANNELS_PER_ALLOCATION`].
 #[derive(Debug, Default)]

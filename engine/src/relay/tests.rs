@@ -52,7 +52,7 @@ fn a_binding_replaces_others_of_its_number_and_of_its_peer() {
     allocation.unbind(0x4002);
     assert_eq!(allocation.wrap(peer(), 1, NOON), Ok(Wrap::Indication(peer())));
     assert_eq!(allocation.bind(0x3fff, peer()), Err(Refusal::Misuse));
-    assert_eq!(allocation.bind(0x5000, peer()), Err(Refusal::Misuse));
+    assert_eq!(allocation.bind(0x8000, peer()), Err(Refusal::Misuse));
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn channels_and_permissions_are_bounded() {
     for n in 0..CHANNELS_PER_ALLOCATION as u16 {
         allocation.bind(0x4000 + n, SocketAddr::new(peer().ip(), 1000 + n)).unwrap();
     }
-    assert_eq!(allocation.bind(0x4fff, at("198.51.100.14:9")), Err(Refusal::Full));
+    assert_eq!(allocation.bind(0x7fff, at("198.51.100.14:9")), Err(Refusal::Full));
     for n in 0..PERMISSIONS_PER_ALLOCATION as u8 {
         allocation.permit(IpAddr::from([192, 0, 2, n])).unwrap();
     }
@@ -150,7 +150,7 @@ proptest! {
     #[test]
     fn what_is_wrapped_is_read_again(
         data in proptest::collection::vec(any::<u8>(), 0..1500),
-        number in 0x4000u16..=0x4fff,
+        number in 0x4000u16..=0x7fff,
         v6 in any::<bool>(),
         stream in any::<bool>(),
     ) {

@@ -74,10 +74,10 @@ fn a_number_and_a_peer_are_bound_to_each_other_alone() {
     net.refused(udp(1), Ask::channel(0x4001, PEER), 400);
     net.refused(udp(1), Ask::channel(0x4000, "203.0.113.10:5000"), 400);
     net.done(udp(1), Ask::channel(0x4001, "203.0.113.9:5001"));
-    for number in [0, 0x3fff, 0x5000, 0x7fff, 0xffff] {
+    for number in [0, 0x3fff, 0x8000, 0xffff] {
         net.refused(udp(1), Ask::channel(number, "203.0.113.9:5002"), 400);
     }
-    net.done(udp(1), Ask::channel(0x4fff, "203.0.113.9:5002"));
+    net.done(udp(1), Ask::channel(0x7fff, "203.0.113.9:5002"));
     net.refused(udp(1), Ask::new(Method::ChannelBind).peer("203.0.113.9:9"), 400);
     net.refused(udp(1), Ask::new(Method::ChannelBind).number(0x4009), 400);
     net.refused(udp(1), Ask::channel(0x4009, "203.0.113.9:0"), 400);
