@@ -472,6 +472,33 @@ pub struct WorkerStats {
     pub latency_us: Latency,
 }
 
+/// Statistics of the edge: TCP and TLS, HTTP aside once it is handed over.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct EdgeStats {
+    /// TCP streams now.
+    pub streams: u64,
+    /// Allocations of clients that came by them, now.
+    pub allocations: u64,
+    /// Relay sockets of those now.
+    pub sockets: u64,
+    /// Messages received in streams and datagrams received by relays.
+    pub packets_in: u64,
+    /// Messages and datagrams sent.
+    pub packets_out: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// What was dropped or closed, by reason, all reasons.
+    pub drops: BTreeMap<String, u64>,
+    /// Loop turns.
+    pub turns: u64,
+    /// Commands applied or refused.
+    pub commands: u64,
+    /// Requests handed to control.
+    pub punts: u64,
+}
+
 /// An interface: where media comes in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InterfaceView {
@@ -510,6 +537,9 @@ pub struct NodeStats {
     pub legs: u64,
     /// Its workers.
     pub workers: Vec<WorkerStats>,
+    /// Its edge, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edge: Option<EdgeStats>,
     /// Calls behind SIP proxies; `calls` counts the others.
     #[serde(default)]
     pub proxied: ProxiedStats,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cli::Refusal;
 use crate::config::load::Origin;
 use crate::config::{Config, Fault, Loaded};
-use crate::rest::tls;
+use crate::rest::tls::Certificates;
 
 /// The whole report.
 ///
@@ -16,7 +16,7 @@ use crate::rest::tls;
 /// If the certificate of the public listener cannot be used.
 pub fn report(loaded: &Loaded) -> Result<String, Refusal> {
     let config = &loaded.config;
-    tls::server_config(config).map_err(|error| Refusal::Faults(vec![certificate(&error)]))?;
+    Certificates::load(config).map_err(|error| Refusal::Faults(vec![certificate(&error)]))?;
     let mut text = String::from("# The configuration is good and takes effect as\n\n");
     text += &effective(config);
     for warning in &loaded.warnings {
@@ -71,6 +71,9 @@ fn rules(config: &Config) -> Vec<Rule> {
         for protocol in ["udp", "tcp"] {
             add(protocol, turn.port(), turn.port(), turn.ip(), "STUN and TURN".to_owned());
         }
+    }
+    if let Some(edge) = config.edge.listen {
+        add("tcp", edge.port(), edge.port(), edge.ip(), "HTTPS, TURN and ICE over TCP".to_owned());
     }
     for one in &config.interface {
         let last = config.node.workers.len() * usize::from(one.mux_ports);

@@ -106,6 +106,9 @@ struct Flags {
     /// Where the public listener listens.
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     public: Option<String>,
+    /// Where HTTPS, TURN and ICE over TCP share a port, such as 0.0.0.0:443.
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    edge: Option<String>,
     /// Where SIP proxies ask over the ng protocol, by UDP.
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     ng: Option<String>,
@@ -153,6 +156,7 @@ impl Flags {
         [
             ("--http", ["http", "listen"], self.http),
             ("--public", ["public", "listen"], self.public),
+            ("--edge", ["edge", "listen"], self.edge),
             ("--ng", ["ng", "udp"], self.ng),
             ("--bind", ["interface", "bind"], self.bind),
             ("--announce", ["interface", "announce"], self.announce),

@@ -1,6 +1,7 @@
 //! The configuration: one TOML file, every key optional, overridden by `CAUSEWAY_<SECTION>_<KEY>`
 //! and by flags. Its types are here; [`load`](mod@load) reads it and finds every fault.
 
+mod edge;
 pub mod load;
 mod peer;
 mod turn;
@@ -23,6 +24,7 @@ use crate::api::LEGS_PER_CALL;
 use crate::auth::ApiToken;
 use crate::dtls::Versions;
 
+pub use edge::Edge;
 pub use load::{Fault, Host, Loaded, Sources, load};
 pub use peer::Peer;
 pub use turn::{
@@ -50,6 +52,8 @@ pub struct Config {
     pub http: Http,
     /// The public listener.
     pub public: Public,
+    /// The port that everything shares.
+    pub edge: Edge,
     /// The ng protocol.
     pub ng: Ng,
     /// WHIP and WHEP.

@@ -62,13 +62,20 @@ async fn serve(
     config: Config,
     asked: Vec<(String, String)>,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let node = Node::start(&node_config(&config))?;
+    let mut front = rest::Front::prepare(&config)?;
+    let (edge, edge_addresses) = front.take_edge().unzip();
+    let first = edge_addresses.iter().flatten().next().copied();
+    let node = NodeConfig { edge: config.edge.listen.and(first), ..node_config(&config) };
+    let node = Node::start_with(&node, edge)?;
     let probed = node.engine().probed();
     tracing::info!(backend = probed.kind.label(), workers = config.node.workers.len(), "media");
     if let Some(reason) = &probed.uring_refused {
         tracing::warn!(reason, "io_uring is not used");
     }
-    let (ng, servers) = match open_doors(&config, &node) {
+    for address in edge_addresses.unwrap_or_default() {
+        tracing::info!(%address, "edge");
+    }
+    let (ng, servers) = match open_doors(&config, front, &node) {
         Ok(doors) => doors,
         Err(error) => {
             node.stop().await;
@@ -76,7 +83,7 @@ async fn serve(
         }
     };
     say_where(&config, servers.http, servers.public);
-    wait_for_signal(&*node.calls(), &asked).await?;
+    wait_for_signal(&*node.calls(), &servers, &asked).await?;
     tracing::info!("stopping");
     servers.stop().await;
     ng.close();
@@ -84,14 +91,18 @@ async fn serve(
     Ok(())
 }
 
-fn open_doors(config: &Config, node: &Node) -> io::Result<(NgDoors, rest::Servers)> {
+fn open_doors(
+    config: &Config,
+    front: rest::Front,
+    node: &Node,
+) -> io::Result<(NgDoors, rest::Servers)> {
     let ng = NgDoors::open(config, node.calls())?;
     for (door, address) in [("udp", ng.udp), ("tcp", ng.tcp)] {
         if let Some(address) = address {
             tracing::info!(door, %address, "ng");
         }
     }
-    let servers = rest::serve(config, node.calls(), ng.desk())?;
+    let servers = rest::serve(config, front, node.calls(), ng.desk())?;
     Ok((ng, servers))
 }
 
@@ -108,8 +119,12 @@ fn say_where(config: &Config, http: SocketAddr, public: SocketAddr) {
     );
 }
 
-/// Waits for the end; asks the clouds again on SIGHUP.
-async fn wait_for_signal(calls: &dyn Calls, asked: &[(String, String)]) -> io::Result<()> {
+/// Waits for the end; on SIGHUP asks the clouds again and looks for another certificate.
+async fn wait_for_signal(
+    calls: &dyn Calls,
+    servers: &rest::Servers,
+    asked: &[(String, String)],
+) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -117,7 +132,10 @@ async fn wait_for_signal(calls: &dyn Calls, asked: &[(String, String)]) -> io::R
         tokio::select! {
             interrupted = tokio::signal::ctrl_c() => return interrupted,
             _ = terminate.recv() => return Ok(()),
-            _ = hang_up.recv() => ask_again(calls, asked).await,
+            _ = hang_up.recv() => {
+                servers.refresh_certificate().await;
+                ask_again(calls, asked).await;
+            }
         }
     }
 }

@@ -36,6 +36,9 @@ pub enum StartError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The edge's thread could not be started.
+    #[error("cannot start the edge: {0}; check the limit of open descriptors")]
+    Edge(#[source] io::Error),
     /// A worker thread could not be started or pinned.
     #[error(
         "cannot start worker {worker} on core {core:?}: {source}; check node.workers and the cpuset"
@@ -175,6 +178,24 @@ drop_reasons! {
     TxTooLong = "tx_too_long",
     /// The socket is gone.
     SocketGone = "socket_gone",
+    /// A stream came where there are as many as are held, in all or of one client's address.
+    StreamLimit = "stream_limit",
+    /// What came in a stream is no message that is spoken there, or too long.
+    StreamFraming = "stream_framing",
+    /// A stream did not do in time what was due.
+    StreamLate = "stream_late",
+    /// A stream took too little, so that media grew stale or found no room.
+    StreamStale = "stream_stale",
+    /// The stream is gone, or another one has come from the same address.
+    StreamGone = "stream_gone",
+    /// TLS of a stream failed.
+    StreamTls = "stream_tls",
+    /// A stream came from a proxy that did not say for whom, as the PROXY protocol has it.
+    StreamProxy = "stream_proxy",
+    /// HTTP came in a stream without TLS.
+    StreamClear = "stream_clear",
+    /// An HTTP connection found no room where those are served.
+    StreamHttp = "stream_http",
 }
 
 #[cfg(test)]

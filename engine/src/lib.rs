@@ -22,6 +22,10 @@
 //! [`command::Punt`]s. ICE consent is the worker's own ([`consent`]), so media lives on while
 //! control stands still.
 //!
+//! # A stream's way
+//! TCP and TLS are one more thread's ([`edge`]): ICE over TCP goes from there to the worker of its leg, TURN
+//! by streams is served there, HTTP is handed over to control.
+//!
 //! The planes share no lock and no counter: only the rings, and one [`sys::wake::Wake`] each way.
 
 mod allocation;
@@ -34,6 +38,7 @@ pub mod consent;
 pub mod demux;
 pub mod digit;
 pub mod doors;
+pub mod edge;
 pub mod error;
 pub mod export;
 mod feedback;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use crate::config::{
     TAP_RING, WORKERS_MAX,
 };
 use crate::doors::Doors;
+use crate::edge::{self, Edge, EdgeConfig, STREAMS_CEILING};
 use crate::error::StartError;
 use crate::export::{StillServing, TakeOverError, TakenOver, give, take};
 use crate::hop;
@@ -23,12 +25,20 @@ use crate::sys::{Backend, cpu, socket};
 use crate::tap::Tapped;
 use crate::worker::{self, Worker};
 
-/// The running workers.
+/// The running workers, and the edge if there is one.
 pub struct Engine {
     probed: Probed,
     doors: Arc<Doors>,
     wakes: Vec<Wake>,
     threads: Vec<JoinHandle<()>>,
+    edge: Option<EdgeThread>,
+}
+
+/// The edge, which ends with the engine whoever has its link.
+struct EdgeThread {
+    wake: Wake,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
 }
 
 /// Longest wait before the rings are looked at again: somebody else may have answered the bell.
@@ -84,7 +94,7 @@ impl Engine {
         let _ = socket::lift_descriptor_limit();
         let probed = probe(config.backend)?;
         let doors = Arc::new(Doors::new(config.workers.len()));
-        let mut engine = Self { probed, doors, wakes: Vec::new(), threads: Vec::new() };
+        let mut engine = Self { probed, doors, wakes: Vec::new(), threads: Vec::new(), edge: None };
         let mut links = Vec::new();
         for (number, &core) in (0u16..).zip(&config.workers) {
             match engine.start_worker(WorkerId(number), core, config) {
@@ -155,6 +165,53 @@ impl Engine {
         })
     }
 
+    /// Starts the edge, once; it is spoken to by its link like a worker, and joined with the workers by
+    /// [`Self::hop`].
+    ///
+    /// # Errors
+    /// [`StartError`] names the limit to change; no thread is left behind.
+    ///
+    /// # Panics
+    /// If there is an edge.
+    pub fn start_edge(&mut self, config: EdgeConfig) -> Result<Link, StartError> {
+        assert!(self.edge.is_none(), "there is one edge");
+        check_edge(&config)?;
+        let (wake, control_wake) =
+            (Wake::new().map_err(StartError::Edge)?, Wake::new().map_err(StartError::Edge)?);
+        let (command_sender, commands) = command_ring(0);
+        let (events, event_receiver) = ring(EVENT_RING);
+        let (punts, punt_receiver) = ring(PUNT_RING);
+        let (report, started) = mpsc::channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let doors = Arc::clone(&self.doors);
+        let rings = edge::Rings { commands, events, punts, control: control_wake.clone(), doors };
+        let (own_wake, own_stop) = (wake.clone(), Arc::clone(&stop));
+        let body = move || match Edge::new(config, rings, &own_wake) {
+            Ok(edge) => {
+                let _ = report.send(Ok(()));
+                edge::run(edge, &own_wake, &own_stop);
+            }
+            Err(error) => {
+                let _ = report.send(Err(StartError::Edge(error)));
+            }
+        };
+        let thread = thread::Builder::new().name("edge".into()).spawn(body);
+        let thread = thread.map_err(StartError::Edge)?;
+        let died = || StartError::Edge(std::io::Error::other("the thread ended at start"));
+        started.recv().map_err(|_| died())??;
+        self.edge = Some(EdgeThread { wake: wake.clone(), stop, thread });
+        Ok(Link {
+            worker: WorkerId::EDGE,
+            commands: command_sender,
+            events: event_receiver,
+            kept: VecDeque::new(),
+            punts: punt_receiver,
+            taps: None,
+            worker_wake: wake,
+            control_wake,
+        })
+    }
+
     /// What the start-up probe found.
     pub fn probed(&self) -> &Probed {
         &self.probed
@@ -167,8 +224,15 @@ impl Engine {
 
     /// The two commands that join `from` to `to` by a ring: the first is for `to`, the second for
     /// `from`. A second ring between the same two is refused by the workers.
+    ///
+    /// # Panics
+    /// If `to` was not started.
     pub fn hop(&self, from: WorkerId, to: WorkerId) -> (Command, Command) {
-        let (sender, receiver) = hop::pair(self.wakes[usize::from(to.0)].clone());
+        let wake = match to {
+            WorkerId::EDGE => &self.edge.as_ref().expect("the edge was started").wake,
+            WorkerId(worker) => &self.wakes[usize::from(worker)],
+        };
+        let (sender, receiver) = hop::pair(wake.clone());
         (Command::AddHopFrom { from, end: receiver }, Command::AddHopTo { to, end: sender })
     }
 
@@ -212,13 +276,18 @@ impl Engine {
         }
     }
 
-    /// Ends every worker after what it was told before, and waits for it.
+    /// Ends every worker after what it was told before, and the edge, and waits for them.
     pub fn stop(self, links: Vec<Link>) {
         for mut link in links {
             // A link whose ring is full of refused work still has room for this.
             let _ = link.send(Command::Stop);
         }
         for thread in self.threads {
+            let _ = thread.join();
+        }
+        if let Some(EdgeThread { wake, stop, thread }) = self.edge {
+            stop.store(true, Ordering::Release);
+            wake.wake();
             let _ = thread.join();
         }
     }
@@ -236,6 +305,25 @@ fn check(config: &EngineConfig) -> Result<(), StartError> {
     let frames = config.frames_per_worker;
     let fits = frames.is_power_of_two() && (FRAMES_FLOOR..=1 << 20).contains(&frames);
     limit("limits.frames_per_worker", frames, "a power of two, 256 to 1048576", fits)
+}
+
+fn check_edge(config: &EdgeConfig) -> Result<(), StartError> {
+    let (streams, each) = (config.streams, config.streams_per_address);
+    let allowed = "1 to 65536";
+    for (what, value) in [("edge.streams", streams), ("edge.streams_per_address", each)] {
+        if !(1..=STREAMS_CEILING).contains(&value) {
+            return Err(StartError::Limit { what, value, allowed });
+        }
+    }
+    let listeners = config.listeners.len();
+    if !edge::takes(listeners) {
+        return Err(StartError::Limit {
+            what: "edge.listen",
+            value: listeners,
+            allowed: "1 to 64",
+        });
+    }
+    Ok(())
 }
 
 impl Link {

@@ -80,6 +80,8 @@ pub struct WorkerCounters {
     pub legs: u64,
     /// Sockets now.
     pub sockets: u64,
+    /// TCP streams now, of the edge.
+    pub streams: u64,
     /// Allocations now.
     pub allocations: u64,
     /// Frames not in use now.

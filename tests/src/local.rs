@@ -1,6 +1,7 @@
 //! A node in the test's own process, on loopback ports that the kernel chooses.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -10,7 +11,7 @@ use causeway_control::actors::load::Admission;
 use causeway_control::actors::node::{BoundInterface, Node, NodeCalls, NodeConfig};
 use causeway_control::api::{LEGS_PER_CALL, LifeEvent, What};
 use causeway_control::calls::{Calls, NgCalls};
-use causeway_control::config::{Cdr, Config, Ports, Recording, Turn, Webhook};
+use causeway_control::config::{Cdr, Config, Edge, Ports, Recording, Turn, Webhook};
 use causeway_control::dtls::Versions;
 use causeway_control::ng_server::NgDoors;
 use causeway_control::proxied::Timeouts;
@@ -55,6 +56,12 @@ pub struct Setup {
     pub webhook: Webhook,
     /// Where calls are recorded.
     pub recording: Recording,
+    /// The edge; it listens where the kernel pleases if `listen` has port 0.
+    pub edge: Edge,
+    /// Joins that one address may make at once.
+    pub join_burst: u32,
+    /// The certificate's files and its key's.
+    pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
 impl Default for Setup {
@@ -74,6 +81,9 @@ impl Default for Setup {
             cdr: Cdr::default(),
             webhook: Webhook::default(),
             recording: Recording::default(),
+            edge: Edge::default(),
+            join_burst: Config::default().limits.join_burst,
+            certificate: None,
         }
     }
 }
@@ -84,6 +94,8 @@ pub struct LocalNode {
     pub http: SocketAddr,
     /// The public listener.
     pub public: SocketAddr,
+    /// The edge, if there is one.
+    pub edge: Option<SocketAddr>,
     /// Where SIP proxies ask.
     pub proxies: SocketAddr,
     calls: Arc<NodeCalls>,
@@ -101,12 +113,16 @@ impl LocalNode {
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix_rt::System::new().block_on(async move {
-                let node = Node::start(&node_config(&setup)).expect("the node starts");
                 let config = rest_config(&setup);
+                let mut front = rest::Front::prepare(&config).expect("a front");
+                let (edge, at) = front.take_edge().unzip();
+                let edge_address = at.and_then(|addresses: Vec<_>| addresses.first().copied());
+                let node = NodeConfig { edge: edge_address, ..node_config(&setup) };
+                let node = Node::start_with(&node, edge).expect("the node starts");
                 let ng = NgDoors::open(&config, node.calls()).expect("doors of ng");
-                let servers = rest::serve(&config, node.calls(), ng.desk()).expect("doors");
+                let servers = rest::serve(&config, front, node.calls(), ng.desk()).expect("doors");
                 let proxies = ng.udp.expect("a door for datagrams");
-                let doors = (servers.http, servers.public, proxies, node.calls());
+                let doors = (servers.http, servers.public, edge_address, proxies, node.calls());
                 report.send(doors).expect("the test waits");
                 // The test's end is as good a reason to stop as its word.
                 let _ = stopped.await;
@@ -115,8 +131,8 @@ impl LocalNode {
                 node.stop().await;
             });
         });
-        let (http, public, proxies, calls) = started.recv().expect("the node starts");
-        Self { http, public, proxies, calls, stop: Some(stop), thread: Some(thread) }
+        let (http, public, edge, proxies, calls) = started.recv().expect("the node starts");
+        Self { http, public, edge, proxies, calls, stop: Some(stop), thread: Some(thread) }
     }
 
     /// A client of its admin listener.
@@ -274,6 +290,9 @@ fn rest_config(setup: &Setup) -> Config {
     config.public.workers = 1;
     config.ng.udp = Some((Ipv4Addr::LOCALHOST, 0).into());
     config.limits.calls = setup.calls;
+    config.limits.join_burst = setup.join_burst;
+    config.edge = setup.edge.clone();
+    (config.public.tls_cert, config.public.tls_key) = setup.certificate.clone().unzip();
     config.auth.join_secret = setup
         .join_secret
         .map(|secret| serde_json::from_value(json!(secret)).expect("a secret is a text"));

@@ -32,7 +32,7 @@ const ENGINE_LAYERS: &[&[&str]] = &[
     ],
     &["pictures", "voice", "tone"],
     &["transport", "leg", "stream", "pipe", "digit", "route", "layers", "selection", "bandwidth"],
-    &["hop", "tables"],
+    &["hop", "tables", "doors", "gate", "steering"],
     &[
         "worker",
         "apply",
@@ -45,6 +45,7 @@ const ENGINE_LAYERS: &[&[&str]] = &[
         "repeats",
         "sweep",
         "restart",
+        "relaying",
         "edge",
     ],
     &["link", "export"],

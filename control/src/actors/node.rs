@@ -14,9 +14,11 @@ use actix::prelude::*;
 use causeway_engine::command::{SocketId, WorkerId};
 use causeway_engine::config::EngineConfig;
 use causeway_engine::doors::{Door, Doors};
+use causeway_engine::edge::EdgeConfig;
 use causeway_engine::error::{DropReason, StartError};
 use causeway_engine::export::HandOverError;
 use causeway_engine::gate::Gate;
+use causeway_engine::stats::WorkerCounters;
 use causeway_engine::{Engine, Link};
 use futures_util::future::BoxFuture;
 use tokio::sync::{broadcast, oneshot};
@@ -37,9 +39,9 @@ use crate::actors::turn::TurnActor;
 use crate::actors::worker_link::{GiveBack, Lend, WorkerDesk, WorkerLink, lock};
 use crate::address;
 use crate::api::{
-    AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, EndReason, InterfaceView,
-    Latency, LegAdded, LegView, LifeEvent, MediaDirection, NodeState, NodeStats, Problem,
-    ProxiedCall, ProxiedStats, ProxiedWhy, Receive, Trickle, What, Why, WorkerStats,
+    AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, EdgeStats, EndReason,
+    InterfaceView, Latency, LegAdded, LegView, LifeEvent, MediaDirection, NodeState, NodeStats,
+    Problem, ProxiedCall, ProxiedStats, ProxiedWhy, Receive, Trickle, What, Why, WorkerStats,
 };
 use crate::call::{Eyes, Face, Lifetimes, NodeFacts, Remark, Reply, random_id};
 use crate::calls::{Answer, Calls, NgAsked, NgCalls, Restarted};
@@ -188,21 +190,30 @@ pub struct Node {
     calls: Arc<NodeCalls>,
     arbiters: Vec<ArbiterHandle>,
     links: Vec<Addr<WorkerLink>>,
+    edge: Option<Addr<WorkerLink>>,
 }
 
 impl Node {
-    /// Starts the workers, binds the media ports and starts the actors. To be called inside an
-    /// actix system.
+    /// Starts a node without an edge. To be called inside an actix system.
     ///
     /// # Errors
     /// [`NodeError`] names what to change.
     pub fn start(config: &NodeConfig) -> Result<Self, NodeError> {
+        Self::start_with(config, None)
+    }
+
+    /// Starts the workers, binds the media ports and starts the actors, and the edge if there is to be
+    /// one. To be called inside an actix system.
+    ///
+    /// # Errors
+    /// [`NodeError`] names what to change.
+    pub fn start_with(config: &NodeConfig, edge: Option<EdgeConfig>) -> Result<Self, NodeError> {
         let identity = Identity::generate()?;
         let records = Records::open(&config.name, &config.cdr, &config.webhook)?;
         let fingerprint = sdp_fingerprint(identity.fingerprint());
         let named = dtls::Hash::ALL.map(|hash| identity.fingerprint_by(hash));
         let fingerprints = named.iter().map(sdp_fingerprint).collect();
-        let (engine, mut links) = Engine::start(&config.engine)?;
+        let (mut engine, mut links) = Engine::start(&config.engine)?;
         let (shared, streams) = config.shared_ports();
         let mut faces = Vec::new();
         for link in &mut links {
@@ -220,6 +231,13 @@ impl Node {
             Err(error) => {
                 engine.stop(links);
                 return Err(error.into());
+            }
+        };
+        let edge = match edge.map(|edge| start_edge(&mut engine, edge, &mut links)).transpose() {
+            Ok(edge) => edge,
+            Err(error) => {
+                engine.stop(links);
+                return Err(error);
             }
         };
         let calls_arbiter = Arbiter::new();
@@ -249,6 +267,15 @@ impl Node {
             });
             seats.push(WorkerSeat { link, desk, facts: Arc::new(facts) });
         }
+        let edge = edge.map(|link| {
+            let desk = WorkerDesk::new(link.worker(), 0);
+            let own = desk.clone();
+            let link = WorkerLink::start_in_arbiter(&calls_arbiter.handle(), move |_| {
+                WorkerLink::new(link, own)
+            });
+            (link, desk)
+        });
+        let (edge, edge_desk) = edge.unzip();
         let (events, counts) = (Events::new(), Arc::new(CallCounts::default()));
         let ports = Arc::new(Mutex::new(port_desk(config, shared.len(), engine.doors())));
         let registry = {
@@ -278,7 +305,8 @@ impl Node {
                 Switchboard::new(seats, dtls, ports, facts, limits, counts, scribes)
             })
         };
-        let threads = seats.iter().map(|seat| (seat.desk.worker, seat.link.clone())).collect();
+        let threads = seats.iter().map(|seat| (seat.desk.worker, seat.link.clone()));
+        let threads = threads.chain(edge.clone().map(|link| (WorkerId::EDGE, link))).collect();
         start_turn(config, &engine, &ports, threads, &calls_arbiter.handle());
         let links = seats.iter().map(|seat| seat.link.clone()).collect();
         let backend = engine.probed().kind.label();
@@ -293,6 +321,7 @@ impl Node {
             ports,
             doors: engine.doors(),
             desks: seats.iter().map(|seat| seat.desk.clone()).collect(),
+            edge: edge_desk,
             events,
             counts,
             records,
@@ -300,7 +329,7 @@ impl Node {
         };
         calls.events.say(What::NodeChanged { state: NodeState::Ready });
         let arbiters = vec![calls_arbiter.handle(), dtls_arbiter.handle()];
-        Ok(Self { engine, calls: Arc::new(calls), arbiters, links })
+        Ok(Self { engine, calls: Arc::new(calls), arbiters, links, edge })
     }
 
     /// What answers the API.
@@ -315,7 +344,7 @@ impl Node {
 
     /// Gives the engine, with the media of all calls, to the process at the other end of `stream`
     /// ([`causeway_engine::Engine::hand_over`]) and ends without a word to anyone: the calls go on there.
-    /// What the API asks meanwhile waits. `stream` must be blocking. Says how long media stood.
+    /// What the API asks meanwhile waits. Streams of the edge end with this process. `stream` must be blocking. Says how long media stood.
     ///
     /// # Errors
     /// Why not, and the node, which serves on.
@@ -323,7 +352,7 @@ impl Node {
         self,
         stream: UnixStream,
     ) -> Result<Duration, (HandOverError, Box<Self>)> {
-        let Self { engine, calls, arbiters, links: actors } = self;
+        let Self { engine, calls, arbiters, links: actors, edge } = self;
         let mut links = Vec::new();
         for actor in &actors {
             links.extend(actor.send(Lend).await.ok().flatten());
@@ -344,7 +373,7 @@ impl Node {
                 for (actor, link) in actors.iter().zip(left.links) {
                     let _ = actor.send(GiveBack(link)).await;
                 }
-                let node = Self { engine: left.engine, calls, arbiters, links: actors };
+                let node = Self { engine: left.engine, calls, arbiters, links: actors, edge };
                 Err((left.error, Box::new(node)))
             }
         }
@@ -361,7 +390,7 @@ impl Node {
         let _ = tokio::time::timeout(GOODBYES, futures_util::future::join(empty, silent)).await;
         let _ = tokio::time::timeout(GOODBYES, self.calls.records.finish()).await;
         let _ = tokio::time::timeout(GOODBYES, self.calls.recorder.finish()).await;
-        for link in &self.links {
+        for link in self.links.iter().chain(&self.edge) {
             let _ = link.send(crate::actors::worker_link::StopWorker).await;
         }
         for arbiter in &self.arbiters {
@@ -404,6 +433,25 @@ fn md5(bytes: &[u8]) -> [u8; 16] {
 
 fn draw(bytes: &mut [u8]) {
     aws_lc_rs::rand::fill(bytes).expect("the system has randomness");
+}
+
+/// Starts the edge and joins it with each worker by a ring either way.
+fn start_edge(
+    engine: &mut Engine,
+    config: EdgeConfig,
+    links: &mut [Link],
+) -> Result<Link, NodeError> {
+    let mut edge = engine.start_edge(config)?;
+    for link in links {
+        let WorkerId(number) = link.worker();
+        let (to_edge, from_worker) = engine.hop(link.worker(), WorkerId::EDGE);
+        let (to_worker, from_edge) = engine.hop(WorkerId::EDGE, link.worker());
+        for (to_edge, to_worker) in [(to_edge, from_worker), (from_edge, to_worker)] {
+            edge.send(to_edge).map_err(|_| NodeError::Worker(WorkerId::EDGE.0))?;
+            link.send(to_worker).map_err(|_| NodeError::Worker(number))?;
+        }
+    }
+    Ok(edge)
 }
 
 fn sdp_fingerprint(fingerprint: &dtls::Fingerprint) -> sdp::Fingerprint {
@@ -460,6 +508,7 @@ pub struct NodeCalls {
     ports: Arc<Mutex<PortDesk>>,
     doors: Arc<Doors>,
     desks: Vec<Arc<WorkerDesk>>,
+    edge: Option<Arc<WorkerDesk>>,
     events: Events,
     counts: Arc<CallCounts>,
     records: Records,
@@ -514,6 +563,7 @@ impl NodeCalls {
             calls_created: self.counts.created.load(Ordering::Relaxed),
             legs: workers.iter().map(|worker| worker.legs).sum(),
             workers,
+            edge: self.edge.as_deref().map(edge_stats),
             proxied: lock(&self.proxied).clone(),
             ports: lock(&self.ports).stats(Instant::now()),
             cdr,
@@ -804,14 +854,33 @@ pub fn resolve(announce: Announce, bind: IpAddr) -> Result<IpAddr, CloudError> {
     })
 }
 
+fn edge_stats(desk: &WorkerDesk) -> EdgeStats {
+    let latest = lock(&desk.latest);
+    let counters = &latest.counters;
+    EdgeStats {
+        streams: counters.streams,
+        allocations: counters.allocations,
+        sockets: counters.sockets,
+        packets_in: counters.packets_in,
+        packets_out: counters.packets_out,
+        bytes_in: counters.bytes_in,
+        bytes_out: counters.bytes_out,
+        drops: drops(counters),
+        turns: counters.turns,
+        commands: counters.commands,
+        punts: counters.punts,
+    }
+}
+
+fn drops(counters: &WorkerCounters) -> BTreeMap<String, u64> {
+    let count = |reason: &DropReason| (reason.label().to_owned(), counters.drops.of(*reason));
+    DropReason::ALL.iter().map(count).collect()
+}
+
 fn worker_stats(desk: &WorkerDesk, backend: &str) -> WorkerStats {
     let latest = lock(&desk.latest);
     let counters = &latest.counters;
     let us = |quantile| latest.latency.value_at_quantile(quantile) / 1_000;
-    let drops: BTreeMap<_, _> = DropReason::ALL
-        .iter()
-        .map(|reason| (reason.label().to_owned(), counters.drops.of(*reason)))
-        .collect();
     WorkerStats {
         worker: desk.worker.0,
         backend: backend.into(),
@@ -822,7 +891,7 @@ fn worker_stats(desk: &WorkerDesk, backend: &str) -> WorkerStats {
         packets_out: counters.packets_out,
         bytes_in: counters.bytes_in,
         bytes_out: counters.bytes_out,
-        drops,
+        drops: drops(counters),
         turns: counters.turns,
         commands: counters.commands,
         punts: counters.punts,

@@ -12,11 +12,12 @@ use toml::{Spanned, Table, Value};
 
 use super::{Config, Interface, REDACTED, parse_cores, verify};
 
-const SECTIONS: [&str; 16] = [
+const SECTIONS: [&str; 17] = [
     "node",
     "interface",
     "http",
     "public",
+    "edge",
     "ng",
     "whip",
     "turn",

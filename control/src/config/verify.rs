@@ -12,6 +12,7 @@ use super::{
     Announce, Config, EVERY_ORIGIN, HTTP_WORKERS_MAX, Host, ICE_SERVERS_MAX, INTERFACES_MAX,
     IceServer, Interface, MUX_PORTS_MAX, NG_CONNECTIONS_MAX, ORIGINS_MAX, PEERS_MAX, Ports,
     TURN_ALLOCATIONS_MAX, TURN_CREDENTIALS_MAX, TURN_SECRET_MIN, TURN_SECRETS_MAX, TURN_USERS_MAX,
+    edge,
 };
 use crate::api::LEGS_PER_CALL_CEILING;
 use crate::auth::{API_TOKENS_MAX, JOIN_SECRET_MIN};
@@ -39,6 +40,7 @@ pub(super) fn verify(config: &Config, host: &Host, draft: &mut Draft) {
     node(config, host, draft);
     interfaces(config, draft);
     listeners(config, draft);
+    edge::verify(config, draft);
     ng(config, draft);
     whip(config, draft);
     turn(config, draft);
@@ -481,12 +483,14 @@ fn descriptors(config: &Config, host: &Host, draft: &mut Draft) {
         .min(workers * config.limits.legs_per_worker as u64);
     let ports: u64 = config.interface.iter().filter_map(|one| one.ports).map(Ports::count).sum();
     let media = ports.min(legs * SOCKETS_PER_LEG) + workers * config.interface.len() as u64;
-    let http = 2 * config.limits.connections as u64;
+    let has_edge = config.edge.listen.is_some() || config.turn.listen.is_some();
+    let http = (2 + u64::from(has_edge)) * config.limits.connections as u64;
+    let streams = if has_edge { config.edge.streams as u64 } else { 0 };
     let ng = config.ng.tcp.map_or(0, |_| NG_CONNECTIONS_MAX as u64 + 1);
     let recorded =
         config.recording.directory.as_ref().map_or(0, |_| config.recording.max_calls as u64);
     let own = workers * DESCRIPTORS_PER_WORKER + SPARE_DESCRIPTORS;
-    let needed = media + http + ng + recorded + own;
+    let needed = media + http + streams + ng + recorded + own;
     if needed > host.descriptors {
         draft.fault(
             if ports > 0 { "interface[0].ports" } else { "limits.connections" },
@@ -500,7 +504,7 @@ fn descriptors(config: &Config, host: &Host, draft: &mut Draft) {
     }
 }
 
-fn within(draft: &mut Draft, key: &str, value: usize, low: usize, high: usize) {
+pub(super) fn within(draft: &mut Draft, key: &str, value: usize, low: usize, high: usize) {
     if value < low || value > high {
         draft.fault(key, &[], format!("{value}: allowed are {low} to {high}"));
     }

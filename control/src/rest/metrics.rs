@@ -8,7 +8,9 @@ use super::State;
 use super::access::{May, SeeNode};
 use super::rtpengine_metrics;
 use super::text::Text;
-use crate::api::{NodeStats, PortStats, Problem, ProxiedStats, RecordingStats, WorkerStats};
+use crate::api::{
+    EdgeStats, NodeStats, PortStats, Problem, ProxiedStats, RecordingStats, WorkerStats,
+};
 use crate::ng::{Command, LoadLimit};
 use crate::ng_server::{Closed, Counts, Door, Figures, Silence};
 use crate::proxied::EndedBy;
@@ -46,6 +48,23 @@ const WORKER: [Column; 11] = [
     }),
 ];
 
+type EdgeColumn = (&'static str, &'static str, &'static str, fn(&EdgeStats) -> u64);
+
+const EDGE: [EdgeColumn; 10] = [
+    ("edge_streams", "gauge", "TCP streams of the edge now.", |e| e.streams),
+    ("edge_allocations", "gauge", "Allocations of their clients now.", |e| e.allocations),
+    ("edge_sockets", "gauge", "Relay sockets of those now.", |e| e.sockets),
+    ("edge_packets_received_total", "counter", "Messages and datagrams received.", |e| {
+        e.packets_in
+    }),
+    ("edge_packets_sent_total", "counter", "Messages and datagrams sent.", |e| e.packets_out),
+    ("edge_received_bytes_total", "counter", "Bytes of those received.", |e| e.bytes_in),
+    ("edge_sent_bytes_total", "counter", "Bytes of those sent.", |e| e.bytes_out),
+    ("edge_turns_total", "counter", "Turns of the edge's loop.", |e| e.turns),
+    ("edge_commands_total", "counter", "Commands applied or refused.", |e| e.commands),
+    ("edge_punts_total", "counter", "Requests handed to control.", |e| e.punts),
+];
+
 fn encode(stats: &NodeStats, subscribers: usize, counts: &Counts) -> String {
     let mut text = Text::new("causeway_");
     text.family("build_info", "gauge", "The version that runs.");
@@ -72,6 +91,12 @@ fn encode(stats: &NodeStats, subscribers: usize, counts: &Counts) -> String {
             text.sample(name, &[("worker", &worker.worker.to_string())], column(worker));
         }
     }
+    if let Some(edge) = &stats.edge {
+        for (name, kind, help, column) in EDGE {
+            text.family(name, kind, help);
+            text.sample(name, &[], column(edge));
+        }
+    }
     drops(&mut text, stats);
     latency(&mut text, stats);
     ng(&mut text, counts);
@@ -86,11 +111,12 @@ fn encode(stats: &NodeStats, subscribers: usize, counts: &Counts) -> String {
 fn drops(text: &mut Text, stats: &NodeStats) {
     let name = "dropped_packets_total";
     text.family(name, "counter", "Packets dropped, by reason.");
-    for worker in &stats.workers {
+    let workers = stats.workers.iter().map(|worker| (worker.worker.to_string(), &worker.drops));
+    let edge = stats.edge.iter().map(|edge| ("edge".to_owned(), &edge.drops));
+    for (worker, drops) in workers.chain(edge) {
         for reason in DropReason::ALL {
-            let count = worker.drops.get(reason.label()).copied().unwrap_or(0);
-            let number = worker.worker.to_string();
-            text.sample(name, &[("worker", &number), ("reason", reason.label())], count);
+            let count = drops.get(reason.label()).copied().unwrap_or(0);
+            text.sample(name, &[("worker", &worker), ("reason", reason.label())], count);
         }
     }
 }

@@ -2,7 +2,9 @@
 //! tokens, or open on loopback. `[public]` is for browsers: the page, and what a join token lets
 //! its bearer do; always HTTPS, since browsers open no camera without it.
 //!
-//! The same handlers serve both; what a request must bring stands in the handler's first argument
+//! Where there is an edge, what comes to it as HTTP is served as on the public listener (`moved`).
+//!
+//! The same handlers serve all; what a request must bring stands in the handler's first argument
 //! (`access::May`), so that no handler can forget to ask.
 
 mod access;
@@ -12,6 +14,7 @@ mod cors;
 mod desk;
 mod events;
 mod exchange;
+mod front;
 mod health;
 mod ice_servers;
 mod if_match;
@@ -19,6 +22,7 @@ mod interfaces;
 mod legs;
 mod local;
 mod metrics;
+mod moved;
 mod ng;
 mod ng_socket;
 mod node;
@@ -59,12 +63,15 @@ use crate::config::Config;
 use crate::ng_server::NgDesk;
 use crate::rest::cors::Origins;
 use crate::rest::desk::Desk;
+pub use crate::rest::front::Front;
 use crate::rest::ice_servers::IceServers;
+use crate::rest::moved::MovedServer;
 use crate::rest::openapi::Document;
 use crate::rest::owners::Owners;
 use crate::rest::pace::Pace;
 use crate::rest::sessions::Sessions;
 use crate::rest::sse::Subscribers;
+use crate::rest::tls::Certificates;
 use crate::rest::turn::Minting;
 
 /// Time that a client has to send a request's head.
@@ -86,16 +93,23 @@ macro_rules! server {
     }};
 }
 
-/// Starts both listeners. Their threads are their own: DTLS and calls run elsewhere.
+/// Starts both listeners, and the threads for what comes by the edge if there is one. Their threads are
+/// their own: DTLS and calls run elsewhere.
 ///
 /// # Errors
-/// If an address cannot be bound or the certificate cannot be used.
+/// If an address cannot be bound.
 ///
 /// # Panics
 /// Outside of an actix system.
-pub fn serve(config: &Config, calls: Arc<dyn Calls>, ng: NgDesk) -> io::Result<Servers> {
+pub fn serve(
+    config: &Config,
+    front: Front,
+    calls: Arc<dyn Calls>,
+    ng: NgDesk,
+) -> io::Result<Servers> {
     let state = Data::new(State::new(config, calls, ng));
-    let tls = tls::server_config(config)?;
+    let Front { certificates, moved, .. } = front;
+    let tls = tls::server_config(&certificates)?;
     let http = server!(config, state, Door::Admin, config.http.workers)
         .bind(config.http.listen)
         .map_err(named("http.listen", config.http.listen))?;
@@ -120,7 +134,9 @@ pub fn serve(config: &Config, calls: Arc<dyn Calls>, ng: NgDesk) -> io::Result<S
         );
     }
     actix_rt::spawn(owners::watch(state.clone(), state.subscribers.stopping()));
-    Ok(Servers { http: http_address, public: public_address, handles, state })
+    actix_rt::spawn(Arc::clone(&certificates).watch(state.subscribers.stopping()));
+    let moved = moved.map(|moved| moved.serve(&state));
+    Ok(Servers { http: http_address, public: public_address, certificates, moved, handles, state })
 }
 
 /// Both listeners, while they run.
@@ -129,16 +145,30 @@ pub struct Servers {
     pub http: SocketAddr,
     /// Where the public listener is bound.
     pub public: SocketAddr,
+    certificates: Arc<Certificates>,
+    moved: Option<MovedServer>,
     handles: [ServerHandle; 2],
     state: Data<State>,
 }
 
 impl Servers {
+    /// Looks at once whether there is another certificate.
+    pub async fn refresh_certificate(&self) {
+        let certificates = Arc::clone(&self.certificates);
+        // It neither panics nor is it cancelled.
+        let _ = tokio::task::spawn_blocking(move || certificates.look()).await;
+    }
+
     /// Ends event streams, lets open requests end within `timeouts.drain`, and closes.
     pub async fn stop(self) {
         self.state.subscribers.stop();
         let [http, public] = self.handles;
-        futures_util::future::join(http.stop(true), public.stop(true)).await;
+        let moved = async {
+            if let Some(moved) = self.moved {
+                moved.stop().await;
+            }
+        };
+        futures_util::future::join3(http.stop(true), public.stop(true), moved).await;
     }
 }
 

@@ -38,7 +38,7 @@ impl Minting {
         Some(Self {
             secret: SharedSecret::new(secret.reveal()),
             life: turn.credential_lifetime.as_secs(),
-            urls: turn.urls(&host, None),
+            urls: turn.urls(&host, config.edge.listen.map(|edge| edge.port())),
         })
     }
 

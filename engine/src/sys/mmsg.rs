@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
@@ -243,6 +243,13 @@ impl Mmsg {
             let Some(frame) = frames.take() else { return };
             self.spare.push(frame);
         }
+    }
+}
+
+/// What is readable when there are news: a thread that waits for other things too waits on this.
+impl AsRawFd for Mmsg {
+    fn as_raw_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
     }
 }
 

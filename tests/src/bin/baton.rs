@@ -81,7 +81,8 @@ fn run(path: &str, bind: &str, announce: &str) -> Result<(), Box<dyn Error>> {
     actix_rt::System::new().block_on(async {
         let mut node = Node::start(&node)?;
         let ng = NgDoors::open(&config, node.calls())?;
-        let servers = rest::serve(&config, node.calls(), ng.desk())?;
+        let servers =
+            rest::serve(&config, rest::Front::prepare(&config)?, node.calls(), ng.desk())?;
         println!("API http://{}/", servers.http);
         loop {
             let listener = listener.clone();

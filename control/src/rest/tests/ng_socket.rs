@@ -63,7 +63,7 @@ fn doors(config: &mut Config) -> Servers {
     config.http.listen.set_port(0);
     config.public.listen.set_port(0);
     config.timeouts.drain = Duration::from_secs(1);
-    serve(config, Double::new(), ng(config)).unwrap()
+    serve(config, Front::prepare(config).unwrap(), Double::new(), ng(config)).unwrap()
 }
 
 /// Asks for an upgrade; the socket and the response's head.

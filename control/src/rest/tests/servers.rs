@@ -84,7 +84,8 @@ fn secure(address: SocketAddr) -> StreamOwned<ClientConnection, TcpStream> {
 
 #[actix_web::test]
 async fn both_listeners_answer_and_close() {
-    let servers = serve(&config(), Double::new(), ng(&config())).unwrap();
+    let front = Front::prepare(&config()).unwrap();
+    let servers = serve(&config(), front, Double::new(), ng(&config())).unwrap();
     let (http, public) = (servers.http, servers.public);
     let (plain, tls) = blocking(move || {
         let plain = exchange(TcpStream::connect(http).unwrap(), "/v1/calls");
@@ -101,7 +102,8 @@ async fn both_listeners_answer_and_close() {
 async fn an_open_stream_does_not_hold_the_stop_up() {
     let mut config = config();
     config.timeouts.drain = Duration::from_secs(3600);
-    let servers = serve(&config, Double::new(), ng(&config)).unwrap();
+    let front = Front::prepare(&config).unwrap();
+    let servers = serve(&config, front, Double::new(), ng(&config)).unwrap();
     let http = servers.http;
     let (ready, opened) = tokio::sync::oneshot::channel();
     let reader = tokio::task::spawn_blocking(move || {
@@ -123,7 +125,10 @@ async fn an_address_that_is_taken_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut config = config();
     config.public.listen = taken.local_addr().unwrap();
-    let Err(error) = serve(&config, Double::new(), ng(&config)) else { panic!("bound twice") };
+    let front = Front::prepare(&config).unwrap();
+    let Err(error) = serve(&config, front, Double::new(), ng(&config)) else {
+        panic!("bound twice")
+    };
     let words = error.to_string();
     assert!(words.starts_with(&format!("public.listen {}", config.public.listen)), "{words}");
 }
