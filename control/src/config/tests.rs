@@ -152,7 +152,7 @@ fn an_ng_door_that_the_network_reaches_is_warned_about_unless_somebody_is_named(
 const WRONG: &[(&str, &[&str])] = &[
     ("[node\n", &["c.toml:1:"]),
     ("\n[node]\nnmae = 1", &["c.toml:3: node.nmae: unknown field `nmae`", "`workers`"]),
-    ("[edge]\nlisten = \"x\"", &["c.toml:1: edge: no such section", "interface"]),
+    ("[edgy]\nlisten = \"x\"", &["c.toml:1: edgy: no such section", "interface"]),
     ("[[ng]]\nudp = 1", &["c.toml:1: ng:"]),
     ("[ng]\nudp = 2223", &["c.toml:2: ng.udp: 2223"]),
     ("[ng]\nmax_cpu = 101", &["c.toml:2: ng.max_cpu: 101: allowed are 0 to 100"]),

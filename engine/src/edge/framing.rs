@@ -69,7 +69,7 @@ fn message(bytes: &[u8]) -> Result<Option<Cut>, DropReason> {
             }
             (HEADER_LEN + length, HEADER_LEN + length)
         }
-        64..=79 => (CHANNEL_HEADER + length, CHANNEL_HEADER + length.next_multiple_of(4)),
+        64..=127 => (CHANNEL_HEADER + length, CHANNEL_HEADER + length.next_multiple_of(4)),
         _ => return Err(DropReason::StreamFraming),
     };
     if end > MESSAGE_MAX {

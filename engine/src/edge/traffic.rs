@@ -196,7 +196,7 @@ impl Edge {
         let Some(stream) = self.streams.at(key) else { return Ok(()) };
         let (stage, remote) = (stream.stage, stream.remote);
         let Stage::Turn { socket, .. } = stage else { return Ok(()) };
-        if bytes.first().is_some_and(|first| (64..=79).contains(first)) {
+        if bytes.first().is_some_and(|first| (64..=127).contains(first)) {
             return self.channel_data((socket, remote), bytes);
         }
         let message = Message::parse(bytes)?;

@@ -248,6 +248,16 @@ const ELSEWHERE: &[DropReason] = &[
     DropReason::TxTooLong,
     DropReason::SocketGone,
     DropReason::SrtpKeyExpired,
+    // Of the edge, which has its own tests.
+    DropReason::StreamLimit,
+    DropReason::StreamFraming,
+    DropReason::StreamLate,
+    DropReason::StreamStale,
+    DropReason::StreamGone,
+    DropReason::StreamTls,
+    DropReason::StreamProxy,
+    DropReason::StreamClear,
+    DropReason::StreamHttp,
 ];
 
 #[test]
