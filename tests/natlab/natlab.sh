@@ -8,6 +8,7 @@
 #   tlsagent 10.30.0.50       -- tlsfw  (proxy: only TLS on TCP 443) ----+          |
 #                                        WAN 198.51.100.22               |          peer 198.51.100.14 (an open host, e.g. a carrier)
 #   browser6 2001:db8:6::100  -- homert6 (no NAT, no IPv4) --------------+
+#   browser2 192.168.1.100    -- homert2 (as homert, WAN 198.51.100.26) -+
 #
 # tlsfw lets nothing through but what its proxy (tlsproxy.py) leads on: a TCP connection to port 443 that begins with a TLS
 # ClientHello, which the server sees come from 198.51.100.22. homert6 lets in what belongs to what browser6 began.
@@ -23,7 +24,7 @@ if [ "${1:-}" = -p ]; then
 	P=${2:?-p needs a prefix}
 	shift 2
 fi
-NS="browser homert browser6 homert6 inet entfw agent tlsfw tlsagent igw server peer"
+NS="browser homert browser2 homert2 browser6 homert6 inet entfw agent tlsfw tlsagent igw server peer"
 PUB=203.0.113.5 PRIV=172.31.5.10 PUB6=2001:db8:5::10 HOME6=2001:db8:6::100
 PROXY=3129
 V6="browser6 homert6 inet igw server"
@@ -36,12 +37,14 @@ link() { # nsA addrA nsB addrB: one veth pair; each end is named after where it 
 up() {
 	down >/dev/null 2>&1
 	for n in $NS; do ip netns add $P-$n; x $n ip link set lo up; done
-	for n in homert inet entfw igw; do x $n sysctl -qw net.ipv4.ip_forward=1; done
+	for n in homert homert2 inet entfw igw; do x $n sysctl -qw net.ipv4.ip_forward=1; done
 	# an IPv6 address is usable at once if nobody looks whether somebody has it
 	for n in $V6; do x $n sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0; done
 	for n in homert6 inet igw; do x $n sysctl -qw net.ipv6.conf.all.forwarding=1; done
 	link browser 192.168.1.100/24 homert 192.168.1.1/24
 	link homert 198.51.100.2/30 inet 198.51.100.1/30
+	link browser2 192.168.1.100/24 homert2 192.168.1.1/24
+	link homert2 198.51.100.26/30 inet 198.51.100.25/30
 	link agent 10.20.0.50/24 entfw 10.20.0.1/24
 	link entfw 198.51.100.6/30 inet 198.51.100.5/30
 	link tlsagent 10.30.0.50/24 tlsfw 10.30.0.1/24
@@ -56,6 +59,8 @@ up() {
 	x server ip addr add $PUB6/64 dev to-igw
 	x igw ip addr add 2001:db8:5::1/64 dev to-server
 	x browser ip route add default via 192.168.1.1
+	x browser2 ip route add default via 192.168.1.1
+	x homert2 ip route add default via 198.51.100.25
 	x homert ip route add default via 198.51.100.1
 	x agent ip route add default via 10.20.0.1
 	x entfw ip route add default via 198.51.100.5
@@ -73,22 +78,26 @@ up() {
 	x server ip -6 route add default via 2001:db8:5::1
 	local rnd=; [ "${HOME_NAT:-cone}" = symmetric ] && rnd=fully-random
 	local loss=; [ -n "${HOME_LOSS:-}" ] && loss="meta l4proto udp numgen random mod 1000 < $(awk "BEGIN{print int(10*${HOME_LOSS})}") drop"
-	x homert nft -f - <<-N
-	table ip n {
-	 chain post {
-	  type nat hook postrouting priority 100;
-	  oifname "to-inet" masquerade $rnd
-	 }
-	}
-	table ip f {
-	 chain filt {
-	  type filter hook forward priority 0; policy drop;
-	  $loss
-	  iifname "to-browser" accept
-	  ct state established,related accept
-	 }
-	}
-	N
+	local home
+	for home in "homert browser" "homert2 browser2"; do
+		set -- $home
+		x $1 nft -f - <<-N
+		table ip n {
+		 chain post {
+		  type nat hook postrouting priority 100;
+		  oifname "to-inet" masquerade $rnd
+		 }
+		}
+		table ip f {
+		 chain filt {
+		  type filter hook forward priority 0; policy drop;
+		  $loss
+		  iifname "to-$2" accept
+		  ct state established,related accept
+		 }
+		}
+		N
+	done
 	x entfw nft -f - <<-N
 	table ip n {
 	 chain post {
@@ -209,6 +218,7 @@ while time.time()<end:
 	sleep 0.7
 	t "browser UDP 3478 -> seen as 198.51.100.2"  '[ "$(x browser python3 -c "$PY" udp $PUB 3478)" = 198.51.100.2 ]'
 	t "browser TCP 443  -> seen as 198.51.100.2"  '[ "$(x browser python3 -c "$PY" tcp $PUB 443)" = 198.51.100.2 ]'
+	t "browser2 UDP 3478 -> seen as 198.51.100.26" '[ "$(x browser2 python3 -c "$PY" udp $PUB 3478)" = 198.51.100.26 ]'
 	t "agent UDP 3478 dropped"                    '[ "$(x agent python3 -c "$PY" udp $PUB 3478)" = none ]'
 	t "agent UDP 443 dropped"                     '[ "$(x agent python3 -c "$PY" udp $PUB 443)" = none ]'
 	t "agent TCP 3478 dropped"                    '[ "$(x agent python3 -c "$PY" tcp $PUB 3478)" = none ]'
