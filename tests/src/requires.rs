@@ -24,6 +24,8 @@ pub enum Need {
     Firefox,
     /// OpenSSL's program, as a peer.
     OpenSsl,
+    /// curl, as a client of HTTP/2.
+    Curl,
     /// coturn: its server, and its tools as clients of one.
     Coturn,
     /// aioice, the ICE of aiortc, in the system's Python.
@@ -85,6 +87,7 @@ impl Need {
                 browser.into_iter().chain(driver()).collect()
             }
             Self::OpenSsl => programs(&["openssl"]),
+            Self::Curl => programs(&["curl"]),
             Self::Coturn => programs(&[
                 "turnserver",
                 "turnutils_uclient",

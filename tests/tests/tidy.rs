@@ -28,11 +28,11 @@ const ENGINE_LAYERS: &[&[&str]] = &[
     &["sys", "packet", "plain"],
     &[
         "demux", "rtp", "rtcp", "srtp", "stun", "consent", "relay", "ring", "twcc", "asked",
-        "learning",
+        "learning", "gate",
     ],
     &["pictures", "voice", "tone"],
     &["transport", "leg", "stream", "pipe", "digit", "route", "layers", "selection", "bandwidth"],
-    &["hop", "tables", "doors", "gate", "steering"],
+    &["hop", "tables", "doors", "steering"],
     &[
         "worker",
         "apply",

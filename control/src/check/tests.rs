@@ -100,3 +100,10 @@ fn the_doors_of_ng_are_for_your_own_hosts() {
     assert!(report.contains("peers = [\"10.0.0.0/8\"]") && !report.contains("warning"));
     assert!(!report.contains("dport 2223"));
 }
+
+#[test]
+fn the_edge_is_opened_to_the_world_and_a_self_signed_certificate_is_warned_about() {
+    let report = report(&loaded("[edge]\nlisten = \"0.0.0.0:443\"")).unwrap();
+    assert!(report.contains("tcp 443           0.0.0.0 HTTPS, TURN and ICE over TCP"), "{report}");
+    assert!(report.contains("# warning: edge.listen") && report.contains("refuse turns:"));
+}

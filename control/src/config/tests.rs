@@ -60,6 +60,11 @@ fn everything_that_can_be_set_is_read() {
         tls_cert = "c.pem"
         tls_key = "k.pem"
         desk = true
+        [edge]
+        listen = "0.0.0.0:443"
+        proxy_protocol = ["10.0.0.0/8"]
+        streams = 100
+        streams_per_address = 10
         [ng]
         udp = "10.0.0.1:2223"
         tcp = "10.0.0.1:2223"
@@ -106,6 +111,9 @@ fn everything_that_can_be_set_is_read() {
     );
     let config = from_file(&text).unwrap().config;
     assert_eq!(config.node.workers, [1, 2]);
+    assert_eq!(config.edge.listen, Some(([0, 0, 0, 0], 443).into()));
+    assert_eq!((config.edge.streams, config.edge.streams_per_address), (100, 10));
+    assert!(config.edge.proxy_protocol[0].holds([10, 1, 1, 1].into()));
     assert_eq!(config.node.backend, Backend::Uring);
     assert_eq!(config.interface[0].announce, Announce::Address([203, 0, 113, 5].into()));
     assert_eq!(config.interface[1].announce, Announce::Provider(Provider::Aws));
@@ -152,7 +160,11 @@ fn an_ng_door_that_the_network_reaches_is_warned_about_unless_somebody_is_named(
 const WRONG: &[(&str, &[&str])] = &[
     ("[node\n", &["c.toml:1:"]),
     ("\n[node]\nnmae = 1", &["c.toml:3: node.nmae: unknown field `nmae`", "`workers`"]),
-    ("[edgy]\nlisten = \"x\"", &["c.toml:1: edgy: no such section", "interface"]),
+    ("[egde]\nlisten = \"x\"", &["c.toml:1: egde: no such section", "interface"]),
+    ("[edge]\nlisten = \"x\"", &["c.toml:2: edge.listen: \"x\""]),
+    ("[edge]\nlisten = \"127.0.0.1:8443\"", &["edge.listen: 127.0.0.1:8443 is public.listen too"]),
+    ("[edge]\nstreams = 0", &["edge.streams: 0: allowed are 1 to 65536"]),
+    ("[edge]\nproxy_protocol = [\"lb\"]", &["edge.proxy_protocol", "10.0.0.0/8"]),
     ("[[ng]]\nudp = 1", &["c.toml:1: ng:"]),
     ("[ng]\nudp = 2223", &["c.toml:2: ng.udp: 2223"]),
     ("[ng]\nmax_cpu = 101", &["c.toml:2: ng.max_cpu: 101: allowed are 0 to 100"]),

@@ -362,6 +362,7 @@ impl Calls for Double {
             version: "0".into(),
             uptime: 1,
             calls: self.calls.lock().unwrap().len() as u64,
+            edge: Some(EdgeStats::default()),
             ..NodeStats::default()
         }))
     }

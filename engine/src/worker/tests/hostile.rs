@@ -242,13 +242,8 @@ const REACHED: &[(DropReason, Drive)] = &[
     }),
 ];
 
-/// What needs a kernel or 2^31 packets; tested with the backends and with SRTP.
+/// What needs a kernel, 2^31 packets or TCP; tested with the backends, with SRTP and with the edge.
 const ELSEWHERE: &[DropReason] = &[
-    DropReason::TxRefused,
-    DropReason::TxTooLong,
-    DropReason::SocketGone,
-    DropReason::SrtpKeyExpired,
-    // Of the edge, which has its own tests.
     DropReason::StreamLimit,
     DropReason::StreamFraming,
     DropReason::StreamLate,
@@ -258,6 +253,10 @@ const ELSEWHERE: &[DropReason] = &[
     DropReason::StreamProxy,
     DropReason::StreamClear,
     DropReason::StreamHttp,
+    DropReason::TxRefused,
+    DropReason::TxTooLong,
+    DropReason::SocketGone,
+    DropReason::SrtpKeyExpired,
 ];
 
 #[test]
