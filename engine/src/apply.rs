@@ -257,6 +257,10 @@ impl Worker {
             },
             Command::AddSocket { .. }
             | Command::RemoveSocket { .. }
+            | Command::AddListener { .. }
+            | Command::Connect { .. }
+            | Command::Join { .. }
+            | Command::DropConnection { .. }
             | Command::Quiesce
             | Command::Export(_)
             | Command::Resume

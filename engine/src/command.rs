@@ -5,7 +5,7 @@
 //! answered by one [`Event::Applied`], which also carries back the memory that the worker no
 //! longer needs: memory is freed by the side that made it.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::ops::Range;
 
 use arrayvec::ArrayVec;
@@ -404,6 +404,40 @@ pub enum Command {
         /// The number.
         channel: u16,
     },
+    /// Accept connections of permitted peers at an allocation's relayed address, until the allocation is
+    /// removed; the edge alone does (RFC 6062 §5.3). Its port must be shared (`SO_REUSEPORT`), since
+    /// connections are made from there too. Counted against no rate.
+    AddListener {
+        /// Which.
+        allocation: AllocationId,
+        /// The bound listener; it is non-blocking afterwards.
+        listener: TcpListener,
+    },
+    /// Connect from an allocation's relayed address to a peer (RFC 6062 §5.2); [`Event::PeerConnected`] says
+    /// how it went. Legal while there is a listener of the peer's family.
+    Connect {
+        /// Which.
+        allocation: AllocationId,
+        /// What the connection is called: none that there is, below 2³¹.
+        connection: u32,
+        /// Whom to connect to.
+        peer: SocketAddr,
+    },
+    /// Let bytes pass between a connection and a client's stream, behind what was written to that before
+    /// (RFC 6062 §5.4). Legal once for a connection that there is, and for a stream without an allocation.
+    Join {
+        /// Which.
+        connection: u32,
+        /// How the stream came in.
+        socket: SocketId,
+        /// Its far address.
+        remote: SocketAddr,
+    },
+    /// End a connection, and the stream that it is joined with once that has taken what waits for it.
+    DropConnection {
+        /// Which.
+        connection: u32,
+    },
     /// Say what an allocation may carry from now on.
     SetRate {
         /// Which.
@@ -476,6 +510,7 @@ impl Command {
                 | Self::RemoveSocket { .. }
                 | Self::RemoveAllocation { .. }
                 | Self::Withdraw { .. }
+                | Self::DropConnection { .. }
                 | Self::RemoveSink { .. }
                 | Self::PauseStream { .. }
                 | Self::Stop
@@ -515,6 +550,8 @@ pub enum Returned {
     Keys(Box<Srtp>),
     /// The removed or refused socket.
     Socket(UdpSocket),
+    /// The refused listener.
+    Listener(TcpListener),
     /// The sent datagram.
     Datagram(Box<[u8]>),
     /// The gate before.
@@ -600,6 +637,27 @@ pub enum Event {
         socket: SocketId,
         /// Its far address.
         remote: SocketAddr,
+    },
+    /// A connection of a TCP relay was made, or could not be and is no more.
+    PeerConnected {
+        /// Which, as [`Command::Connect`] called it.
+        connection: u32,
+        /// Whether it was made.
+        ok: bool,
+    },
+    /// A permitted peer has connected to a relayed address.
+    PeerAccepted {
+        /// Whose.
+        allocation: AllocationId,
+        /// What the connection is called: 2³¹ or above.
+        connection: u32,
+        /// Who.
+        peer: SocketAddr,
+    },
+    /// A peer has ended its connection, which is no more.
+    PeerClosed {
+        /// Which.
+        connection: u32,
     },
     /// Somebody began or ceased to speak; at most a few a second per stream.
     Speaking {

@@ -160,6 +160,11 @@ impl Allocation {
         self.framing
     }
 
+    /// Whether its client has permitted an address.
+    pub(crate) fn permits(&self, peer: IpAddr) -> bool {
+        self.permissions.contains(&peer)
+    }
+
     /// Permits an address, whatever its port (RFC 8656 §9).
     pub(crate) fn permit(&mut self, peer: IpAddr) -> Result<(), Refusal> {
         if !self.permissions.contains(&peer) {

@@ -175,6 +175,9 @@ fn put_back(news: &mut News, event: &Event) {
         Event::LayerChanged { .. }
         | Event::Speaking { .. }
         | Event::StreamClosed { .. }
+        | Event::PeerConnected { .. }
+        | Event::PeerAccepted { .. }
+        | Event::PeerClosed { .. }
         | Event::Applied { .. } => {}
     }
 }

@@ -228,7 +228,10 @@ impl WorkerLink {
             | Event::MediaStarted { transport, .. } => transport.leg,
             Event::LayerChanged { sink, .. } => sink.leg,
             Event::Speaking { stream, .. } => stream.leg,
-            Event::StreamClosed { .. } => {
+            Event::StreamClosed { .. }
+            | Event::PeerConnected { .. }
+            | Event::PeerAccepted { .. }
+            | Event::PeerClosed { .. } => {
                 if let Some(turn) = &self.turn {
                     turn.do_send(FromThread::Event(self.desk.worker, event));
                 }

@@ -630,7 +630,11 @@ impl Call {
                     self.settle_floor(now);
                 }
             }
-            Event::StreamClosed { .. } | Event::Applied { .. } => {}
+            Event::StreamClosed { .. }
+            | Event::PeerConnected { .. }
+            | Event::PeerAccepted { .. }
+            | Event::PeerClosed { .. }
+            | Event::Applied { .. } => {}
         }
     }
 

@@ -35,6 +35,9 @@ impl ProxiedCall {
             | Event::LayerChanged { .. }
             | Event::Speaking { .. }
             | Event::StreamClosed { .. }
+            | Event::PeerConnected { .. }
+            | Event::PeerAccepted { .. }
+            | Event::PeerClosed { .. }
             | Event::Applied { .. } => {}
         }
     }

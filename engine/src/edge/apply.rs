@@ -1,4 +1,4 @@
-//! Commands that the edge takes: those of sockets, allocations and rings.
+//! Commands that the edge takes: those of sockets, streams, allocations and rings.
 
 use std::ops::ControlFlow;
 
@@ -86,6 +86,22 @@ impl Edge {
             | Command::BindChannel { .. }
             | Command::UnbindChannel { .. }
             | Command::SetRate { .. } => result(self.allocations.apply(&command)),
+            Command::AddListener { allocation, listener } => {
+                match self.add_listener(allocation, &listener) {
+                    Ok(place) => {
+                        self.peers.listen(place, allocation, listener);
+                        DONE
+                    }
+                    Err(refusal) => (Err(refusal), Returned::Listener(listener)),
+                }
+            }
+            Command::Connect { allocation, connection, peer } => {
+                result(self.connect(allocation, connection, peer))
+            }
+            Command::Join { connection, socket, remote } => {
+                result(self.join(connection, (socket, remote)))
+            }
+            Command::DropConnection { connection } => result(self.drop_connection(connection)),
             Command::Transmit { socket, remote, bytes } => {
                 let sent = self.transmit(socket, remote, &bytes);
                 (sent, Returned::Datagram(bytes))

@@ -19,6 +19,7 @@
 mod apply;
 mod framing;
 mod outbox;
+mod peers;
 mod proxy_protocol;
 mod relays;
 mod sniff;
@@ -41,6 +42,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use rustls::{ServerConfig, ServerConnection};
 
+use self::peers::Peers;
 use self::stream::Stream;
 use self::streams::{Key, Streams};
 use self::tls::CIPHERTEXT;
@@ -62,6 +64,8 @@ use crate::sys::{Backend, BackendKind, Features, IoCounters, cpu};
 pub const STREAMS_CEILING: usize = 65_536;
 /// Bytes that one look into a stream brings, most.
 const INBOX: usize = 64 << 10;
+/// Bytes that one look into a peer's connection brings, most.
+const TRANSFER: usize = 16 << 10;
 /// Readiness events per turn; further ones wait for the next.
 const EVENTS: usize = 256;
 /// Streams that are accepted per turn and listener.
@@ -149,8 +153,12 @@ pub(crate) struct Edge {
     now: Nanos,
     swept: Nanos,
     refilled: Nanos,
-    /// Streams of TURN that have ended and control knows of, until there is room to tell it.
-    ended: VecDeque<(SocketId, SocketAddr)>,
+    /// What control is to be told, until there is room.
+    news: VecDeque<Event>,
+    /// The far ends of TCP relays.
+    peers: Peers,
+    /// Relayed addresses where more peers may wait to be accepted.
+    accepting: Vec<usize>,
     /// Relay sockets that the kernel has to let go of.
     closing: Vec<(SocketId, Ticket)>,
     /// Streams that have more to be read.
@@ -160,6 +168,7 @@ pub(crate) struct Edge {
     inbox: Vec<u8>,
     records: Vec<u8>,
     wrap: Vec<u8>,
+    transfer: Vec<u8>,
 }
 
 struct Listener {
@@ -228,13 +237,16 @@ impl Edge {
             now: cpu::clock_monotonic(),
             swept: Nanos(0),
             refilled: Nanos(0),
-            ended: VecDeque::new(),
+            news: VecDeque::new(),
+            peers: Peers::default(),
+            accepting: Vec::new(),
             closing: Vec::new(),
             again: VecDeque::new(),
             dirty: Vec::new(),
             inbox: vec![0; INBOX],
             records: vec![0; CIPHERTEXT],
             wrap: vec![0; FRAME_SIZE],
+            transfer: vec![0; TRANSFER],
         })
     }
 
@@ -250,6 +262,7 @@ impl Edge {
             self.heed(events);
         }
         self.accept();
+        self.accept_more_peers();
         self.read_again();
         self.take_datagrams();
         self.take_hops();
@@ -265,8 +278,10 @@ impl Edge {
         (!self.commands.is_empty() && self.events.room() > 0)
             || self.hops.has_input()
             || !self.again.is_empty()
+            || !self.dirty.is_empty()
             || self.relays_busy
             || !self.closing.is_empty()
+            || !self.accepting.is_empty()
             || self.listeners.iter().any(|listener| listener.ready)
     }
 
@@ -274,7 +289,7 @@ impl Edge {
     fn heed(&mut self, events: &Events) {
         for event in events {
             let Token(token) = event.token();
-            if event.token() == RELAYS {
+            if event.token() == RELAYS || self.heed_peer(event) {
                 continue;
             }
             let Some(place) = token.checked_sub(FIRST_STREAM) else {
@@ -327,7 +342,8 @@ impl Edge {
     fn admit(&mut self, tcp: TcpStream, from: SocketAddr) -> Result<(), DropReason> {
         let remote = SocketAddr::new(from.ip().to_canonical(), from.port());
         let proxied = (self.is_proxy)(remote.ip());
-        if self.ended.len() >= self.streams.max() || tcp.set_nonblocking(true).is_err() {
+        // Control does not keep up: it would not hear of this one's end either.
+        if self.news.len() >= self.streams.max() || tcp.set_nonblocking(true).is_err() {
             return Err(DropReason::StreamLimit);
         }
         let fd = tcp.as_raw_fd();
@@ -355,6 +371,7 @@ impl Edge {
             return;
         }
         self.swept = now;
+        self.sweep_peers();
         self.listeners.iter_mut().for_each(|listener| listener.ready = true);
         for key in self.streams.late(now) {
             let parting = self.streams.at(key).is_some_and(|s| s.stage == stream::Stage::Parting);
@@ -371,9 +388,22 @@ impl Edge {
         if let Some(reason) = reason {
             self.drop_for(reason);
         }
-        if let stream::Stage::Turn { socket, known: true } = stream.stage {
-            self.ended.push_back((socket, stream.remote));
+        let remote = stream.remote;
+        match stream.stage {
+            stream::Stage::Turn { socket, known: true } => {
+                self.tell(Event::StreamClosed { socket, remote });
+            }
+            stream::Stage::Data { socket, peer } => {
+                self.leave_peer(peer, key);
+                self.tell(Event::StreamClosed { socket, remote });
+            }
+            _ => {}
         }
+    }
+
+    /// Tells control something, when there is room.
+    fn tell(&mut self, event: Event) {
+        self.news.push_back(event);
     }
 
     /// Takes a stream out of the table and the kernel's set.
@@ -406,16 +436,27 @@ impl Edge {
             self.counters.drops.add(DropReason::StreamStale, stale);
             if stream.writable && stream.flush().is_err() {
                 self.close(key, None);
+                continue;
+            }
+            let (stage, done) = (stream.stage, stream.ending && stream.waits() == 0);
+            if let stream::Stage::Data { peer, .. } = stage {
+                if done {
+                    self.part_data(key);
+                } else {
+                    self.fetch(peer);
+                }
             }
         }
+        // What a peer had for a stream that has room again goes out in the next turn.
+        dirty.append(&mut self.dirty);
         self.dirty = dirty;
     }
 
     /// Tells control what it is to know, as far as there is room.
     fn announce(&mut self) {
         while self.events.room() > 0 {
-            let Some((socket, remote)) = self.ended.pop_front() else { break };
-            let _ = self.events.push(Event::StreamClosed { socket, remote });
+            let Some(event) = self.news.pop_front() else { break };
+            let _ = self.events.push(event);
             self.control_has_news = true;
         }
         if std::mem::take(&mut self.control_has_news) {

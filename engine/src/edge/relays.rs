@@ -227,6 +227,7 @@ impl Edge {
             return (Err(Refusal::Gone), Returned::Nothing);
         };
         state.relays().iter().for_each(|relay| self.set_role(*relay, None));
+        self.remove_listeners(id);
         let deadline = self.now.plus(super::stream::UNALLOCATED.0);
         let key = self.streams.named(state.client());
         if let Some(stream) = key.and_then(|key| self.streams.at(key)) {

@@ -52,6 +52,13 @@ pub(crate) enum Stage {
         /// Whether control knows of it.
         known: bool,
     },
+    /// A client's end of a TCP relay's connection (RFC 6062 §5.4): what comes is the peer's.
+    Data {
+        /// How it came in.
+        socket: SocketId,
+        /// The peer's place.
+        peer: usize,
+    },
     /// It has had its last word, and what it says is not heard.
     Parting,
 }
@@ -70,7 +77,7 @@ impl Stage {
     pub(crate) fn socket(self) -> Option<SocketId> {
         match self {
             Self::Ice { worker: Some(_), .. } => Some(SocketId::STREAMS),
-            Self::Turn { socket, .. } => Some(socket),
+            Self::Turn { socket, .. } | Self::Data { socket, .. } => Some(socket),
             _ => None,
         }
     }
@@ -123,6 +130,8 @@ pub(crate) struct Stream {
     pub(crate) dirty: bool,
     /// Whether it waits for its turn to be read.
     pub(crate) waiting: bool,
+    /// Whether it ends once what waits is written.
+    pub(crate) ending: bool,
 }
 
 impl Stream {
@@ -139,6 +148,7 @@ impl Stream {
             writable: true,
             dirty: false,
             waiting: false,
+            ending: false,
         }
     }
 
@@ -185,6 +195,16 @@ impl Stream {
         if self.partial.is_empty() {
             self.partial = Vec::new();
         }
+    }
+
+    /// Takes out what was kept.
+    pub(crate) fn take_partial(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.partial)
+    }
+
+    /// Bytes that wait to be written.
+    pub(crate) fn waits(&self) -> usize {
+        self.outbox.len()
     }
 
     /// Begins TLS with what has come; its plaintext is in `out` then, up to what is returned.
@@ -247,7 +267,9 @@ impl Stream {
     pub(crate) fn part(&mut self, word: &[u8], now: Nanos) {
         self.stage = Stage::Parting;
         self.deadline = now.plus(PARTING.0);
-        self.push(&[word], Weight::Answer, now);
+        if !word.is_empty() {
+            self.push(&[word], Weight::Answer, now);
+        }
         let _ = self.flush();
         if let Some(tls) = &mut self.tls {
             tls.close();

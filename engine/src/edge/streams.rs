@@ -86,12 +86,16 @@ impl Streams {
             }
         }
         if let Some(socket) = stream.stage.socket() {
-            let name = (socket, stream.remote);
-            if self.named(name) == Some(key) {
-                self.names.remove(&name);
-            }
+            self.forget(key, (socket, stream.remote));
         }
         Some(stream)
+    }
+
+    /// Lets messages for this address find the stream no more.
+    pub(crate) fn forget(&mut self, key: Key, name: (SocketId, SocketAddr)) {
+        if self.named(name) == Some(key) {
+            self.names.remove(&name);
+        }
     }
 
     pub(crate) fn at(&mut self, key: Key) -> Option<&mut Stream> {

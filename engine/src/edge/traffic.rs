@@ -34,6 +34,12 @@ impl Edge {
                 }
                 break;
             }
+            if let Stage::Data { peer, .. } = stream.stage
+                && (stream.ending || self.peers.is_behind(peer))
+            {
+                // It is read on when the peer has taken what came before.
+                break;
+            }
             looks -= 1;
             let filled = match stream.fill(&mut records, &mut inbox) {
                 Ok(filled) => filled,
@@ -111,6 +117,12 @@ impl Edge {
                     }
                     _ => return Err(DropReason::UnknownClass),
                 },
+                Stage::Data { peer, .. } => {
+                    if at < end {
+                        self.pass_on(peer, &inbox[at..end]);
+                    }
+                    return Ok(());
+                }
                 Stage::Ice { .. } | Stage::Turn { .. } => {
                     let Some(framed) = stream.stage.framed() else { break };
                     let Some(Cut { message, end }) = framing::cut(framed, came)? else { break };

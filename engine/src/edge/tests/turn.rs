@@ -16,17 +16,17 @@ fn at(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-fn id(slot: u16) -> AllocationId {
+pub(super) fn id(slot: u16) -> AllocationId {
     AllocationId { thread: WorkerId::EDGE, slot, generation: 0 }
 }
 
 impl Rig {
-    fn open(&mut self) {
+    pub(super) fn open(&mut self) {
         self.apply(Command::SetGate(Box::new(Gate::new("realm", &[5; 20])))).unwrap();
     }
 
     /// A client whose Allocate has gone up.
-    fn allocating(&mut self) -> Client {
+    pub(super) fn allocating(&mut self) -> Client {
         let mut client = self.client();
         client.send(&request(method::ALLOCATE, &[], false));
         let refused = self.read_stun(&mut client);
@@ -43,7 +43,13 @@ impl Rig {
     }
 
     /// Gives a client an allocation that permits `peers`.
-    fn allocate(&mut self, slot: u16, client: &Client, relay: Relay, peers: &[SocketAddr]) {
+    pub(super) fn allocate(
+        &mut self,
+        slot: u16,
+        client: &Client,
+        relay: Relay,
+        peers: &[SocketAddr],
+    ) {
         let state = Box::new(Allocation::new(&AllocationSpec {
             client: (SocketId::TCP, client.address()),
             framing: Framing::Stream,
