@@ -255,6 +255,7 @@ impl Worker {
             return None;
         }
         let named = stun::Message::parse(packet.payload(&self.frames)).ok();
+        let named = named.filter(|message| message.method == stun::BINDING);
         let named = named.and_then(|message| WorkerId::of_ufrag(message.username?));
         let owner = named.or_else(|| self.doors.steering.of(packet.remote));
         owner.filter(|owner| *owner != self.id)

@@ -3,11 +3,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use causeway_tests::coturn::{Echo, Exchange, Road, Server, Turnserver, Who};
+use causeway_tests::node::Node;
 use causeway_tests::requires::SYSTEM_PYTHON;
+use causeway_tests::rtpengine::free_udp;
 use causeway_tests::{requires, root};
 use serde_json::{Value, json};
 
@@ -42,8 +45,11 @@ const CASES: &[Case] = &[
 fn the_rig_itself_works_with_coturn() {
     requires!(Coturn);
     let (turnserver, echoes) = (Turnserver::start(Who::TimeLimited), &Echoes::start());
-    let server = &turnserver.server;
-    // The tools wait by the second, so that all at once are no load.
+    every_case(&turnserver.server, echoes);
+}
+
+/// The tools wait by the second, so that all at once are no load.
+fn every_case(server: &Server, echoes: &Echoes) {
     thread::scope(|scope| {
         for (name, case) in CASES {
             let run = move || {
@@ -262,4 +268,75 @@ fn usual(more: &[&str]) -> Vec<String> {
 
 fn strs(arguments: &[String]) -> Vec<&str> {
     arguments.iter().map(String::as_str).collect()
+}
+
+/// A node that takes TURN on loopback: on a UDP port of its own, and with everything else on one TCP
+/// port (and the UDP port beside it). As behind a 1-to-1 NAT it announces other addresses.
+fn node() -> (Node, Server) {
+    static STARTED: AtomicU16 = AtomicU16::new(0);
+    let number = STARTED.fetch_add(1, Ordering::Relaxed);
+    let (low, mux) = (30_000 + 400 * (number % 25), 42_000 + number);
+    let (turn, edge) = (free_udp(), free_udp());
+    let server = Server {
+        udp: turn,
+        tcp: edge,
+        tls: edge,
+        realm: "causeway.test".into(),
+        secret: "sesame-sesame-sesame".into(),
+        user: "fred".into(),
+        password: "open".into(),
+    };
+    let Server { realm, secret, user, password, .. } = &server;
+    let addresses = [("v4", "127.0.0.1", "203.0.113.5"), ("v6", "::1", "2001:db8:5::10")];
+    let interfaces = addresses.map(|(name, bind, announce)| {
+        format!(
+            "[[interface]]\nname = \"{name}\"\nbind = \"{bind}\"\nannounce = \"{announce}\"\nports = \"{low}-{}\"\n\
+             mux_port = {mux}\n",
+            low + 399
+        )
+    });
+    let config = format!(
+        "{}[http]\nlisten = \"127.0.0.1:0\"\n[public]\nlisten = \"127.0.0.1:0\"\n\
+         [edge]\nlisten = \"{edge}\"\n\
+         [turn]\nrealm = \"{realm}\"\nsecrets = [\"{secret}\"]\nusers = {{ {user} = \"{password}\" }}\n\
+         allow_loopback_peers = true\nlisten = \"{turn}\"\n",
+        interfaces.concat()
+    );
+    (Node::start(None, &config), server)
+}
+
+#[test]
+fn the_node_passes_every_case() {
+    requires!(Coturn);
+    let (node, server) = node();
+    every_case(&server, &Echoes::start());
+    node.stop();
+}
+
+#[test]
+fn a_users_password_opens_the_node_on_every_road() {
+    requires!(Coturn);
+    let (node, server) = node();
+    a_users_password_opens_on_every_road(&server, &Echoes::start());
+    node.stop();
+}
+
+#[test]
+fn aioice_is_relayed_by_the_node_on_every_road() {
+    requires!(Coturn, Aioice);
+    let (node, server) = node();
+    aioice_is_relayed_on_every_road(&server, &Echoes::start());
+    node.stop();
+}
+
+/// The port that everything shares takes datagrams too.
+#[test]
+fn turn_over_udp_works_on_the_port_that_everything_shares() {
+    requires!(Coturn);
+    let (node, server) = node();
+    let beside = Server { udp: server.tcp, ..server };
+    let echoes = Echoes::start();
+    echoes.exchange(&beside, Road::Udp, &["-c"]).is_whole(MESSAGES * CLIENTS);
+    a_binding_request_is_answered_with_the_clients_address(&beside, &echoes);
+    node.stop();
 }

@@ -414,6 +414,7 @@ fn start_turn(
     }
     let doors = engine.doors();
     let own: Vec<IpAddr> = doors.addresses().collect();
+    shut_out(turn, &doors);
     let made_up = turn.media_only.then(|| own.clone());
     let desk = RelayDesk::new(Arc::clone(ports), Arc::clone(&doors), made_up, Instant::now());
     let server = turn::Server::new(turn.settings(own, md5), draw);
@@ -423,6 +424,17 @@ fn start_turn(
     TurnActor::start_in_arbiter(arbiter, move |_| {
         TurnActor::new(server, desk, doors, gate, threads)
     });
+}
+
+/// Makes every address of this host the node's own, behind which relays reach media alone: whatever else listens
+/// here is none of their clients' business, unless the configuration says so.
+fn shut_out(turn: &Turn, doors: &Doors) {
+    let local = address::local_addresses().unwrap_or_default();
+    for ip in local.into_iter().filter(|ip| !ip.is_loopback()) {
+        if !turn.allow_peers.iter().any(|block| block.holds(ip)) && !doors.own(ip) {
+            tracing::warn!(%ip, "too many addresses: relays may reach more than media behind this one");
+        }
+    }
 }
 
 /// MD5 (RFC 1321), which keys of long-term credentials are made by (RFC 8489 §9.2.2).

@@ -14,7 +14,7 @@ use causeway_engine::doors::{Beyond, Doors};
 
 use crate::actors::worker_link::lock;
 use crate::ports::{MadeUpPorts, Port, PortDesk, PortError, RelayPorts};
-use crate::turn::{LeaseError, Relay, RelayTransport, Relays, Want};
+use crate::turn::{LeaseError, Relay, Relays, Want};
 
 /// The relayed addresses of a node.
 pub(super) struct RelayDesk {
@@ -41,6 +41,13 @@ pub(super) struct Leased {
     pub(super) udp: Option<UdpSocket>,
     /// Whether the server needs it no more.
     released: bool,
+}
+
+impl Leased {
+    /// Whether its socket is a thread's.
+    pub(super) fn is_lent(&self) -> bool {
+        self.home.is_some() && self.udp.is_none()
+    }
 }
 
 impl RelayDesk {
@@ -118,11 +125,7 @@ impl RelayDesk {
 impl Relays for RelayDesk {
     fn lease(&mut self, want: Want) -> Result<Vec<Relay>, LeaseError> {
         if self.made_up.is_some() {
-            // A peer that connects or is connected to is somebody else's.
-            return match want.transport {
-                RelayTransport::Udp => self.make_up(want),
-                RelayTransport::Tcp => Err(LeaseError::Family),
-            };
+            return self.make_up(want);
         }
         let wanted = match (want.pair, want.even) {
             (true, _) => RelayPorts::Pair,

@@ -5,7 +5,8 @@
 //! overtakes nothing that it is about.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use actix::prelude::*;
@@ -15,15 +16,21 @@ use causeway_engine::doors::{Door, Doors};
 use causeway_engine::gate::Gate;
 use causeway_engine::relay::{self, Allocation, AllocationSpec, Framing};
 use causeway_engine::sys::socket;
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::actors::call::FromEngine;
 use crate::actors::relays::RelayDesk;
 use crate::actors::timer::Timer;
 use crate::actors::worker_link::{FromThread, OwnTurn, Tell, WorkerLink};
-use crate::turn::{Client, ClientTransport, Key, Output, Rate, Relay, Server};
+use crate::turn::{
+    Client, ClientTransport, ConnectionId, Key, Output, Rate, Relay, RelayTransport, Server,
+};
 
 /// Messages that can wait; a request beyond it is lost, and its client repeats it.
 const MAILBOX: usize = 4096;
+
+/// Peers that wait to be accepted by one relay, most.
+const BACKLOG: i32 = 16;
 
 /// A thread that relays.
 struct Thread {
@@ -36,6 +43,7 @@ struct Thread {
 struct Held {
     id: AllocationId,
     relays: Vec<Relay>,
+    transport: RelayTransport,
     dont_fragment: bool,
     rate: Rate,
     client: Client,
@@ -63,7 +71,41 @@ pub struct TurnActor {
     held: HashMap<Key, Held>,
     pending: HashMap<u64, Pending>,
     last_tag: u64,
+    connections: Connections,
     timer: Timer,
+}
+
+/// What connections of TCP relays are called: by the server with numbers that nobody guesses, by the edge
+/// with those at hand.
+#[derive(Default)]
+struct Connections {
+    at_edge: HashMap<ConnectionId, u32>,
+    here: HashMap<u32, ConnectionId>,
+    last: u32,
+}
+
+impl Connections {
+    /// Names one for the edge, which has the upper half of the numbers for itself.
+    fn name(&mut self, connection: ConnectionId) -> u32 {
+        loop {
+            self.last = (self.last + 1) & (u32::MAX >> 1);
+            if !self.here.contains_key(&self.last) {
+                self.add(connection, self.last);
+                return self.last;
+            }
+        }
+    }
+
+    fn add(&mut self, connection: ConnectionId, number: u32) {
+        self.at_edge.insert(connection, number);
+        self.here.insert(number, connection);
+    }
+
+    fn forget(&mut self, connection: ConnectionId) -> Option<u32> {
+        let number = self.at_edge.remove(&connection)?;
+        self.here.remove(&number);
+        Some(number)
+    }
 }
 
 impl Thread {
@@ -99,6 +141,7 @@ impl TurnActor {
             held: HashMap::new(),
             pending: HashMap::new(),
             last_tag: 0,
+            connections: Connections::default(),
             timer: Timer::default(),
         }
     }
@@ -112,10 +155,47 @@ impl TurnActor {
 
     fn event(&mut self, thread: WorkerId, event: &Event, ctx: &mut Context<Self>) {
         let now = self.read_clock();
-        if let Event::StreamClosed { socket, remote } = *event {
-            self.server.closed(now, &client(thread, socket, remote), &mut self.desk);
+        match *event {
+            Event::StreamClosed { socket, remote } => {
+                self.server.closed(now, &client(thread, socket, remote), &mut self.desk);
+            }
+            Event::PeerConnected { connection, ok } => {
+                let outcome = if ok { Ok(()) } else { Err(()) };
+                if let Some(known) = self.connections.here.get(&connection) {
+                    self.server.connected(now, *known, outcome);
+                }
+            }
+            Event::PeerAccepted { allocation, connection, peer } => {
+                self.accepted(now, allocation, connection, peer, ctx);
+            }
+            Event::PeerClosed { connection } => {
+                if let Some(known) = self.connections.here.get(&connection).copied() {
+                    self.connections.forget(known);
+                    self.server.disconnected(known);
+                }
+            }
+            _ => {}
         }
         self.drain(ctx);
+    }
+
+    /// A peer has come to a TCP relay; one that the server does not want goes again.
+    fn accepted(
+        &mut self,
+        now: Instant,
+        allocation: AllocationId,
+        number: u32,
+        peer: SocketAddr,
+        ctx: &mut Context<Self>,
+    ) {
+        let key = self.held.iter().find(|(_, held)| held.id == allocation).map(|(key, _)| *key);
+        match key.and_then(|key| self.server.accepted(now, key, peer)) {
+            Some(connection) => self.connections.add(connection, number),
+            None => {
+                let command = Command::DropConnection { connection: number };
+                self.tell(allocation.thread, command, ctx);
+            }
+        }
     }
 
     /// The instant that everything happens at until the next message.
@@ -146,10 +226,10 @@ impl TurnActor {
                 let Client { thread, socket, remote, .. } = client;
                 self.tell(thread, Command::Transmit { socket, remote, bytes }, ctx);
             }
-            Output::Install { key, client, relays, dont_fragment, rate, .. } => {
+            Output::Install { key, client, transport, relays, dont_fragment, rate } => {
                 let Some(id) = self.slot(client.thread) else { return self.lose(key) };
                 let moving = None;
-                let held = Held { id, relays, dont_fragment, rate, client, moving };
+                let held = Held { id, relays, transport, dont_fragment, rate, client, moving };
                 self.held.insert(key, held);
                 self.install(key, ctx);
             }
@@ -176,17 +256,31 @@ impl TurnActor {
                 self.change(key, |allocation| Command::SetRate { allocation, rate }, ctx);
             }
             Output::Move { key, client } => self.begin_move(key, client, ctx),
-            Output::Connect { .. } | Output::Join { .. } | Output::Drop { .. } => {}
+            Output::Connect { key, connection, peer } => {
+                let connection = self.connections.name(connection);
+                let connect = |allocation| Command::Connect { allocation, connection, peer };
+                self.change(key, connect, ctx);
+            }
+            Output::Join { connection, client } => {
+                if let Some(connection) = self.connections.at_edge.get(&connection).copied() {
+                    let Client { thread, socket, remote, .. } = client;
+                    self.tell(thread, Command::Join { connection, socket, remote }, ctx);
+                }
+            }
+            Output::Drop { connection } => {
+                if let Some(connection) = self.connections.forget(connection) {
+                    self.tell(WorkerId::EDGE, Command::DropConnection { connection }, ctx);
+                }
+            }
             Output::Timeout(_) => {}
         }
     }
 
     /// Gives an allocation's sockets, then the allocation, to its thread.
     fn install(&mut self, key: Key, ctx: &mut Context<Self>) {
-        let Some(Held { id, relays, dont_fragment, rate, client, .. }) = self.held.get(&key) else {
-            return;
-        };
-        let (id, client, dont_fragment, rate) = (*id, *client, *dont_fragment, *rate);
+        let Some(held) = self.held.get(&key) else { return };
+        let Held { id, client, transport, dont_fragment, rate, .. } = *held;
+        let relays = held.relays.clone();
         let mut spec = AllocationSpec {
             client: (client.socket, client.remote),
             framing: framing(client.transport),
@@ -194,8 +288,10 @@ impl TurnActor {
             dont_fragment,
             rate: engine_rate(rate),
         };
-        for relay in relays.clone() {
-            let socket = self.desk.take(relay, id.thread).map(|(socket, udp)| {
+        let over_udp = transport == RelayTransport::Udp;
+        for relay in relays.iter().copied() {
+            let taken = if over_udp { self.desk.take(relay, id.thread) } else { None };
+            let socket = taken.map(|(socket, udp)| {
                 // What the kernel does not set it does not set; then the packets may be fragmented.
                 let _ = socket::set_fragmentation(&udp, !dont_fragment);
                 self.tell(id.thread, Command::AddSocket { socket, udp }, ctx);
@@ -208,6 +304,21 @@ impl TurnActor {
         let state = Box::new(Allocation::new(&spec));
         let command = Command::AddAllocation { allocation: id, state };
         self.tell_tagged(id.thread, command, Pending::Install(key), ctx);
+        for relay in relays.into_iter().filter(|_| !over_udp) {
+            self.listen(id, relay, ctx);
+        }
+    }
+
+    /// Lets peers connect to a TCP relay. Its UDP socket stays here and keeps the number.
+    fn listen(&mut self, allocation: AllocationId, relay: Relay, ctx: &mut Context<Self>) {
+        let Some(bound) = self.desk.of(relay).map(|leased| leased.bound) else { return };
+        match listener(bound) {
+            Ok(listener) => {
+                let command = Command::AddListener { allocation, listener };
+                self.tell(allocation.thread, command, ctx);
+            }
+            Err(error) => tracing::warn!(%bound, %error, "a TCP relay hears nobody"),
+        }
     }
 
     fn remove(&mut self, key: Key, ctx: &mut Context<Self>) {
@@ -232,7 +343,9 @@ impl TurnActor {
 
     fn take_socket(&mut self, id: AllocationId, key: Key, relay: Relay, ctx: &mut Context<Self>) {
         self.doors.close(relay.relayed, Door::Relay { thread: id.thread, slot: id.slot });
-        let home = self.desk.of(relay).and_then(|leased| leased.home);
+        // A TCP relay's stays here.
+        let lent = self.desk.of(relay).filter(|leased| leased.is_lent());
+        let home = lent.and_then(|leased| leased.home);
         if let Some((thread, socket)) = home {
             let pending = Pending::Socket(relay.id, key);
             self.tell_tagged(thread, Command::RemoveSocket { socket }, pending, ctx);
@@ -252,10 +365,10 @@ impl TurnActor {
         let Some(mut held) = self.held.remove(&key) else { return };
         let mut waits = 0;
         if held.moving.is_none() {
-            self.uninstall(&held, key, ctx);
             for relay in held.relays.clone() {
-                waits += usize::from(self.desk.of(relay).is_some_and(|l| l.home.is_some()));
+                waits += usize::from(self.desk.of(relay).is_some_and(|leased| leased.is_lent()));
             }
+            self.uninstall(&held, key, ctx);
         } else if let Some((left, _)) = held.moving.take() {
             self.give_slot(held.id);
             waits = left;
@@ -366,6 +479,19 @@ impl TurnActor {
             }
         }
     }
+}
+
+/// Connections of others leave from the same port.
+fn listener(bound: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(bound), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    if bound.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&bound.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 fn client(thread: WorkerId, socket: SocketId, remote: SocketAddr) -> Client {

@@ -157,7 +157,8 @@ impl Turn {
                 user_rate: Rate { bytes: self.user_rate, packets: self.user_packets },
                 rate: Rate { bytes: self.rate, packets: self.packets },
             },
-            tcp_relays: self.tcp_relays,
+            // Whoever connects or is connected to is somebody else.
+            tcp_relays: self.tcp_relays && !self.media_only,
             mobility: self.mobility,
         }
     }

@@ -16,8 +16,8 @@ use super::Edge;
 use super::outbox::{BYTES_MAX, Weight};
 use super::stream::Stage;
 use super::streams::Key;
-use crate::command::{AllocationId, Event, Refusal, SocketId};
-use crate::doors::Beyond;
+use crate::command::{AllocationId, Event, Refusal, SocketId, WorkerId};
+use crate::doors::{Beyond, Door};
 use crate::error::DropReason;
 use crate::packet::Nanos;
 
@@ -153,11 +153,11 @@ impl Edge {
         };
         let listener = self.peers.listeners.iter().flatten().find(fits).ok_or(Refusal::Gone)?;
         let local = listener.tcp.local_addr().map_err(kernel)?;
-        if self.doors.beyond(peer) != Beyond::Outside {
+        let Some(peer) = self.way_to_peer(peer) else {
             self.drop_for(DropReason::RelayInward);
             self.tell(Event::PeerConnected { connection, ok: false });
             return Ok(());
-        }
+        };
         let begun = begin(local, peer);
         let added = begun.and_then(|tcp| self.add_peer(connection, tcp, Reach::Connecting));
         if added.is_err() {
@@ -165,6 +165,31 @@ impl Edge {
             self.tell(Event::PeerConnected { connection, ok: false });
         }
         Ok(())
+    }
+
+    /// Where a peer is connected to: of the node's own addresses only those of other TCP relays, which the
+    /// kernel knows by what they are bound to.
+    fn way_to_peer(&self, peer: SocketAddr) -> Option<SocketAddr> {
+        match self.doors.beyond(peer) {
+            Beyond::Outside => Some(peer),
+            Beyond::Inside(Door::Relay { thread: WorkerId::EDGE, slot }) => {
+                let own = self.peers.listeners.iter().flatten();
+                let bound = own.filter(|held| held.allocation.slot == slot);
+                let mut bound = bound.filter_map(|held| held.tcp.local_addr().ok());
+                bound.find(|bound| bound.is_ipv4() == peer.is_ipv4())
+            }
+            Beyond::Inside(_) | Beyond::Nothing => None,
+        }
+    }
+
+    /// Who has connected, as the world knows him: another relay of this node by its relayed address.
+    fn peer_at(&mut self, from: SocketAddr) -> SocketAddr {
+        let peer = SocketAddr::new(from.ip().to_canonical(), from.port());
+        let is_bound = |held: &&Listener| held.tcp.local_addr().is_ok_and(|bound| bound == peer);
+        let relay = self.peers.listeners.iter().flatten().find(is_bound);
+        let Some(id) = relay.map(|held| held.allocation) else { return peer };
+        let relayed = self.allocations.named(id).and_then(|held| held.relay_to(peer).ok());
+        relayed.map_or(peer, |relay| relay.relayed)
     }
 
     fn add_peer(&mut self, connection: u32, tcp: TcpStream, reach: Reach) -> io::Result<()> {
@@ -310,7 +335,7 @@ impl Edge {
         tcp: TcpStream,
         from: SocketAddr,
     ) -> Result<(), DropReason> {
-        let peer = SocketAddr::new(from.ip().to_canonical(), from.port());
+        let peer = self.peer_at(from);
         let held = self.allocations.named(allocation).ok_or(DropReason::RelayUnknown)?;
         if !held.permits(peer.ip()) {
             return Err(DropReason::NoPermission);

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::command::PuntKind;
+use crate::gate::method;
+use crate::stun;
 
 const IDS: [WorkerId; 2] = [WorkerId(0), WorkerId(1)];
 const SHARED: SocketId = SocketId(3);
@@ -79,6 +81,14 @@ fn what_nobody_owns_stays_where_it_came_in() {
     let plain = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[0; 12]].concat();
     let [here, there] = two.receive(&plain);
     assert_eq!((here.len(), there.len()), (1, 0));
+    // A user of TURN may be called anything.
+    let mut out = [0; 100];
+    let (class, id) = (stun::Class::Request, stun::TransactionId([4; 12]));
+    let mut ask = stun::Writer::begin(&mut out, class, method::ALLOCATE, id).unwrap();
+    ask.attribute(stun::attribute::USERNAME, &[b"01user"]).unwrap();
+    let len = ask.len();
+    two.receive(&out[..len]);
+    assert_eq!(two.workers[0].counters().drops.of(DropReason::StunUnsolicited), 1);
     two.far.ufrag = Some("00nobody");
     two.receive(&two.check());
     assert_eq!(two.workers[0].counters().drops.of(DropReason::StunUnknownUfrag), 1);
