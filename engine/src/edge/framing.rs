@@ -120,7 +120,7 @@ mod tests {
         let mut cookieless = stun(0);
         cookieless[5] = 0;
         let long = [&[0x40, 0][..], &[0xff, 0xff]].concat();
-        for bytes in [vec![4, 0, 0, 0], vec![0x50, 0, 0, 0], vec![0, 1, 0, 2], cookieless, long] {
+        for bytes in [vec![4, 0, 0, 0], vec![0x80, 0, 0, 0], vec![0, 1, 0, 2], cookieless, long] {
             assert_eq!(cut(Framed::Turn, &bytes), Err(DropReason::StreamFraming), "{bytes:?}");
         }
     }

@@ -246,7 +246,7 @@ fn channels_that_are_not_bound_and_messages_that_make_no_sense_are_counted() {
     rig.allocate(0, &client, inward("203.0.113.5:9000"), &[]);
     client.send(&sent(at("203.0.113.5:1"), b"x"));
     rig.wait_for_drop(DropReason::NoPermission);
-    client.send(&[0x50, 0, 0, 0]);
+    client.send(&[0x80, 0, 0, 0]);
     rig.read_to_end(&mut client);
     assert_eq!(rig.drops(DropReason::StreamFraming), 1);
 }
