@@ -33,7 +33,7 @@ impl Edge {
         let allocation = self.allocations.at(slot).ok_or(DropReason::ChannelUnknown)?;
         let peer = allocation.peer_of(number, len, self.now)?;
         let relay = allocation.relay_to(peer)?;
-        self.to_peer(relay, peer, &message[CHANNEL_HEADER..CHANNEL_HEADER + len])
+        self.relay_out(relay, peer, &message[CHANNEL_HEADER..CHANNEL_HEADER + len])
     }
 
     /// A Send indication of a client.
@@ -48,10 +48,10 @@ impl Edge {
         let sent = relay::read_send(message, transaction)?;
         allocation.may_send(&sent, self.now)?;
         let relay = allocation.relay_to(sent.peer)?;
-        self.to_peer(relay, sent.peer, sent.data)
+        self.relay_out(relay, sent.peer, sent.data)
     }
 
-    fn to_peer(&mut self, relay: Relay, peer: SocketAddr, data: &[u8]) -> Result<(), DropReason> {
+    fn relay_out(&mut self, relay: Relay, peer: SocketAddr, data: &[u8]) -> Result<(), DropReason> {
         if data.len() > PAYLOAD_MAX {
             return Err(DropReason::Truncated);
         }
@@ -97,7 +97,7 @@ impl Edge {
                 let socket = socket.relayed();
                 self.hop(HopKind::Arrival { to: worker, socket, remote: from }, data)
             }
-            Door::Relay { thread: WorkerId::EDGE, slot } => self.from_peer((slot, to), from, data),
+            Door::Relay { thread: WorkerId::EDGE, slot } => self.relay_in((slot, to), from, data),
             Door::Relay { thread, slot } => {
                 self.hop(HopKind::Relayed { thread, slot, relayed: to, peer: from }, data)
             }
@@ -105,7 +105,7 @@ impl Edge {
     }
 
     /// Data of a peer at one of an allocation's relayed addresses, to its client.
-    fn from_peer(
+    fn relay_in(
         &mut self,
         relayed: (u16, SocketAddr),
         peer: SocketAddr,
@@ -188,7 +188,7 @@ impl Edge {
                     self.depart(remote, &hop.bytes, Weight::of(&hop.bytes))
                 }
                 HopKind::Relayed { slot, relayed, peer, .. } => {
-                    self.from_peer((slot, relayed), peer, &hop.bytes)
+                    self.relay_in((slot, relayed), peer, &hop.bytes)
                 }
                 _ => Err(DropReason::HopRing),
             };

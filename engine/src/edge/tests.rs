@@ -1,7 +1,5 @@
 //! An edge that is turned by hand, with clients on loopback and a worker that is only its rings.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 mod ice;
 mod peers;
 mod streams;
