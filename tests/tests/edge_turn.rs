@@ -250,3 +250,28 @@ fn an_engine_ends_with_an_edge_that_nobody_has_told_to() {
     drop(rig);
     assert!(std::net::TcpStream::connect(at).is_err());
 }
+
+/// Who says that nothing more comes waits for the same word before it lets go of its connection.
+#[test]
+fn goodbye_in_tls_is_answered_and_ends_the_stream() {
+    let mut rig = Rig::start();
+    let mut stream = secure(connect(rig.at));
+    stream.write_all(&request(method::ALLOCATE, &[])).unwrap();
+    let refusal = read_stun(&mut stream);
+    let nonce = Message::parse(&refusal).unwrap().nonce.unwrap().to_vec();
+    let named = [(attribute::USERNAME, &b"u"[..]), (attribute::NONCE, &nonce)];
+    stream.write_all(&request(method::ALLOCATE, &named)).unwrap();
+    let Punt { socket, remote, .. } = rig.punt();
+    stream.conn.send_close_notify();
+    stream.flush().unwrap();
+    let mut rest = Vec::new();
+    // The socket is not shut down: only TLS has told of the end.
+    stream.read_to_end(&mut rest).unwrap();
+    assert!(rest.is_empty());
+    let closed = wait("its end", &mut rig.edge, Link::event);
+    let expected = (socket, remote);
+    assert!(
+        matches!(closed, Event::StreamClosed { socket, remote } if (socket, remote) == expected),
+        "{closed:?}"
+    );
+}

@@ -275,7 +275,7 @@ fn strs(arguments: &[String]) -> Vec<&str> {
 fn node() -> (Node, Server) {
     static STARTED: AtomicU16 = AtomicU16::new(0);
     let number = STARTED.fetch_add(1, Ordering::Relaxed);
-    let (low, mux) = (30_000 + 400 * (number % 25), 42_000 + number);
+    let (low, mux) = (30_000 + 2000 * (number % 6), 42_000 + number);
     let (turn, edge) = (free_udp(), free_udp());
     let server = Server {
         udp: turn,
@@ -292,14 +292,14 @@ fn node() -> (Node, Server) {
         format!(
             "[[interface]]\nname = \"{name}\"\nbind = \"{bind}\"\nannounce = \"{announce}\"\nports = \"{low}-{}\"\n\
              mux_port = {mux}\n",
-            low + 399
+            low + 1999
         )
     });
     let config = format!(
         "{}[http]\nlisten = \"127.0.0.1:0\"\n[public]\nlisten = \"127.0.0.1:0\"\n\
          [edge]\nlisten = \"{edge}\"\n\
          [turn]\nrealm = \"{realm}\"\nsecrets = [\"{secret}\"]\nusers = {{ {user} = \"{password}\" }}\n\
-         allow_loopback_peers = true\nlisten = \"{turn}\"\n",
+         user_allocations = 1000\nallow_loopback_peers = true\nlisten = \"{turn}\"\n",
         interfaces.concat()
     );
     (Node::start(None, &config), server)

@@ -462,7 +462,8 @@ impl TurnActor {
         match pending {
             Pending::Install(key) if refused => {
                 let Some(held) = self.held.remove(&key) else { return };
-                tracing::warn!(?held.id, "a relay was refused by its thread");
+                // A stream may have gone meanwhile.
+                tracing::debug!(?held.id, "a relay was refused by its thread");
                 self.give_slot(held.id);
                 for relay in &held.relays {
                     self.take_socket(held.id, key, *relay, ctx);

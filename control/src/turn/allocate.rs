@@ -9,7 +9,7 @@ use super::allocation::{Allocation, RELAYS_PER_ALLOCATION, granted};
 use super::channel::Channels;
 use super::message::{self, Code, Request, kind};
 use super::permission::Permissions;
-use super::ticket::Ticket;
+use super::ticket::{self, Ticket};
 use super::{
     Answer, Asked, Client, Family, Key, LeaseError, Output, Relay, RelayTransport, Relays, Server,
     Settings, Want,
@@ -55,7 +55,7 @@ impl Server {
             self.quota.reserve(user);
             token
         });
-        let ticket: Option<Ticket> = wish.mobile.then(|| self.random());
+        let ticket: Option<Ticket> = wish.mobile.then(|| ticket::written(self.random()));
         let lifetime = granted(asked.request.lifetime, asked.grant.expires, asked.unix);
         let answer = success(asked, &leased, lifetime, token, ticket);
         self.install(asked, wish.transport, &leased, ticket, answer.clone());

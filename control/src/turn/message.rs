@@ -31,6 +31,8 @@ pub(super) mod kind {
     pub(crate) const RESERVATION_TOKEN: u16 = 0x0022;
     pub(crate) const CONNECTION_ID: u16 = 0x002a;
     pub(crate) const ADDITIONAL_ADDRESS_FAMILY: u16 = 0x8000;
+    /// The same by its number in a draft of RFC 8656, which coturn's clients ask by.
+    pub(crate) const DRAFT_ADDITIONAL_ADDRESS_FAMILY: u16 = 0x8032;
     pub(crate) const ADDRESS_ERROR_CODE: u16 = 0x8001;
     pub(crate) const MOBILITY_TICKET: u16 = 0x8030;
 }
@@ -194,7 +196,7 @@ impl<'m> Request<'m> {
             }
             kind::REQUESTED_TRANSPORT => _ = self.transport.get_or_insert(first_of_four(value)?),
             kind::REQUESTED_ADDRESS_FAMILY => _ = self.family.get_or_insert(first_of_four(value)?),
-            kind::ADDITIONAL_ADDRESS_FAMILY => {
+            kind::ADDITIONAL_ADDRESS_FAMILY | kind::DRAFT_ADDITIONAL_ADDRESS_FAMILY => {
                 self.additional_family.get_or_insert(first_of_four(value)?);
             }
             kind::EVEN_PORT => {

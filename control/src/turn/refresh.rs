@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::allocation::granted;
 use super::message::{self, Code, kind};
-use super::ticket::Ticket;
+use super::ticket::{self, Ticket};
 use super::{Answer, Asked, Family, Key, Output, RelayTransport, Relays, Server};
 
 impl Server {
@@ -89,7 +89,7 @@ impl Server {
         if self.clients.get(&client) == Some(&key) {
             return;
         }
-        let ticket: Ticket = self.random();
+        let ticket = ticket::written(self.random());
         let Some(held) = self.allocations.get_mut(&key) else { return };
         if self.clients.get(&held.client) == Some(&key) {
             self.clients.remove(&held.client);

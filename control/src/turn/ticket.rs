@@ -1,15 +1,26 @@
 //! Tickets of mobility (RFC 8016): whoever shows one, and has the credentials, takes the allocation along
-//! to another 5-tuple. They are random numbers, so that nothing about an allocation can be read from them.
+//! to another 5-tuple. They are random numbers, so that nothing about an allocation can be read from them, and
+//! written as digits: some clients keep them as text, which ends with the first zero.
 
 use std::collections::HashMap;
 
 use super::Key;
 
-/// Bytes of a ticket.
-pub(super) const TICKET_LEN: usize = 16;
+/// Bytes of a ticket, and of the number that it is.
+pub(super) const TICKET_LEN: usize = 2 * NUMBER_LEN;
+const NUMBER_LEN: usize = 16;
 
 /// What moves an allocation.
 pub(super) type Ticket = [u8; TICKET_LEN];
+
+/// Writes a random number as a ticket.
+pub(super) fn written(number: [u8; NUMBER_LEN]) -> Ticket {
+    let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
+    std::array::from_fn(|place| {
+        let byte = number[place / 2];
+        digit(if place % 2 == 0 { byte >> 4 } else { byte & 15 })
+    })
+}
 
 /// Which allocation a ticket is for.
 #[derive(Debug, Default)]

@@ -382,8 +382,8 @@ impl Edge {
     /// Ends a stream, for a reason or because its far side did.
     fn close(&mut self, key: Key, reason: Option<DropReason>) {
         let Some(stream) = self.streams.at(key) else { return };
-        // What TLS says to a fault.
-        let _ = stream.flush();
+        // What TLS says to a fault comes first.
+        stream.say_goodbye();
         let Some(stream) = self.take_out(key) else { return };
         if let Some(reason) = reason {
             self.drop_for(reason);

@@ -270,12 +270,17 @@ impl Stream {
         if !word.is_empty() {
             self.push(&[word], Weight::Answer, now);
         }
+        self.say_goodbye();
+        let _ = self.tcp.shutdown(Shutdown::Write);
+    }
+
+    /// Writes what waits, as far as the kernel takes it at once, and TLS's own last word.
+    pub(crate) fn say_goodbye(&mut self) {
         let _ = self.flush();
         if let Some(tls) = &mut self.tls {
             tls.close();
+            let _ = self.flush();
         }
-        let _ = self.flush();
-        let _ = self.tcp.shutdown(Shutdown::Write);
     }
 
     /// The socket and TLS, for whoever serves them from now on.

@@ -22,22 +22,27 @@ pub(crate) const CIPHERTEXT: usize = 32 << 10;
 
 /// The server's end.
 #[derive(Debug)]
-pub(crate) struct Tls(Box<ServerConnection>);
+pub(crate) struct Tls {
+    connection: Box<ServerConnection>,
+    /// Whether the client has said that nothing more comes.
+    ended: bool,
+}
 
 impl Tls {
     /// One that waits for the client's first record.
     pub(crate) fn new(config: &Arc<ServerConfig>) -> Result<Self, DropReason> {
         let connection = ServerConnection::new(Arc::clone(config));
-        Ok(Self(Box::new(connection.map_err(|_| DropReason::StreamTls)?)))
+        let connection = Box::new(connection.map_err(|_| DropReason::StreamTls)?);
+        Ok(Self { connection, ended: false })
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
-        self.0.is_handshaking()
+        self.connection.is_handshaking()
     }
 
     /// The connection, for whoever serves it from now on.
     pub(crate) fn into_inner(self) -> Box<ServerConnection> {
-        self.0
+        self.connection
     }
 
     /// Takes records in and appends their plaintext to `out` from `at` on; says where it ends.
@@ -52,13 +57,14 @@ impl Tls {
     ) -> Result<usize, DropReason> {
         loop {
             if !records.is_empty() {
-                let taken = self.0.read_tls(&mut records).map_err(|_| DropReason::StreamTls)?;
+                let taken =
+                    self.connection.read_tls(&mut records).map_err(|_| DropReason::StreamTls)?;
                 if taken == 0 {
                     // It was closed by the client's word, and more is said behind that.
                     return Ok(at);
                 }
             }
-            self.0.process_new_packets().map_err(|_| DropReason::StreamTls)?;
+            self.connection.process_new_packets().map_err(|_| DropReason::StreamTls)?;
             at += self.plaintext(&mut out[at..])?;
             if records.is_empty() {
                 return Ok(at);
@@ -69,8 +75,12 @@ impl Tls {
     fn plaintext(&mut self, out: &mut [u8]) -> Result<usize, DropReason> {
         let mut len = 0;
         loop {
-            match self.0.reader().read(&mut out[len..]) {
-                Ok(0) => return Ok(len),
+            match self.connection.reader().read(&mut out[len..]) {
+                Ok(0) => {
+                    // Not for want of room: that is an empty slice's, and here there is some.
+                    self.ended |= len < out.len();
+                    return Ok(len);
+                }
                 Ok(more) => len += more,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(len),
                 Err(_) => return Err(DropReason::StreamTls),
@@ -97,31 +107,31 @@ impl Tls {
             Err(_) => return Ok(over),
         };
         let end = self.take_in(&records[..read], out, at)?;
-        Ok(Filled { end, came: true, over: false, more: read == records.len() })
+        Ok(Filled { end, came: true, over: self.ended, more: read == records.len() })
     }
 
     /// Writes what the protocol itself has to say, then what waits; says whether the kernel takes more.
     pub(crate) fn flush(&mut self, tcp: &TcpStream, outbox: &mut Outbox) -> io::Result<bool> {
         let mut tcp = tcp;
         loop {
-            while self.0.wants_write() {
-                match self.0.write_tls(&mut tcp) {
+            while self.connection.wants_write() {
+                match self.connection.write_tls(&mut tcp) {
                     Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                     Ok(_) => {}
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                     Err(error) => return Err(error),
                 }
             }
-            if outbox.is_empty() || self.0.is_handshaking() {
+            if outbox.is_empty() || self.connection.is_handshaking() {
                 return Ok(true);
             }
-            let taken = self.0.writer().write(outbox.batch(BATCH))?;
+            let taken = self.connection.writer().write(outbox.batch(BATCH))?;
             outbox.advance(taken);
         }
     }
 
     /// Says goodbye, which waits to be written.
     pub(crate) fn close(&mut self) {
-        self.0.send_close_notify();
+        self.connection.send_close_notify();
     }
 }
