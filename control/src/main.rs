@@ -197,6 +197,7 @@ fn node_config(config: &Config) -> NodeConfig {
         webhook: config.webhook.clone(),
         recording: config.recording.clone(),
         turn: config.turn.clone(),
+        self_signed: config.public.tls_cert.is_none(),
         edge: None,
     }
 }

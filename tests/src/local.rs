@@ -279,6 +279,7 @@ fn node_config(setup: &Setup) -> NodeConfig {
         webhook: setup.webhook.clone(),
         recording: setup.recording.clone(),
         turn: Turn::default(),
+        self_signed: true,
         edge: None,
     }
 }

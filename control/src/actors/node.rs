@@ -126,6 +126,8 @@ pub struct NodeConfig {
     pub recording: Recording,
     /// The TURN server.
     pub turn: Turn,
+    /// Whether the certificate of the edge is one that browsers do not trust.
+    pub self_signed: bool,
     /// Where the edge listens; UDP comes in on the same port.
     pub edge: Option<SocketAddr>,
 }
@@ -255,6 +257,7 @@ impl Node {
                 join: config.join,
                 legs_per_call: config.legs_per_call,
                 dscp: config.dscp,
+                self_signed: config.self_signed,
                 lifetimes: Lifetimes {
                     media: config.timeouts.media,
                     silent: config.timeouts.silent,

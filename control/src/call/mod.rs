@@ -72,6 +72,8 @@ pub struct NodeFacts {
     pub dscp: u8,
     /// How long calls live.
     pub lifetimes: Lifetimes,
+    /// Whether the node made its certificate itself, which browsers do not trust.
+    pub self_signed: bool,
 }
 
 impl NodeFacts {

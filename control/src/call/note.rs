@@ -7,7 +7,7 @@ use causeway_engine::command::Refusal;
 
 use crate::api::{ClientReport, EndReason, LegStats, MediaDirection, Problem};
 use crate::dtls::DtlsError;
-use crate::ice::{Agent, CheckOutcome, IceError, Ignored, RTCP, RTP};
+use crate::ice::{Agent, CheckOutcome, IceError, Ignored, Over, RTCP, RTP};
 use crate::sdp::{CANDIDATES_MAX, Decision, Negotiated, decisions};
 
 /// Something that happened in a call.
@@ -30,6 +30,8 @@ pub(crate) enum Note {
     AskedAt(IpAddr),
     /// Checks are expected here.
     ListensAt(Face),
+    /// The node's certificate is one that browsers do not trust, which they say of a page but not of `turns:`.
+    Untrusted,
     /// The far side has described itself.
     Described {
         /// Whether it is an ICE lite agent.
@@ -131,6 +133,8 @@ pub(crate) struct Face {
     pub(crate) announced: SocketAddr,
     /// What it is bound to.
     pub(crate) bound: SocketAddr,
+    /// What carries its packets.
+    pub(crate) over: Over,
 }
 
 /// A request that was refused.
@@ -340,6 +344,7 @@ impl Note {
             (Self::WorkerRefused(a), Self::WorkerRefused(b)) => a == b,
             (Self::RoleConflict, Self::RoleConflict)
             | (Self::CandidatesEnded, Self::CandidatesEnded)
+            | (Self::Untrusted, Self::Untrusted)
             | (Self::DtlsHeard, Self::DtlsHeard) => true,
             _ => false,
         }

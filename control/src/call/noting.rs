@@ -10,9 +10,10 @@ use super::journal::Journal;
 use super::leg::CallLeg;
 use super::note::{Asked, Eyes, Face, Heard, Note, Remark};
 use super::transport::CallTransport;
-use super::{Call, DtlsInput, Pending, RequestId, media};
+use super::{Call, DtlsInput, Face as Listens, Pending, RequestId, media};
 use crate::api::{AddLeg, ClientReport, Problem};
 use crate::dtls::{DtlsError, Fingerprint, Role};
+use crate::ice::Over;
 use crate::sdp::{self, DtlsRole};
 
 /// Bytes of a fingerprint that are shown.
@@ -118,8 +119,11 @@ impl Call {
         let facts = self.facts.clone();
         for id in ids.filter(|_| has_ice) {
             for face in facts.faces_of(id) {
-                let face = Face { announced: face.announced, bound: face.bound };
-                self.note_at(id, Note::ListensAt(face));
+                let Listens { announced, bound, over, .. } = *face;
+                self.note_at(id, Note::ListensAt(Face { announced, bound, over }));
+                if over == Over::Tcp && facts.self_signed {
+                    self.note_at(id, Note::Untrusted);
+                }
             }
         }
         self.note_signalled(place);
@@ -178,8 +182,9 @@ impl Call {
         while let Some((id, sight)) = seen(&mut self.legs[place]) {
             let faces = self.facts.faces.iter();
             let bound = faces.into_iter().find(|face| face.announced == sight.announced);
-            let bound = bound.map_or(sight.announced, |face| face.bound);
-            let face = Face { announced: sight.announced, bound };
+            let (bound, over) =
+                bound.map_or((sight.announced, Over::Udp), |face| (face.bound, face.over));
+            let face = Face { announced: sight.announced, bound, over };
             let check = Note::Check { face, remote: sight.remote, outcome: sight.outcome };
             self.note_at(id, check);
         }

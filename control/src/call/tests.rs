@@ -52,6 +52,7 @@ impl Bench {
             join: JOIN,
             legs_per_call: LEGS,
             dscp: DSCP,
+            self_signed: true,
             lifetimes: Lifetimes { media: 2 * JOIN, silent: 3 * JOIN, r#final: Duration::ZERO },
         };
         let now = Instant::now();

@@ -15,7 +15,7 @@ use crate::api::{
     Verdict, Why,
 };
 use crate::dtls::DtlsError;
-use crate::ice::CheckOutcome;
+use crate::ice::{CheckOutcome, Over};
 
 /// How long a step may take before its absence is called a fault.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -115,6 +115,7 @@ struct Story<'a> {
     lived: Duration,
     over: Option<EndReason>,
     faces: Vec<Face>,
+    untrusted: bool,
     asked_at: Option<IpAddr>,
     /// Where its media belongs, where that is signalled.
     signalled: Option<SocketAddr>,
@@ -162,6 +163,7 @@ impl<'a> Story<'a> {
             lived: journal.age().saturating_sub(began),
             over: None,
             faces: Vec::new(),
+            untrusted: false,
             asked_at: None,
             signalled: None,
             described: false,
@@ -190,6 +192,7 @@ impl<'a> Story<'a> {
     fn hear(&mut self, entry: &'a Entry, began: Duration) {
         match &entry.note {
             Note::ListensAt(face) => self.faces.push(*face),
+            Note::Untrusted => self.untrusted = true,
             Note::AskedAt(host) => self.asked_at = Some(*host),
             Note::Signalled { at, security, .. } => {
                 self.described = true;
@@ -425,8 +428,9 @@ impl<'a> Story<'a> {
             return format!(
                 "Another leg of this call reached {}, so the announced address and the node's firewall \
                  are right for it: this far side's network probably lets no UDP out to port {port}, \
-                 or it is in a network from which that address cannot be reached.",
-                face.announced
+                 or it is in a network from which that address cannot be reached. {}",
+                face.announced,
+                self.other_ways()
             );
         }
         let near = words::is_near(announced);
@@ -441,6 +445,19 @@ impl<'a> Story<'a> {
             "Is the announced address {announced} right (announce of the interface), and does the \
              firewall or security group let UDP {port} in?{private} `causeway check` prints the rules."
         )
+    }
+
+    /// What a network without UDP has left.
+    fn other_ways(&self) -> String {
+        let streams = self.faces.iter().find(|face| face.over == Over::Tcp);
+        match streams.map(|face| face.announced.port()) {
+            None => "[edge] with listen on port 443 lets such networks in over TCP and TLS.".into(),
+            Some(port) if self.untrusted => format!(
+                "Nor did it come over TCP {port}; and over TLS browsers refuse turns: with a \
+                 self-signed certificate without a word: set public.tls_cert and public.tls_key."
+            ),
+            Some(port) => format!("Nor did it come over TCP or TLS on port {port}."),
+        }
     }
 
     /// Whether an API address says that another one should be announced.
@@ -574,6 +591,7 @@ fn is_step(note: &Note) -> bool {
     matches!(
         note,
         Note::ListensAt(_)
+            | Note::Untrusted
             | Note::Check { .. }
             | Note::Nominated { .. }
             | Note::DtlsHeard

@@ -11,7 +11,7 @@ use crate::api::{
     Topic,
 };
 use crate::dtls::DtlsError;
-use crate::ice::CheckOutcome;
+use crate::ice::{CheckOutcome, Over};
 use crate::sdp::{Decision, Declined};
 
 /// Makes words of notes about one leg.
@@ -41,10 +41,11 @@ impl<'a> Teller<'a> {
 
     /// A socket of the node.
     pub(super) fn face(&self, face: Face) -> String {
+        let over = if face.over == Over::Tcp { "TCP " } else { "" };
         if face.bound == face.announced || !self.bound {
-            return face.announced.to_string();
+            return format!("{over}{}", face.announced);
         }
-        format!("{} (bound to {})", face.announced, face.bound)
+        format!("{over}{} (bound to {})", face.announced, face.bound)
     }
 
     /// What happened.
@@ -59,6 +60,9 @@ impl<'a> Teller<'a> {
             Note::AskedAt(host) if self.far => format!("Reached the node's API at {host}."),
             Note::AskedAt(_) => "Reached the node's API by its address.".into(),
             Note::ListensAt(face) => format!("The node expects checks at {}.", self.face(*face)),
+            Note::Untrusted => "The node's certificate is self-signed: browsers refuse turns: with \
+                                it without a word."
+                .into(),
             Note::Signalled { at, remote, security } => {
                 let to = remote.map_or_else(
                     || "it names no address to send to".into(),
@@ -362,6 +366,7 @@ pub(super) fn class(note: &Note) -> (Topic, Gravity) {
         Note::Refused(_) => (Topic::Description, Bad),
         Note::Codecs(decision) => (Topic::Codec, if decision.has_media() { Plain } else { Bad }),
         Note::ListensAt(_)
+        | Note::Untrusted
         | Note::Candidate(_)
         | Note::CandidatesEnded
         | Note::RoleConflict

@@ -11,12 +11,12 @@ use actix_web::http::header::{ETAG, HeaderMap, LINK, LOCATION};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::State;
 use super::access::Who;
 use super::body::{Kind, Offer, SdpFragment};
 use super::if_match::{Asked, IfMatch};
 use super::legs::sound_role;
 use super::sessions::{Ice, Session};
+use super::{State, ice_servers};
 use crate::api::{AddLeg, LegAdded, Problem, Trickle};
 use crate::ice::Credentials;
 use crate::sdp::{Fragment, IceCredentials, Sdp, SdpError, Way, one_way};
@@ -178,6 +178,10 @@ fn settle(
     }
     let mut response = HttpResponse::Created();
     for link in state.ice_servers.links() {
+        response.append_header((LINK, link));
+    }
+    let own = state.minting.as_ref().map(|minting| minting.mint(&leg, None)).transpose()?;
+    for link in own.iter().flat_map(ice_servers::of_this_node) {
         response.append_header((LINK, link));
     }
     let ice = Ice { local, remote };

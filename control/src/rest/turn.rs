@@ -42,7 +42,11 @@ impl Minting {
         })
     }
 
-    fn mint(&self, user: &str, asked: Option<u64>) -> Result<CredentialsMinted, Problem> {
+    pub(super) fn mint(
+        &self,
+        user: &str,
+        asked: Option<u64>,
+    ) -> Result<CredentialsMinted, Problem> {
         let ttl = asked.unwrap_or(self.life);
         if !(LIFE_MIN..=self.life).contains(&ttl) {
             let words = format!("{ttl} s: allowed are {LIFE_MIN} to {}", self.life);

@@ -277,7 +277,7 @@ impl Stream {
     /// Writes what waits, as far as the kernel takes it at once, and TLS's own last word.
     pub(crate) fn say_goodbye(&mut self) {
         let _ = self.flush();
-        if let Some(tls) = &mut self.tls {
+        if let Some(tls) = self.tls.as_mut().filter(|tls| !tls.is_handshaking()) {
             tls.close();
             let _ = self.flush();
         }

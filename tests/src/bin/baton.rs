@@ -75,6 +75,7 @@ fn run(path: &str, bind: &str, announce: &str) -> Result<(), Box<dyn Error>> {
         webhook: config.webhook.clone(),
         recording: config.recording.clone(),
         turn: config.turn.clone(),
+        self_signed: true,
         edge: None,
     };
     let listener = Arc::new(UnixListener::bind(path)?);

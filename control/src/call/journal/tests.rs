@@ -3,7 +3,7 @@ use std::net::Ipv4Addr;
 use super::super::note::Face;
 use super::*;
 use crate::api::ClientReport;
-use crate::ice::CheckOutcome;
+use crate::ice::{CheckOutcome, Over};
 
 fn journal() -> Journal {
     let mut journal = Journal::new("c", None, 1_000, Instant::now());
@@ -13,7 +13,7 @@ fn journal() -> Journal {
 
 fn check(number: u16) -> Note {
     let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let face = Face { announced: at(1), bound: at(1) };
+    let face = Face { announced: at(1), bound: at(1), over: Over::Udp };
     let outcome = CheckOutcome::Answered { nominates: false };
     Note::Check { face, remote: at(number), outcome }
 }

@@ -77,7 +77,7 @@ fn address(text: &str) -> SocketAddr {
 }
 
 fn face() -> Face {
-    Face { announced: address(SERVER), bound: address("10.0.0.5:40500") }
+    Face { announced: address(SERVER), bound: address("10.0.0.5:40500"), over: Over::Udp }
 }
 
 fn candidate(at: &str) -> Note {
@@ -161,7 +161,27 @@ fn where_another_leg_got_through_the_far_sides_network_is_to_blame() {
     bench.wait(9);
     let [check, _] = path();
     bench.journal.leg("b", check);
-    says(&bench.first(Verdict::NoChecks), &["Another leg of this call reached", "lets no UDP out"]);
+    let words = bench.first(Verdict::NoChecks);
+    says(&words, &["Another leg of this call reached", "lets no UDP out", "[edge]"]);
+}
+
+#[test]
+fn a_network_that_comes_by_no_way_at_all_is_told_what_browsers_refuse_in_silence() {
+    for trusted in [true, false] {
+        let mut bench = Bench::new();
+        let streams = Face { announced: address("203.0.113.5:443"), over: Over::Tcp, ..face() };
+        bench.note([Note::ListensAt(streams)]);
+        if !trusted {
+            bench.note([Note::Untrusted]);
+        }
+        bench.join("b", "agent");
+        bench.wait(9);
+        let [check, _] = path();
+        bench.journal.leg("b", check);
+        let words = bench.first(Verdict::NoChecks);
+        says(&words, &["443"]);
+        assert_eq!(words.contains("self-signed"), !trusted, "{words}");
+    }
 }
 
 #[test]

@@ -115,6 +115,25 @@ async fn the_configured_ice_servers_are_told_to_whoever_is_answered() {
 }
 
 #[actix_web::test]
+async fn the_nodes_own_turn_server_is_told_by_its_streams() {
+    let mut config = Config::default();
+    config.turn.enabled = Some(true);
+    config.turn.fill_in_secret();
+    config.turn.urls = ["turn:n.example:443?transport=udp", "turns:n.example:443?transport=tcp"]
+        .map(Into::into)
+        .into();
+    let state = Data::new(State::new(&config, Double::new(), ng(&config)));
+    let (public, (_, token)) =
+        (listen(&state, Door::Public).await, call_and_token(&state, "a").await);
+    let reply = public.send(sends("POST", "/whip", &token, SDP, &offer("/whip"))).await;
+    let links: Vec<_> = reply.headers.get_all("link").map(|link| link.to_str().unwrap()).collect();
+    let [link] = links[..] else { panic!("{links:?}") };
+    assert!(link.starts_with("<turns:n.example:443?transport=tcp>; rel=\"ice-server\"; username="));
+    let leg = reply.header("location").rsplit('/').next().unwrap();
+    assert!(link.contains(&format!(":{leg}\"; credential=")), "{link}");
+}
+
+#[actix_web::test]
 async fn an_api_token_publishes_in_the_call_of_the_path_in_a_role_of_its_choice() {
     let stage = Stage::new().await;
     let admin = listen(&stage.state, Door::Admin).await;
