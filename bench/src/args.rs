@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::ng::search::Signalling;
 use crate::plan::{CALLS_MAX, G711_CLOCK, Mix, OPUS_CLOCK, PAYLOAD_MAX, Plan, Video};
 use crate::rest::Api;
+use crate::turn::args::TurnArgs;
 
 /// Puts real calls on a causeway node, WebRTC over REST or phones over ng, and says what became of their packets and
 /// what they cost the node.
@@ -87,6 +88,9 @@ pub struct Args {
     /// Share of packets that may be lost, such as 0.001.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     pub allow_loss: f64,
+    /// TURN in the place of calls.
+    #[command(flatten)]
+    pub turn: TurnArgs,
     /// Where the report goes as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -199,6 +203,11 @@ mod tests {
             "--ng 127.0.0.1:1 --ng-search",
             "--ng 127.0.0.1:1 --ng-rate 0",
             "--ng 127.0.0.1:1 --mix video",
+            "--ng 127.0.0.1:1 --turn 127.0.0.1:1",
+            "--turn 127.0.0.1:1 --turn-coturn turnserver",
+            "--turn 127.0.0.1:1 --turn-user u",
+            "--turn 127.0.0.1:1 --turn-size 20",
+            "--turn-flood 100",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

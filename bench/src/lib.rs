@@ -6,6 +6,7 @@
 //! duplication, corruption and one-way latency by itself, whatever the node says.
 //!
 //! With [`ng`] the legs are phones instead, and the same load runs against whatever speaks that protocol.
+//! With [`turn`] there are no calls: clients relay packets through a TURN server, whoever made it.
 //!
 //! [`run`] is the conductor: it asks the node for calls over REST or ng and hands the legs to the
 //! [`station`]s, threads that own many calls each. A station turns like a worker of the node: take
@@ -38,5 +39,6 @@ pub mod signals;
 pub mod station;
 pub mod table;
 pub mod transport;
+pub mod turn;
 pub mod webrtc;
 pub mod wire;

@@ -17,6 +17,7 @@ use causeway_bench::rest::Rest;
 use causeway_bench::run::{Flags, Progress, run};
 use causeway_bench::signals;
 use causeway_bench::table::Table;
+use causeway_bench::turn::job::Job;
 use clap::Parser;
 use serde::Serialize;
 
@@ -37,6 +38,12 @@ fn main() -> ExitCode {
 fn load(mut args: Args) -> Result<u8, Box<dyn Error>> {
     let (plan, token) = (args.plan(), args.token());
     let stop = signals::flag()?;
+    if let Some(job) = Job::of(&args) {
+        let report = job.run(&stop, &mut |words| eprintln!("{words}"))?;
+        write(&args, &report)?;
+        print!("{report}");
+        return Ok(report.exit_code());
+    }
     let node = args.spawn.as_ref().map(|program| Node::spawn(program, &args.node)).transpose()?;
     let api = node.as_ref().map_or(&args.api, Node::api).clone();
     let pid = node.as_ref().map(Node::pid).or(args.server_pid);

@@ -86,18 +86,23 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let pid = i32::try_from(self.child.id()).map(Pid::from_raw);
-        let asked = pid.is_ok_and(|pid| kill(pid, Signal::SIGTERM).is_ok());
-        let deadline = Instant::now() + STOP;
-        while asked && Instant::now() < deadline {
-            if let Ok(Some(_)) = self.child.try_wait() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        stop(&mut self.child);
     }
+}
+
+/// Asks a process to stop, and makes it if it does not.
+pub fn stop(child: &mut Child) {
+    let pid = i32::try_from(child.id()).map(Pid::from_raw);
+    let asked = pid.is_ok_and(|pid| kill(pid, Signal::SIGTERM).is_ok());
+    let deadline = Instant::now() + STOP;
+    while asked && Instant::now() < deadline {
+        if let Ok(Some(_)) = child.try_wait() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 fn wait_for_api(words: &Receiver<String>) -> Option<Api> {

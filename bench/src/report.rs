@@ -333,7 +333,7 @@ impl Ledger {
 
 impl Generator {
     /// Why losses may be the generator's own.
-    fn doubts(&self, sent: u64) -> Vec<String> {
+    pub fn doubts(&self, sent: u64) -> Vec<String> {
         let mut doubts = Vec::new();
         if self.late as f64 > LATE_SHARE * sent as f64 {
             let share = 100.0 * self.late as f64 / sent.max(1) as f64;

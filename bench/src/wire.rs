@@ -93,6 +93,11 @@ impl Wire {
         true
     }
 
+    /// Sends what is queued.
+    pub fn flush(&mut self) {
+        self.backend.submit(&mut self.frames, &mut self.counters);
+    }
+
     /// Sends what is queued and waits at most so long for datagrams, which go to `each`: socket,
     /// sender, bytes, and the kernel's receive time.
     ///

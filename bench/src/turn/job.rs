@@ -1,0 +1,144 @@
+//! What the command line asks of TURN, and its doing.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+use causeway_engine::sys::cpu;
+use serde::Serialize;
+
+use super::flood::{self, Flood};
+use super::plan::{Plan, Target};
+use super::report::FloodReport;
+use super::rounds::{Outcome, Rounds, RoundsReport};
+use super::server::Make;
+use super::{allocations, traffic};
+use crate::args::Args;
+
+/// What clients do.
+#[derive(Debug, Clone, Copy)]
+pub enum Work {
+    /// They send and receive.
+    Traffic,
+    /// They get allocations, at most so many at the same time.
+    Allocations(usize),
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Job {
+    /// Work with a server that runs.
+    One(Box<Plan>, Work, Target),
+    /// Work with servers that are started.
+    Rounds(Box<Plan>, Work, Rounds),
+    /// A flood, from this core.
+    Flood(Flood, Target, Option<usize>),
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Report {
+    /// Of the work.
+    One(Outcome),
+    /// Of all rounds.
+    Rounds(RoundsReport),
+    /// Of the flood.
+    Flood(FloodReport),
+}
+
+impl Work {
+    /// Does it, on the plan's core.
+    ///
+    /// # Errors
+    /// If it cannot be done.
+    pub fn run(self, plan: &Plan, target: Target, stop: &AtomicBool) -> io::Result<Outcome> {
+        on(plan.core, || {
+            Ok(match self {
+                Self::Traffic => Outcome::Traffic(Box::new(traffic::run(plan, target, stop)?)),
+                Self::Allocations(window) => {
+                    let report = allocations::run(plan, target, window, stop)?;
+                    Outcome::Allocations(Box::new(report))
+                }
+            })
+        })
+    }
+}
+
+impl Job {
+    /// What `args` ask for; `None` if that is no TURN.
+    pub fn of(args: &Args) -> Option<Self> {
+        let turn = &args.turn;
+        let plan = turn.plan(args);
+        let work = match turn.turn_allocations {
+            Some(_) => Work::Allocations(turn.turn_window as usize),
+            None => Work::Traffic,
+        };
+        if let Some(address) = turn.turn {
+            let target = Target { address, pid: args.server_pid };
+            return Some(match turn.turn_flood {
+                None => Self::One(plan.into(), work, target),
+                Some(rate) => {
+                    let (sources, duration) = (turn.turn_sources as usize, plan.duration);
+                    Self::Flood(Flood { rate, sources, duration }, target, plan.core)
+                }
+            });
+        }
+        let programs = [(Make::Coturn, &turn.turn_coturn), (Make::Causeway, &turn.turn_causeway)];
+        let programs: Vec<_> =
+            programs.into_iter().filter_map(|(make, path)| Some((make, path.clone()?))).collect();
+        let rounds = Rounds { programs, core: turn.turn_core, rounds: turn.turn_rounds };
+        (!rounds.programs.is_empty()).then(|| Self::Rounds(plan.into(), work, rounds))
+    }
+
+    /// Does it; `say` hears how it goes.
+    ///
+    /// # Errors
+    /// If it cannot be done.
+    pub fn run(&self, stop: &AtomicBool, say: &mut dyn FnMut(&str)) -> io::Result<Report> {
+        match self {
+            Self::One(plan, work, target) => work.run(plan, *target, stop).map(Report::One),
+            Self::Rounds(plan, work, rounds) => {
+                rounds.run(plan, work, stop, say).map(Report::Rounds)
+            }
+            Self::Flood(flood, target, core) => {
+                on(*core, || flood::run(*flood, *target, stop)).map(Report::Flood)
+            }
+        }
+    }
+}
+
+impl Report {
+    /// The program's exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::One(outcome) => outcome.verdict().exit_code(),
+            Self::Rounds(report) => report.exit_code(),
+            Self::Flood(report) => report.verdict.exit_code(),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(outcome) => outcome.fmt(f),
+            Self::Rounds(report) => report.fmt(f),
+            Self::Flood(report) => report.fmt(f),
+        }
+    }
+}
+
+/// Does something on a thread of its own that is pinned to `core`: what is started elsewhere is not.
+fn on<T: Send>(core: Option<usize>, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    thread::scope(|scope| {
+        let builder = thread::Builder::new().name("turn".into());
+        let pinned = || {
+            core.map_or(Ok(()), cpu::pin)?;
+            work()
+        };
+        let panicked = |_| Err(io::Error::other("the generator panicked"));
+        builder.spawn_scoped(scope, pinned)?.join().unwrap_or_else(panicked)
+    })
+}
