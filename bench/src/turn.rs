@@ -21,3 +21,6 @@ pub mod rounds;
 pub mod server;
 pub mod stream;
 pub mod traffic;
+
+#[cfg(test)]
+mod tests;

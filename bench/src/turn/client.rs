@@ -214,6 +214,7 @@ impl Client {
 
     fn refused(&mut self, ask: Ask, message: &Message<'_>, bytes: &[u8]) -> Heard {
         let code = message.error.unwrap_or(0);
+        self.pending = None;
         let stale = self.session.is_some();
         let challenged = matches!((code, stale), (401, false) | (438, _));
         let (realm, nonce) = (value(bytes, attribute::REALM), message.nonce);

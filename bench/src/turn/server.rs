@@ -4,10 +4,9 @@
 //! to loopback.
 
 use std::fmt;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -94,8 +93,6 @@ impl Server {
     /// If it does not.
     pub fn start(make: Make, program: &Path, core: usize, plan: &Plan) -> io::Result<Self> {
         let (folder, ports) = (tempfile::tempdir()?, [free_port()?, free_port()?]);
-        // coturn gives up its privileges before it reads its key.
-        fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
         let arguments = make.command_line(ports, folder.path(), &plan.login)?;
         let child = Command::new("taskset")
             .args(["-c", &core.to_string()])
