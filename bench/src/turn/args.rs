@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -42,6 +43,9 @@ pub struct TurnArgs {
     /// Packets per second of all clients.
     #[arg(long, value_name = "RATE", default_value_t = 20_000.0, value_parser = rate)]
     pub turn_rate: f64,
+    /// Microseconds within which packets that are due leave together; below 200 the generator does not sleep between.
+    #[arg(long, value_name = "TIME", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=20_000))]
+    pub turn_tick: u64,
     /// Bytes of a packet's payload.
     #[arg(long, value_name = "BYTES", default_value_t = 172, value_parser = clap::value_parser!(u32).range(LEN_MIN as i64..=SIZE_MAX as i64))]
     pub turn_size: u32,
@@ -77,6 +81,7 @@ impl TurnArgs {
             direction: self.turn_direction,
             clients: self.turn_allocations.unwrap_or(self.turn_clients) as usize,
             rate: self.turn_rate,
+            tick: Duration::from_micros(self.turn_tick),
             size: self.turn_size as usize,
             duration: all.duration,
             bind: all.bind,

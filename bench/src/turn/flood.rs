@@ -16,13 +16,14 @@ use socket2::SockRef;
 use super::client::write_allocate;
 use super::plan::Target;
 use super::report::{Cost, FloodReport};
-use super::traffic::TICK;
 use crate::board::histogram;
 use crate::process::{Process, sum};
 use crate::report::{Quantiles, Verdict};
 
 /// Where the transaction id of a message stands, and its last part that counts.
 const COUNTER_AT: usize = 12;
+/// Requests that are due within this time leave together.
+const TICK: Duration = Duration::from_millis(1);
 /// Addresses that differ in one part only.
 const PART: usize = 250;
 

@@ -66,6 +66,8 @@ pub struct Plan {
     pub clients: usize,
     /// Packets per second of all of them.
     pub rate: f64,
+    /// Packets that are due within this time leave together.
+    pub tick: Duration,
     /// Bytes of a packet's payload.
     pub size: usize,
     /// How long packets are sent and counted.

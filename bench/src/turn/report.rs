@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::crowd::Tale;
 use super::memory::Growth;
 use super::plan::Plan;
+use super::traffic::SLEEP_MIN;
 use crate::process::{Cpu, ThreadCost, sum};
 use crate::report::{BUSY_SHARE, Generator, LATE_SHARE, Quantiles, Tally, Verdict};
 
@@ -124,7 +125,7 @@ impl TrafficReport {
         let total = self.ways.get("total").copied().unwrap_or_default();
         let mut doubts = self.generator.doubts(total.sent);
         let busiest = self.generator.threads.iter().map(|cost| cost.busiest).fold(0.0, f64::max);
-        if busiest > BUSY_SHARE {
+        if busiest > BUSY_SHARE && self.plan.tick >= SLEEP_MIN {
             doubts.push(format!("the generator was busy {:.0} % of the time", 100.0 * busiest));
         }
         self.verdict = if self.faults.corrupt + self.faults.misrouted > 0 {
@@ -182,7 +183,6 @@ impl AllocationsReport {
                 ("process bytes each", each.process),
                 ("kernel bytes each", each.kernel()),
                 ("all bytes each", each.total()),
-                ("bytes no more available, each", each.unavailable),
             ]);
         }
         figures

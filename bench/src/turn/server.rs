@@ -64,6 +64,14 @@ impl Make {
         }
     }
 
+    /// coturn complains of each protocol that the kernel does not have.
+    fn complaints(self) -> Stdio {
+        match self {
+            Self::Coturn => Stdio::null(),
+            Self::Causeway => Stdio::inherit(),
+        }
+    }
+
     /// Where it takes what the transport brings. A causeway takes UDP on its shared media port, all else on the edge.
     fn port(self, transport: Transport, [first, second]: [u16; 2]) -> u16 {
         match (self, transport) {
@@ -102,6 +110,7 @@ impl Server {
             .env("CAUSEWAY_LOG_LEVEL", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(make.complaints())
             // Ctrl-C at the terminal is for us.
             .process_group(0)
             .spawn()?;

@@ -111,6 +111,7 @@ fn plan(direction: Direction) -> Plan {
         direction,
         clients: 10,
         rate: 1000.0,
+        tick: Duration::from_millis(1),
         size: 100,
         duration: Duration::from_millis(500),
         bind: "127.0.0.1".parse().unwrap(),

@@ -1,6 +1,6 @@
 //! Packets through a TURN server at a given rate, and what the server's process costs meanwhile.
 //!
-//! What is due within [`TICK`] leaves together, each packet of another client; then the generator looks at what has
+//! What is due within a tick leaves together, each packet of another client; then the generator looks at what has
 //! come and sleeps until the next tick. A payload says which one it is and when it left.
 
 use std::collections::BTreeMap;
@@ -27,8 +27,10 @@ use crate::process::{Process, sum};
 use crate::report::{Generator, Quantiles, Tally, Verdict};
 use crate::station::LATE;
 
-/// Packets that are due within this time leave together.
-pub const TICK: Duration = Duration::from_millis(1);
+/// A shorter tick is not slept through: no sleep ends so exactly.
+pub const SLEEP_MIN: Duration = Duration::from_micros(200);
+/// Time between two looks while packets may still come.
+const LOOK: Duration = Duration::from_millis(1);
 /// Before packets are counted: caches warm up, and the way is known to be open.
 const WARM_UP: Duration = Duration::from_secs(1);
 /// How long packets may come after the last was sent.
@@ -70,7 +72,7 @@ pub fn run(plan: &Plan, target: Target, stop: &AtomicBool) -> io::Result<Traffic
     let drained = Instant::now() + DRAIN;
     while Instant::now() < drained {
         traffic.receive()?;
-        thread::sleep(TICK);
+        thread::sleep(LOOK);
     }
     let cost = before.0.zip(after.0).map(|(before, after)| {
         let threads = after.since(&before, seconds);
@@ -136,14 +138,15 @@ impl<'p> Traffic<'p> {
 
     /// Sends and receives for so long.
     fn span(&mut self, length: Duration, stop: &AtomicBool) -> io::Result<()> {
-        let (start, ticks) = (Instant::now(), (length.as_secs_f64() / TICK.as_secs_f64()) as u64);
+        let (start, long) = (Instant::now(), self.plan.tick);
+        let ticks = (length.as_secs_f64() / long.as_secs_f64()) as u32;
         for tick in 0..ticks {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            let at = start + TICK * tick as u32;
-            thread::sleep(at.saturating_duration_since(Instant::now()));
-            let count = due(self.plan.rate, tick + 1) - due(self.plan.rate, tick);
+            let at = start + long * tick;
+            wait(at, long);
+            let count = self.due(tick + 1) - self.due(tick);
             self.send_all(at, count);
             self.receive()?;
             if self.renewed.elapsed() > RENEW {
@@ -153,6 +156,11 @@ impl<'p> Traffic<'p> {
             self.crowd.tend();
         }
         Ok(())
+    }
+
+    /// Packets that are due before this tick.
+    fn due(&self, tick: u32) -> u64 {
+        (self.plan.rate * self.plan.tick.as_secs_f64() * f64::from(tick)) as u64
     }
 
     /// Sends the packets of the tick that was at `at`.
@@ -287,7 +295,12 @@ fn outcome(flow: &Flow) -> StreamOutcome {
     }
 }
 
-/// Packets that are due before tick `tick`.
-fn due(rate: f64, tick: u64) -> u64 {
-    (rate * TICK.as_secs_f64() * tick as f64) as u64
+/// Sleeps until then, or spins where ticks are short.
+fn wait(until: Instant, tick: Duration) {
+    if tick >= SLEEP_MIN {
+        return thread::sleep(until.saturating_duration_since(Instant::now()));
+    }
+    while Instant::now() < until {
+        std::hint::spin_loop();
+    }
 }
