@@ -124,13 +124,17 @@ impl TrafficReport {
     pub fn judged(mut self) -> Self {
         let total = self.ways.get("total").copied().unwrap_or_default();
         let mut doubts = self.generator.doubts(total.sent);
+        if total.received == 0 {
+            self.remarks
+                .push("nothing came: are these peers that the server does not relay to?".into());
+        }
         let busiest = self.generator.threads.iter().map(|cost| cost.busiest).fold(0.0, f64::max);
         if busiest > BUSY_SHARE && self.plan.tick >= SLEEP_MIN {
             doubts.push(format!("the generator was busy {:.0} % of the time", 100.0 * busiest));
         }
         self.verdict = if self.faults.corrupt + self.faults.misrouted > 0 {
             Verdict::Corrupt
-        } else if self.tale.failed > 0 || self.ready == 0 || self.faults.closed > 0 {
+        } else if self.tale.failed > 0 || total.received == 0 || self.faults.closed > 0 {
             Verdict::Failed
         } else if !doubts.is_empty() {
             Verdict::Inconclusive

@@ -17,13 +17,18 @@ use causeway_engine::stun::{BINDING, Class, TransactionId, Writer, is_framed};
 use serde::Serialize;
 use tempfile::TempDir;
 
-use super::plan::{Login, Plan, Target, Transport};
+use super::plan::{Plan, Target, Transport};
 use crate::node::stop;
 
 /// Realm of the servers.
 const REALM: &str = "t.test";
-/// Ports of relays, below those that the kernel gives to clients.
-const RELAYS: [u16; 2] = [10_000, 31_999];
+/// The first port of relays; the last lies below those that the kernel gives to clients.
+const RELAYS: u16 = 10_000;
+const RELAYS_MAX: usize = 22_000;
+/// Ports that there are at least; else twice as many as clients.
+const RELAYS_MIN: usize = 1000;
+/// What a causeway takes beyond the clients of the run.
+const SPARE: usize = 64;
 /// Longest wait for the server to answer.
 const START: Duration = Duration::from_secs(20);
 /// Time between two looks at whether it does.
@@ -52,15 +57,10 @@ pub struct Server {
 }
 
 impl Make {
-    fn command_line(
-        self,
-        ports: [u16; 2],
-        folder: &Path,
-        login: &Login,
-    ) -> io::Result<Vec<String>> {
+    fn command_line(self, ports: [u16; 2], folder: &Path, plan: &Plan) -> io::Result<Vec<String>> {
         match self {
-            Self::Coturn => coturn(ports, folder, login),
-            Self::Causeway => causeway(ports, folder, login),
+            Self::Coturn => coturn(ports, folder, plan),
+            Self::Causeway => causeway(ports, folder, plan),
         }
     }
 
@@ -72,15 +72,11 @@ impl Make {
         }
     }
 
-    /// Where it takes what the transport brings. A causeway takes UDP on its shared media port, all else on the edge.
+    /// Where it takes what the transport brings. A causeway takes all on one port.
     fn port(self, transport: Transport, [first, second]: [u16; 2]) -> u16 {
         match (self, transport) {
-            (Self::Coturn, Transport::Udp | Transport::Tcp) | (Self::Causeway, Transport::Udp) => {
-                first
-            }
-            (Self::Coturn, Transport::Tls) | (Self::Causeway, Transport::Tcp | Transport::Tls) => {
-                second
-            }
+            (Self::Coturn, Transport::Udp | Transport::Tcp) => first,
+            (Self::Coturn, Transport::Tls) | (Self::Causeway, _) => second,
         }
     }
 }
@@ -101,7 +97,7 @@ impl Server {
     /// If it does not.
     pub fn start(make: Make, program: &Path, core: usize, plan: &Plan) -> io::Result<Self> {
         let (folder, ports) = (tempfile::tempdir()?, [free_port()?, free_port()?]);
-        let arguments = make.command_line(ports, folder.path(), &plan.login)?;
+        let arguments = make.command_line(ports, folder.path(), plan)?;
         let child = Command::new("taskset")
             .args(["-c", &core.to_string()])
             .arg(program)
@@ -143,17 +139,17 @@ impl Drop for Server {
 }
 
 /// `-n` reads no configuration file; `-m 1` is one thread that relays.
-fn coturn(ports: [u16; 2], folder: &Path, login: &Login) -> io::Result<Vec<String>> {
+fn coturn(ports: [u16; 2], folder: &Path, plan: &Plan) -> io::Result<Vec<String>> {
     let [certificate, key] = certificate(folder)?;
-    let [plain, tls] = ports;
+    let ([plain, tls], [first, last], login) = (ports, relays(plan.clients), &plan.login);
     let mut all = vec![
         "-n".to_owned(),
         format!("--listening-ip={LOOPBACK}"),
         format!("--listening-port={plain}"),
         format!("--tls-listening-port={tls}"),
         format!("--relay-ip={LOOPBACK}"),
-        format!("--min-port={}", RELAYS[0]),
-        format!("--max-port={}", RELAYS[1]),
+        format!("--min-port={first}"),
+        format!("--max-port={last}"),
         format!("--user={}:{}", login.user, *login.password),
         format!("--realm={REALM}"),
         format!("--cert={}", certificate.display()),
@@ -166,20 +162,29 @@ fn coturn(ports: [u16; 2], folder: &Path, login: &Login) -> io::Result<Vec<Strin
     Ok(all)
 }
 
-fn causeway(ports: [u16; 2], folder: &Path, login: &Login) -> io::Result<Vec<String>> {
-    let [media, edge] = ports;
-    let [first, last] = RELAYS;
+/// Descriptors are counted before it starts, so it gets what the run needs and little more.
+fn causeway(ports: [u16; 2], folder: &Path, plan: &Plan) -> io::Result<Vec<String>> {
+    let ([media, edge], [first, last], login) = (ports, relays(plan.clients), &plan.login);
+    let most = plan.clients + SPARE;
+    let streams = if plan.transport.is_stream() { most } else { SPARE };
     let text = format!(
         "[http]\nlisten = \"{LOOPBACK}:0\"\n\
          [public]\nlisten = \"{LOOPBACK}:0\"\n\
-         [edge]\nlisten = \"{LOOPBACK}:{edge}\"\n\
+         [edge]\nlisten = \"{LOOPBACK}:{edge}\"\nstreams = {streams}\nstreams_per_address = {streams}\n\
          [turn]\nrealm = \"{REALM}\"\nusers = {{ {:?} = {:?} }}\nallow_loopback_peers = true\n\
+         allocations = {most}\nuser_allocations = {most}\n\
          [[interface]]\nname = \"pub\"\nbind = \"{LOOPBACK}\"\nports = \"{first}-{last}\"\nmux_port = {media}\n",
         login.user, *login.password,
     );
     let file = folder.join("causeway.toml");
     fs::write(&file, text)?;
     Ok(["run", "--config", &file.display().to_string(), "--workers", "1"].map(str::to_owned).into())
+}
+
+/// The first and the last port of relays for so many clients.
+fn relays(clients: usize) -> [u16; 2] {
+    let count = (2 * clients).clamp(RELAYS_MIN, RELAYS_MAX);
+    [RELAYS, RELAYS + count as u16 - 1]
 }
 
 /// A certificate that signs itself, and its key.
@@ -222,7 +227,16 @@ fn free_port() -> io::Result<u16> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::plan::Direction;
     use super::*;
+
+    #[test]
+    fn there_are_ports_for_all_clients_below_those_of_the_kernel() {
+        for clients in [1, 5000, 16_000] {
+            let [first, last] = relays(clients);
+            assert!(usize::from(last - first) + 1 >= clients && last < 32_768);
+        }
+    }
 
     #[test]
     fn each_transport_has_its_port() {
@@ -231,13 +245,14 @@ mod tests {
             [Transport::Udp, Transport::Tcp, Transport::Tls].map(|kind| make.port(kind, ports))
         };
         assert_eq!(of(Make::Coturn), [1, 1, 2]);
-        assert_eq!(of(Make::Causeway), [1, 2, 2]);
+        assert_eq!(of(Make::Causeway), [2, 2, 2]);
     }
 
     #[test]
     fn coturn_is_told_who_may_come_and_reads_a_certificate() {
         let folder = tempfile::tempdir().unwrap();
-        let line = coturn([1, 2], folder.path(), &"u:p".parse().unwrap()).unwrap().join(" ");
+        let line = coturn([1, 2], folder.path(), &crate::turn::tests::plan(Direction::Both));
+        let line = line.unwrap().join(" ");
         assert!(line.contains("--user=u:p") && line.contains("-m 1"));
         let pem = fs::read_to_string(folder.path().join("key.pem")).unwrap();
         assert!(pem.contains("PRIVATE KEY"));

@@ -104,7 +104,7 @@ impl Fake {
     }
 }
 
-fn plan(direction: Direction) -> Plan {
+pub(super) fn plan(direction: Direction) -> Plan {
     Plan {
         transport: Transport::Udp,
         mode: Mode::Channel,
