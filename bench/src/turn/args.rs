@@ -12,6 +12,8 @@ use crate::payload::LEN_MIN;
 
 /// Clients of one run, most: what the engine's I/O takes as sockets.
 pub const CLIENTS_MAX: usize = 16_000;
+/// Addresses of a flood, unless it is said otherwise.
+pub const SOURCES: u32 = 4000;
 /// Bytes of a relayed payload, most.
 pub const SIZE_MAX: usize = 1400;
 
@@ -67,9 +69,9 @@ pub struct TurnArgs {
     /// Sends so many Allocates per second without credentials instead, from many addresses of loopback.
     #[arg(long, value_name = "RATE", requires = "turn", conflicts_with = "turn_allocations", value_parser = rate)]
     pub turn_flood: Option<f64>,
-    /// The addresses of the flood.
-    #[arg(long, value_name = "ADDRESSES", default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
-    pub turn_sources: u32,
+    /// Addresses of loopback that clients over UDP come from, in turn, in the place of --bind; of the flood 4000 by default.
+    #[arg(long, value_name = "ADDRESSES", value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub turn_sources: Option<u32>,
 }
 
 impl TurnArgs {
@@ -85,6 +87,7 @@ impl TurnArgs {
             size: self.turn_size as usize,
             duration: all.duration,
             bind: all.bind,
+            sources: self.turn_sources.map_or(0, |count| count as usize),
             core: all.pin.first().copied(),
             allow_loss: all.allow_loss,
             login: Arc::new(self.turn_user.clone()),

@@ -106,7 +106,7 @@ fn open(number: usize, server: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// 127.1.0.1 and on; each number has its own.
-fn source(number: usize) -> IpAddr {
+pub fn source(number: usize) -> IpAddr {
     let part = |of: usize| (of % PART) as u8;
     Ipv4Addr::new(127, 1 + part(number / PART / PART), part(number / PART), 1 + part(number)).into()
 }

@@ -8,6 +8,7 @@ use std::thread;
 use causeway_engine::sys::cpu;
 use serde::Serialize;
 
+use super::args::SOURCES;
 use super::flood::{self, Flood};
 use super::plan::{Plan, Target};
 use super::report::FloodReport;
@@ -80,7 +81,8 @@ impl Job {
             return Some(match turn.turn_flood {
                 None => Self::One(plan.into(), work, target),
                 Some(rate) => {
-                    let (sources, duration) = (turn.turn_sources as usize, plan.duration);
+                    let sources = turn.turn_sources.unwrap_or(SOURCES) as usize;
+                    let duration = plan.duration;
                     Self::Flood(Flood { rate, sources, duration }, target, plan.core)
                 }
             });

@@ -12,6 +12,7 @@ use causeway_engine::packet::Nanos;
 use causeway_engine::sys::probe::Probed;
 use causeway_engine::sys::{BackendKind, Features, cpu, socket};
 
+use super::flood::source;
 use super::plan::{Plan, Transport};
 use super::stream::Streams;
 use crate::wire::Wire;
@@ -62,7 +63,10 @@ impl Lanes {
         }
         let streams = match plan.transport {
             Transport::Udp => {
-                (0..plan.clients).try_for_each(|_| add(plan.bind).map(drop))?;
+                (0..plan.clients).try_for_each(|number| {
+                    let place = number.checked_rem(plan.sources);
+                    add(place.map_or(plan.bind, source)).map(drop)
+                })?;
                 None
             }
             kind => Some(Streams::connect(server, plan.clients, kind == Transport::Tls)?),

@@ -74,6 +74,8 @@ pub struct Plan {
     pub duration: Duration,
     /// The address that clients and peer bind to.
     pub bind: IpAddr,
+    /// Addresses of loopback that clients over UDP bind to instead, in turn; 0 for none.
+    pub sources: usize,
     /// The core of the generator.
     pub core: Option<usize>,
     /// Share of packets that may be lost.

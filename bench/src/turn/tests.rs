@@ -115,6 +115,7 @@ pub(super) fn plan(direction: Direction) -> Plan {
         size: 100,
         duration: Duration::from_millis(500),
         bind: "127.0.0.1".parse().unwrap(),
+        sources: 3,
         core: None,
         allow_loss: 0.0,
         login: Arc::new("u:p".parse().unwrap()),
