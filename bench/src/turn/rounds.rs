@@ -172,9 +172,12 @@ impl RoundsReport {
     }
 }
 
+/// By server and round.
+type Values = BTreeMap<(Make, u32), f64>;
+
 fn rows(rounds: &[Round]) -> Vec<Row> {
-    // By figure in its place, then by server and round.
-    let mut values: Vec<(&'static str, BTreeMap<(Make, u32), f64>)> = Vec::new();
+    // By figure, each in its place.
+    let mut values: Vec<(&'static str, Values)> = Vec::new();
     for round in rounds.iter().filter(|round| round.outcome.counts()) {
         for (figure, value) in round.outcome.figures() {
             let place = values.iter().position(|(name, _)| *name == figure);
@@ -188,7 +191,7 @@ fn rows(rounds: &[Round]) -> Vec<Row> {
     values.into_iter().map(|(figure, values)| row(figure, &values)).collect()
 }
 
-fn row(figure: &'static str, values: &BTreeMap<(Make, u32), f64>) -> Row {
+fn row(figure: &'static str, values: &Values) -> Row {
     let of = |make: Make| {
         let own = values.iter().filter(|((whose, _), _)| *whose == make);
         Spread::of(own.map(|(_, value)| *value).collect())
