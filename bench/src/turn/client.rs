@@ -294,7 +294,9 @@ mod tests {
         let mut out = [0; 500];
         let mut writer =
             Writer::begin(&mut out, class, request.method, request.transaction).unwrap();
-        error.map(|code| writer.error(code, "").unwrap());
+        if let Some(code) = error {
+            writer.error(code, "").unwrap();
+        }
         fill(&mut writer);
         let key = key_of(&login(), REALM);
         let len = writer.finish(error.is_none().then_some(&key)).unwrap();

@@ -105,10 +105,10 @@ fn open(number: usize, server: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// 127.1.0.1 and on; each number has its own.
+/// 127.1.0.1, 127.1.1.1 and on: each number has its own, and neighbours are of different networks (/24).
 pub fn source(number: usize) -> IpAddr {
     let part = |of: usize| (of % PART) as u8;
-    Ipv4Addr::new(127, 1 + part(number / PART / PART), part(number / PART), 1 + part(number)).into()
+    Ipv4Addr::new(127, 1 + part(number / PART / PART), part(number), 1 + part(number / PART)).into()
 }
 
 #[cfg(test)]
