@@ -33,7 +33,7 @@ impl Worker {
         let peer = allocation.peer_of(number, len, now)?;
         packet.start += CHANNEL_HEADER as u16;
         packet.len = plain_len(len);
-        self.to_peer(slot, peer, packet, now)
+        self.relay_out(slot, peer, packet, now)
     }
 
     /// A Send indication of a client.
@@ -52,7 +52,7 @@ impl Worker {
         let (peer, at, len) = (sent.peer, sent.at, sent.data.len());
         packet.start += plain_len(at);
         packet.len = plain_len(len);
-        self.to_peer(slot, peer, packet, now)
+        self.relay_out(slot, peer, packet, now)
     }
 
     /// A request of TURN: up if its nonce was given to where it comes from, else answered at once. A client
@@ -72,7 +72,7 @@ impl Worker {
     }
 
     /// Data of a client, which `packet` is reduced to by now, to a peer.
-    fn to_peer(
+    fn relay_out(
         &mut self,
         slot: u16,
         peer: SocketAddr,
@@ -114,7 +114,7 @@ impl Worker {
             }
             Door::Relay { thread, slot } if thread == self.id => {
                 packet.remote = from;
-                return self.from_peer((slot, to), packet, now);
+                return self.relay_in((slot, to), packet, now);
             }
             Door::Relay { thread, slot } => {
                 let kind = HopKind::Relayed { thread, slot, relayed: to, peer: from };
@@ -125,7 +125,7 @@ impl Worker {
     }
 
     /// Data of a peer at one of an allocation's relayed addresses, to its client.
-    pub(crate) fn from_peer(
+    pub(crate) fn relay_in(
         &mut self,
         (slot, relayed): (u16, SocketAddr),
         packet: &Packet,
@@ -207,7 +207,7 @@ impl Worker {
             return Ok(Fate::Done);
         }
         packet.remote = peer;
-        self.from_peer((slot, relayed), packet, self.now)
+        self.relay_in((slot, relayed), packet, self.now)
     }
 
     /// A datagram that another thread took in.
@@ -222,7 +222,7 @@ impl Worker {
     pub(crate) fn land_relayed(&mut self, relay: (u16, SocketAddr), peer: SocketAddr, hop: &Hop) {
         let now = self.now;
         let Some(packet) = self.landed(SocketId(0), peer, hop) else { return };
-        match self.from_peer(relay, &packet, now) {
+        match self.relay_in(relay, &packet, now) {
             Ok(Fate::Send(outgoing)) => self.send(packet, outgoing),
             Ok(_) => self.frames.give(packet.frame),
             Err(reason) => {

@@ -279,7 +279,7 @@ impl Worker {
     pub(crate) fn treat(&mut self, packet: &mut Packet, now: Nanos) -> Result<Fate, DropReason> {
         match self.tables.role(packet.socket) {
             Role::Raw => return self.raw(packet, now),
-            Role::Relay { slot, relayed } => return self.from_peer((slot, relayed), packet, now),
+            Role::Relay { slot, relayed } => return self.relay_in((slot, relayed), packet, now),
             Role::Media => {}
         }
         if let Some(to) = self.owner_elsewhere(packet) {
