@@ -6,7 +6,7 @@
 //! and each relayed address, and a relayed packet for one of the node's addresses goes through the door
 //! that it names, on the same thread or by a ring, or nowhere.
 //!
-//! The table, with that of [`crate::steering`], is the one thing that all threads share. It holds one atomic word per port, written by
+//! The table, with that of far addresses on shared ports (`steering`), is the one thing that all threads share. It holds one atomic word per port, written by
 //! control and read by the others; a word that is old when it is read leads to where it led a moment
 //! ago, and whoever is behind that door looks whom it was for.
 

@@ -3,7 +3,7 @@
 //!
 //! A nonce is its time and a tag over that time and the client's address. So nothing is kept before a
 //! client has answered with one, and a flood from forged addresses costs one tag and one answer per
-//! request, as many a second as [`Throttle`] lets through, and no other thread hears of it.
+//! request, as many a second as a throttle lets through, and no other thread hears of it.
 
 use std::net::{IpAddr, SocketAddr};
 

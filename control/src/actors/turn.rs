@@ -4,33 +4,31 @@
 //! what the server wants is told to the thread of the allocation's client, in order, so that its answer
 //! overtakes nothing that it is about.
 
+mod connections;
+
 use std::collections::HashMap;
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use actix::prelude::*;
+use arrayvec::ArrayVec;
 use causeway_engine::command::{AllocationId, Command, Event, Punt, Returned, SocketId, WorkerId};
 use causeway_engine::config::ALLOCATIONS_PER_THREAD;
 use causeway_engine::doors::{Door, Doors};
 use causeway_engine::gate::Gate;
 use causeway_engine::relay::{self, Allocation, AllocationSpec, Framing};
 use causeway_engine::sys::socket;
-use socket2::{Domain, Protocol, Socket, Type};
 
+use self::connections::{Connections, listener};
 use crate::actors::call::FromEngine;
 use crate::actors::relays::RelayDesk;
 use crate::actors::timer::Timer;
 use crate::actors::worker_link::{FromThread, OwnTurn, Tell, WorkerLink};
-use crate::turn::{
-    Client, ClientTransport, ConnectionId, Key, Output, Rate, Relay, RelayTransport, Server,
-};
+use crate::turn::{Client, ClientTransport, Key, Output, Rate, Relay, RelayTransport, Server};
 
 /// Messages that can wait; a request beyond it is lost, and its client repeats it.
 const MAILBOX: usize = 4096;
-
-/// Peers that wait to be accepted by one relay, most.
-const BACKLOG: i32 = 16;
 
 /// A thread that relays.
 struct Thread {
@@ -65,7 +63,7 @@ enum Pending {
 pub struct TurnActor {
     server: Server,
     desk: RelayDesk,
-    doors: std::sync::Arc<Doors>,
+    doors: Arc<Doors>,
     gate: Gate,
     threads: HashMap<WorkerId, Thread>,
     held: HashMap<Key, Held>,
@@ -73,39 +71,6 @@ pub struct TurnActor {
     last_tag: u64,
     connections: Connections,
     timer: Timer,
-}
-
-/// What connections of TCP relays are called: by the server with numbers that nobody guesses, by the edge
-/// with those at hand.
-#[derive(Default)]
-struct Connections {
-    at_edge: HashMap<ConnectionId, u32>,
-    here: HashMap<u32, ConnectionId>,
-    last: u32,
-}
-
-impl Connections {
-    /// Names one for the edge, which has the upper half of the numbers for itself.
-    fn name(&mut self, connection: ConnectionId) -> u32 {
-        loop {
-            self.last = (self.last + 1) & (u32::MAX >> 1);
-            if !self.here.contains_key(&self.last) {
-                self.add(connection, self.last);
-                return self.last;
-            }
-        }
-    }
-
-    fn add(&mut self, connection: ConnectionId, number: u32) {
-        self.at_edge.insert(connection, number);
-        self.here.insert(number, connection);
-    }
-
-    fn forget(&mut self, connection: ConnectionId) -> Option<u32> {
-        let number = self.at_edge.remove(&connection)?;
-        self.here.remove(&number);
-        Some(number)
-    }
 }
 
 impl Thread {
@@ -127,7 +92,7 @@ impl TurnActor {
     pub(super) fn new(
         server: Server,
         desk: RelayDesk,
-        doors: std::sync::Arc<Doors>,
+        doors: Arc<Doors>,
         gate: Gate,
         links: Vec<(WorkerId, Addr<WorkerLink>)>,
     ) -> Self {
@@ -161,15 +126,15 @@ impl TurnActor {
             }
             Event::PeerConnected { connection, ok } => {
                 let outcome = if ok { Ok(()) } else { Err(()) };
-                if let Some(known) = self.connections.here.get(&connection) {
-                    self.server.connected(now, *known, outcome);
+                if let Some(known) = self.connections.known(connection) {
+                    self.server.connected(now, known, outcome);
                 }
             }
             Event::PeerAccepted { allocation, connection, peer } => {
                 self.accepted(now, allocation, connection, peer, ctx);
             }
             Event::PeerClosed { connection } => {
-                if let Some(known) = self.connections.here.get(&connection).copied() {
+                if let Some(known) = self.connections.known(connection) {
                     self.connections.forget(known);
                     self.server.disconnected(known);
                 }
@@ -262,7 +227,7 @@ impl TurnActor {
                 self.change(key, connect, ctx);
             }
             Output::Join { connection, client } => {
-                if let Some(connection) = self.connections.at_edge.get(&connection).copied() {
+                if let Some(connection) = self.connections.at_edge(connection) {
                     let Client { thread, socket, remote, .. } = client;
                     self.tell(thread, Command::Join { connection, socket, remote }, ctx);
                 }
@@ -284,7 +249,7 @@ impl TurnActor {
         let mut spec = AllocationSpec {
             client: (client.socket, client.remote),
             framing: framing(client.transport),
-            relays: arrayvec::ArrayVec::new(),
+            relays: ArrayVec::new(),
             dont_fragment,
             rate: engine_rate(rate),
         };
@@ -480,19 +445,6 @@ impl TurnActor {
             }
         }
     }
-}
-
-/// Connections of others leave from the same port.
-fn listener(bound: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(bound), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    if bound.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.bind(&bound.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }
 
 fn client(thread: WorkerId, socket: SocketId, remote: SocketAddr) -> Client {

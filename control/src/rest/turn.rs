@@ -66,7 +66,10 @@ impl Minting {
 #[utoipa::path(
     tag = "turn",
     request_body = MintCredentials,
-    responses((status = 201, description = "The credentials", body = CredentialsMinted)),
+    responses(
+        (status = 201, description = "The credentials", body = CredentialsMinted),
+        (status = 204, description = "This node has no TURN server (to the bearer of a join token)"),
+    ),
     security((), ("api" = ["call"]), ("join" = []))
 )]
 #[post("/v1/turn/credentials")]
@@ -75,9 +78,13 @@ pub(super) async fn create(
     state: Data<State>,
     Body(asked): Body<MintCredentials>,
 ) -> Result<HttpResponse, Problem> {
-    let minting = state.minting.as_ref();
-    let minting =
-        minting.ok_or_else(|| Problem::not_found("this node has no TURN server; see [turn]"))?;
+    let Some(minting) = state.minting.as_ref() else {
+        return match may.who {
+            // A page asks on every node, and a browser would show its user an error that is none.
+            Who::Join(_) => Ok(HttpResponse::NoContent().finish()),
+            Who::Api => Err(Problem::not_found("this node has no TURN server; see [turn]")),
+        };
+    };
     let user = match (&may.who, asked.user) {
         // Whoever could name itself could have as many quotas as it can think of names.
         (Who::Join(pass), _) => pass.jti.clone(),

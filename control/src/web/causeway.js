@@ -393,11 +393,13 @@ export class Call extends EventTarget {
   async #iceServers() {
     if (this.#options.iceServers) return this.#options.iceServers;
     try {
-      const { urls, username, credential } = await this.#api.post('/v1/turn/credentials', {}, TURN_LIMIT);
+      const minted = await this.#api.post('/v1/turn/credentials', {}, TURN_LIMIT);
+      if (!minted) return []; // a node without TURN is reached directly
+      const { urls, username, credential } = minted;
       const streams = urls.filter((url) => url.includes('transport=tcp'));
       return streams.length ? [{ urls: streams, username, credential }] : [];
     } catch {
-      return []; // a node without TURN is reached directly
+      return []; // it is reached directly, or not at all
     }
   }
 

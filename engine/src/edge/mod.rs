@@ -1,6 +1,6 @@
 //! The edge: the one thread that has TCP and TLS, so that everything can share port 443.
 //!
-//! A stream says by its first bytes what it is ([`sniff`]), before TLS and behind it:
+//! A stream says by its first bytes what it is (`sniff`), before TLS and behind it:
 //!
 //! ```text
 //!  TCP ── PROXY header? ──┬── TLS ──┬── HTTP: handed over, with its socket and its TLS state
@@ -14,7 +14,7 @@
 //! owns the allocations of clients that come by streams, and their relay sockets. It differs from a worker
 //! in one thing: it may allocate, within the limits of [`EdgeConfig`] and of this module.
 //!
-//! Nothing waits for a slow peer: what a stream does not take in time is dropped ([`outbox`]).
+//! Nothing waits for a slow peer: what a stream does not take in time is dropped (`outbox`).
 
 mod apply;
 mod framing;

@@ -89,5 +89,8 @@ async fn without_a_server_or_a_secret_there_are_no_credentials() {
         let words =
             listen(&state, Door::Admin).await.post(PATH, CALL, json!({})).await.problem(404);
         assert!(words.contains("[turn]"), "{words}");
+        let (_, token) = call_and_token(&state, "customer").await;
+        let public = listen(&state, Door::Public).await;
+        assert_eq!(public.post(PATH, &token, json!({})).await.status, 204, "a page only asks");
     }
 }
