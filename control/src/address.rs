@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Every address of this machine, loopback included, without duplicates.
 ///
@@ -18,9 +18,24 @@ pub fn local_addresses() -> io::Result<Vec<IpAddr>> {
     Ok(v4.chain(parse_if_inet6(&v6).into_iter().map(IpAddr::V6)).collect())
 }
 
+/// Says what to change if a socket cannot be bound to `wanted`.
+pub fn explain_bind(error: &io::Error, wanted: SocketAddr) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrNotAvailable => local_addresses()
+            .map_or_else(|_| String::new(), |local| explain_missing(wanted.ip(), &local)),
+        io::ErrorKind::AddrInUse => {
+            format!("something else has port {}: end that, or choose another port", wanted.port())
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("port {} needs the capability CAP_NET_BIND_SERVICE", wanted.port())
+        }
+        _ => String::new(),
+    }
+}
+
 /// Says why a socket cannot be bound to `wanted` (EADDRNOTAVAIL), and what was probably meant.
 /// `local` is what [`local_addresses`] gave.
-pub fn explain_missing(wanted: IpAddr, local: &[IpAddr]) -> String {
+fn explain_missing(wanted: IpAddr, local: &[IpAddr]) -> String {
     let lead = format!("{wanted} is not an address of this machine");
     let near: Vec<IpAddr> = local
         .iter()
@@ -171,6 +186,17 @@ fe800000000000000000000000000001 02 40 20 80     ens5
 
     fn cloud_machine() -> Vec<IpAddr> {
         vec![ip("127.0.0.1"), ip("172.31.5.10"), ip("::1"), ip("fe80::1")]
+    }
+
+    #[test]
+    fn what_is_to_be_changed_depends_on_why_it_cannot_be_bound() {
+        let explain =
+            |kind: io::ErrorKind| explain_bind(&kind.into(), ([203, 0, 113, 5], 443).into());
+        assert!(explain(io::ErrorKind::AddrInUse).contains("choose another port"));
+        assert!(explain(io::ErrorKind::PermissionDenied).contains("CAP_NET_BIND_SERVICE"));
+        let missing = explain(io::ErrorKind::AddrNotAvailable);
+        assert!(missing.starts_with("203.0.113.5 is not an address of this machine"), "{missing}");
+        assert_eq!(explain(io::ErrorKind::OutOfMemory), "");
     }
 
     #[test]

@@ -5,6 +5,12 @@
 //! one that is named here. A check names its worker by its ufrag ([`WorkerId::of_ufrag`]); from then on its
 //! source is known to be that worker's.
 //!
+//! The kernel could be told instead, by a connected socket for each far address. Measured (`cargo bench --bench
+//! steering`, kernel 6.18): handing on costs 0.2 us per packet, and where the connected socket saves that, each datagram from an
+//! address without one costs 7 ns more for each connected socket on the port, since it is compared with all of
+//! them: with a thousand, 10.4 us instead of 3.6. Before kernel 6.13 the others pay the same. So a
+//! node full of calls could be brought to its knees by a trickle of forged checks, which here stay as cheap as they are.
+//!
 //! One atomic word per place, and no place for itself for any address: a later one takes an earlier one's, whose
 //! checks then put it back. What is found here is a guess; the worker that it leads to looks for itself.
 

@@ -74,13 +74,14 @@ async function keyOf(file) {
   return createHash('sha256').update(publicKey.export({ type: 'spki', format: 'der' })).digest('base64');
 }
 
-/** If a side does not connect, what it was offered tells why. */
+/** If a side does not connect, what it was offered and what its page complained of tell why. */
 async function connected() {
   try {
     await run.each((side) => side.wait('connected', CONNECT_LIMIT));
     await run.each((side) => side.wait('receiving', CONNECT_LIMIT));
   } catch (error) {
-    throw new Error(`${error.message}; ${JSON.stringify(await run.each((side) => side.path().catch(({ message }) => message)))}`);
+    const told = await run.each((side) => Promise.all([side.path(), side.errors()].map((asked) => asked.catch(({ message }) => message))));
+    throw new Error(`${error.message}; ${JSON.stringify(told)}`);
   }
   return run.each((side) => side.path());
 }

@@ -20,6 +20,9 @@ use crate::root;
 /// Longest wait for the node to say that it runs, or to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A configuration's lines for two workers, so that what the kernel or a relay gives to one may be the other's.
+pub const TWO_WORKERS: &str = "[node]\nworkers = [0, 1]\n";
+
 /// A running node; ended when dropped. If the test fails, what it logged is shown.
 pub struct Node {
     child: Child,

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use causeway_tests::browser::Pages;
 use causeway_tests::lab::{Lab, PRIVATE, PUBLIC, PUBLIC6};
-use causeway_tests::node::Node;
+use causeway_tests::node::{Node, TWO_WORKERS};
 use causeway_tests::requires;
 use serde_json::Value;
 
@@ -39,6 +39,7 @@ impl Scene {
         make_certificate(&certificate, &key);
         let config = format!(
             r#"
+            {TWO_WORKERS}
             [[interface]]
             name = "v4"
             bind = "{PRIVATE}"

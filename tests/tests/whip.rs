@@ -51,8 +51,7 @@ fn a_page_of_another_origin_publishes_by_whip_and_one_views_by_whep() {
     pages.go_on();
 
     pages.step("publish");
-    let active = node.rest().get(&format!("/v1/calls/{call}"));
-    assert_eq!(active["state"], "active", "{active}");
+    node.rest().wait_call(&call, |call| call["state"] == "active");
     pages.go_on();
 
     // The script judges the picture and the tone, before a restart of ICE on each side and after.

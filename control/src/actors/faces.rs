@@ -151,10 +151,7 @@ fn bind_one(
     let refused = |source: io::Error| NodeError::Bind {
         name: interface.map_or_else(|| "turn".into(), |interface| interface.name.clone()),
         address,
-        advice: match address::local_addresses() {
-            Ok(local) => address::explain_missing(address.ip(), &local),
-            Err(_) => String::new(),
-        },
+        advice: address::explain_bind(&source, address),
         source,
     };
     let udp = socket::bind(address, reuse).map_err(refused)?;

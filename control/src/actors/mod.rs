@@ -23,6 +23,7 @@ mod past;
 pub mod proxied;
 pub mod registry;
 mod relays;
+mod rings;
 pub mod switchboard;
 mod timer;
 pub mod turn;

@@ -34,6 +34,7 @@ use crate::actors::registry::{
     WorkerSeat,
 };
 use crate::actors::relays::RelayDesk;
+use crate::actors::rings;
 use crate::actors::switchboard::{Called, HangUp, Ids, Scribes, Switchboard};
 use crate::actors::turn::TurnActor;
 use crate::actors::worker_link::{GiveBack, Lend, WorkerDesk, WorkerLink, lock};
@@ -226,6 +227,12 @@ impl Node {
                     return Err(error);
                 }
             }
+        }
+        if (!shared.is_empty() || config.turn.is_on())
+            && let Err(error) = rings::among(&engine, &mut links)
+        {
+            engine.stop(links);
+            return Err(error);
         }
         let taps = links.iter_mut().filter_map(Link::take_taps).collect();
         let recorder = match Recorder::open(&config.recording, taps) {
@@ -458,13 +465,7 @@ fn start_edge(
 ) -> Result<Link, NodeError> {
     let mut edge = engine.start_edge(config)?;
     for link in links {
-        let WorkerId(number) = link.worker();
-        let (to_edge, from_worker) = engine.hop(link.worker(), WorkerId::EDGE);
-        let (to_worker, from_edge) = engine.hop(WorkerId::EDGE, link.worker());
-        for (to_edge, to_worker) in [(to_edge, from_worker), (from_edge, to_worker)] {
-            edge.send(to_edge).map_err(|_| NodeError::Worker(WorkerId::EDGE.0))?;
-            link.send(to_worker).map_err(|_| NodeError::Worker(number))?;
-        }
+        rings::between(engine, &mut edge, link)?;
     }
     Ok(edge)
 }

@@ -79,10 +79,11 @@ impl RelayDesk {
         Some((socket, udp))
     }
 
-    /// Keeps a socket that a thread has given back; its port is free if nobody needs it any more.
-    pub(super) fn give_back(&mut self, relay: u64, udp: UdpSocket) {
+    /// Keeps a socket that a thread has given back, unless it never got there; the port is free if nobody needs it
+    /// any more.
+    pub(super) fn give_back(&mut self, relay: u64, udp: Option<UdpSocket>) {
         let Some(leased) = self.leased.get_mut(&relay) else { return };
-        leased.udp = Some(udp);
+        leased.udp = udp;
         if leased.released {
             self.forget(relay);
         }

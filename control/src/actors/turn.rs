@@ -6,7 +6,7 @@
 
 mod connections;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -24,7 +24,7 @@ use self::connections::{Connections, listener};
 use crate::actors::call::FromEngine;
 use crate::actors::relays::RelayDesk;
 use crate::actors::timer::Timer;
-use crate::actors::worker_link::{FromThread, OwnTurn, Tell, WorkerLink};
+use crate::actors::worker_link::{FromThread, OwnTurn, Tell, UNASKED, WorkerLink};
 use crate::turn::{Client, ClientTransport, Key, Output, Rate, Relay, RelayTransport, Server};
 
 /// Messages that can wait; a request beyond it is lost, and its client repeats it.
@@ -70,6 +70,8 @@ pub struct TurnActor {
     pending: HashMap<u64, Pending>,
     last_tag: u64,
     connections: Connections,
+    /// What each thread is to be told at the end of the message that is being handled.
+    told: BTreeMap<WorkerId, Vec<(u64, Command)>>,
     timer: Timer,
 }
 
@@ -107,6 +109,7 @@ impl TurnActor {
             pending: HashMap::new(),
             last_tag: 0,
             connections: Connections::default(),
+            told: BTreeMap::new(),
             timer: Timer::default(),
         }
     }
@@ -131,7 +134,7 @@ impl TurnActor {
                 }
             }
             Event::PeerAccepted { allocation, connection, peer } => {
-                self.accepted(now, allocation, connection, peer, ctx);
+                self.accepted(now, allocation, connection, peer);
             }
             Event::PeerClosed { connection } => {
                 if let Some(known) = self.connections.known(connection) {
@@ -145,20 +148,13 @@ impl TurnActor {
     }
 
     /// A peer has come to a TCP relay; one that the server does not want goes again.
-    fn accepted(
-        &mut self,
-        now: Instant,
-        allocation: AllocationId,
-        number: u32,
-        peer: SocketAddr,
-        ctx: &mut Context<Self>,
-    ) {
+    fn accepted(&mut self, now: Instant, allocation: AllocationId, number: u32, peer: SocketAddr) {
         let key = self.held.iter().find(|(_, held)| held.id == allocation).map(|(key, _)| *key);
         match key.and_then(|key| self.server.accepted(now, key, peer)) {
             Some(connection) => self.connections.add(connection, number),
             None => {
                 let command = Command::DropConnection { connection: number };
-                self.tell(allocation.thread, command, ctx);
+                self.tell(allocation.thread, command);
             }
         }
     }
@@ -179,62 +175,66 @@ impl TurnActor {
     fn drain(&mut self, ctx: &mut Context<Self>) {
         loop {
             match self.server.poll_output() {
-                Output::Timeout(next) => return self.timer.set(next, ctx, Self::due),
-                output => self.follow(output, ctx),
+                Output::Timeout(next) => {
+                    self.timer.set(next, ctx, Self::due);
+                    break;
+                }
+                output => self.follow(output),
             }
         }
+        self.send_told(ctx);
     }
 
-    fn follow(&mut self, output: Output, ctx: &mut Context<Self>) {
+    fn follow(&mut self, output: Output) {
         match output {
             Output::Reply { client, bytes } => {
                 let Client { thread, socket, remote, .. } = client;
-                self.tell(thread, Command::Transmit { socket, remote, bytes }, ctx);
+                self.tell(thread, Command::Transmit { socket, remote, bytes });
             }
             Output::Install { key, client, transport, relays, dont_fragment, rate } => {
                 let Some(id) = self.slot(client.thread) else { return self.lose(key) };
                 let moving = None;
                 let held = Held { id, relays, transport, dont_fragment, rate, client, moving };
                 self.held.insert(key, held);
-                self.install(key, ctx);
+                self.install(key);
             }
-            Output::Remove { key } => self.remove(key, ctx),
-            Output::Withdraw { key, relay } => self.withdraw(key, relay, ctx),
+            Output::Remove { key } => self.remove(key),
+            Output::Withdraw { key, relay } => self.withdraw(key, relay),
             Output::Permit { key, peer } => {
-                self.change(key, |allocation| Command::Permit { allocation, peer }, ctx);
+                self.change(key, |allocation| Command::Permit { allocation, peer });
             }
             Output::Forbid { key, peer } => {
-                self.change(key, |allocation| Command::Forbid { allocation, peer }, ctx);
+                self.change(key, |allocation| Command::Forbid { allocation, peer });
             }
             Output::Bind { key, channel, peer } => {
                 let bind = |allocation| Command::BindChannel { allocation, channel, peer };
-                self.change(key, bind, ctx);
+                self.change(key, bind);
             }
             Output::Unbind { key, channel } => {
-                self.change(key, |allocation| Command::UnbindChannel { allocation, channel }, ctx);
+                self.change(key, |allocation| Command::UnbindChannel { allocation, channel });
             }
             Output::SetRate { key, rate } => {
                 if let Some(held) = self.held.get_mut(&key) {
                     held.rate = rate;
                 }
                 let rate = engine_rate(rate);
-                self.change(key, |allocation| Command::SetRate { allocation, rate }, ctx);
+                self.change(key, |allocation| Command::SetRate { allocation, rate });
             }
-            Output::Move { key, client } => self.begin_move(key, client, ctx),
+            Output::Move { key, client } => self.begin_move(key, client),
             Output::Connect { key, connection, peer } => {
                 let connection = self.connections.name(connection);
                 let connect = |allocation| Command::Connect { allocation, connection, peer };
-                self.change(key, connect, ctx);
+                self.change(key, connect);
             }
             Output::Join { connection, client } => {
                 if let Some(connection) = self.connections.at_edge(connection) {
                     let Client { thread, socket, remote, .. } = client;
-                    self.tell(thread, Command::Join { connection, socket, remote }, ctx);
+                    self.tell(thread, Command::Join { connection, socket, remote });
                 }
             }
             Output::Drop { connection } => {
                 if let Some(connection) = self.connections.forget(connection) {
-                    self.tell(WorkerId::EDGE, Command::DropConnection { connection }, ctx);
+                    self.tell(WorkerId::EDGE, Command::DropConnection { connection });
                 }
             }
             Output::Timeout(_) => {}
@@ -242,7 +242,7 @@ impl TurnActor {
     }
 
     /// Gives an allocation's sockets, then the allocation, to its thread.
-    fn install(&mut self, key: Key, ctx: &mut Context<Self>) {
+    fn install(&mut self, key: Key) {
         let Some(held) = self.held.get(&key) else { return };
         let Held { id, client, transport, dont_fragment, rate, .. } = *held;
         let relays = held.relays.clone();
@@ -259,7 +259,7 @@ impl TurnActor {
             let socket = taken.map(|(socket, udp)| {
                 // What the kernel does not set it does not set; then the packets may be fragmented.
                 let _ = socket::set_fragmentation(&udp, !dont_fragment);
-                self.tell(id.thread, Command::AddSocket { socket, udp }, ctx);
+                self.tell(id.thread, Command::AddSocket { socket, udp });
                 socket
             });
             let _ = spec.relays.try_push(relay::Relay { relayed: relay.relayed, socket });
@@ -268,72 +268,72 @@ impl TurnActor {
         }
         let state = Box::new(Allocation::new(&spec));
         let command = Command::AddAllocation { allocation: id, state };
-        self.tell_tagged(id.thread, command, Pending::Install(key), ctx);
+        self.tell_tagged(id.thread, command, Pending::Install(key));
         for relay in relays.into_iter().filter(|_| !over_udp) {
-            self.listen(id, relay, ctx);
+            self.listen(id, relay);
         }
     }
 
     /// Lets peers connect to a TCP relay. Its UDP socket stays here and keeps the number.
-    fn listen(&mut self, allocation: AllocationId, relay: Relay, ctx: &mut Context<Self>) {
+    fn listen(&mut self, allocation: AllocationId, relay: Relay) {
         let Some(bound) = self.desk.of(relay).map(|leased| leased.bound) else { return };
         match listener(bound) {
             Ok(listener) => {
                 let command = Command::AddListener { allocation, listener };
-                self.tell(allocation.thread, command, ctx);
+                self.tell(allocation.thread, command);
             }
             Err(error) => tracing::warn!(%bound, %error, "a TCP relay hears nobody"),
         }
     }
 
-    fn remove(&mut self, key: Key, ctx: &mut Context<Self>) {
+    fn remove(&mut self, key: Key) {
         let Some(held) = self.held.remove(&key) else { return };
         if held.moving.is_some() {
             // Its sockets are on their way here, and nobody needs them any more.
             self.give_slot(held.id);
             return;
         }
-        self.uninstall(&held, key, ctx);
+        self.uninstall(&held, key);
     }
 
     /// Takes an allocation and its sockets from its thread.
-    fn uninstall(&mut self, held: &Held, key: Key, ctx: &mut Context<Self>) {
+    fn uninstall(&mut self, held: &Held, key: Key) {
         let id = held.id;
         let command = Command::RemoveAllocation { allocation: id };
-        self.tell_tagged(id.thread, command, Pending::Remove(id), ctx);
+        self.tell_tagged(id.thread, command, Pending::Remove(id));
         for relay in &held.relays {
-            self.take_socket(id, key, *relay, ctx);
+            self.take_socket(id, key, *relay);
         }
     }
 
-    fn take_socket(&mut self, id: AllocationId, key: Key, relay: Relay, ctx: &mut Context<Self>) {
+    fn take_socket(&mut self, id: AllocationId, key: Key, relay: Relay) {
         self.doors.close(relay.relayed, Door::Relay { thread: id.thread, slot: id.slot });
         // A TCP relay's stays here.
         let lent = self.desk.of(relay).filter(|leased| leased.is_lent());
         let home = lent.and_then(|leased| leased.home);
         if let Some((thread, socket)) = home {
             let pending = Pending::Socket(relay.id, key);
-            self.tell_tagged(thread, Command::RemoveSocket { socket }, pending, ctx);
+            self.tell_tagged(thread, Command::RemoveSocket { socket }, pending);
         }
     }
 
-    fn withdraw(&mut self, key: Key, relay: Relay, ctx: &mut Context<Self>) {
+    fn withdraw(&mut self, key: Key, relay: Relay) {
         let Some(held) = self.held.get_mut(&key) else { return };
         held.relays.retain(|kept| *kept != relay);
         let (id, relayed) = (held.id, relay.relayed);
-        self.change(key, |allocation| Command::Withdraw { allocation, relayed }, ctx);
-        self.take_socket(id, key, relay, ctx);
+        self.change(key, |allocation| Command::Withdraw { allocation, relayed });
+        self.take_socket(id, key, relay);
     }
 
     /// Takes an allocation to where its client is now. Its sockets come back first.
-    fn begin_move(&mut self, key: Key, client: Client, ctx: &mut Context<Self>) {
+    fn begin_move(&mut self, key: Key, client: Client) {
         let Some(mut held) = self.held.remove(&key) else { return };
         let mut waits = 0;
         if held.moving.is_none() {
             for relay in held.relays.clone() {
                 waits += usize::from(self.desk.of(relay).is_some_and(|leased| leased.is_lent()));
             }
-            self.uninstall(&held, key, ctx);
+            self.uninstall(&held, key);
         } else if let Some((left, _)) = held.moving.take() {
             self.give_slot(held.id);
             waits = left;
@@ -342,11 +342,11 @@ impl TurnActor {
         (held.id, held.client) = (id, client);
         held.moving = Some((waits, Vec::new()));
         self.held.insert(key, held);
-        self.settle_move(key, 0, ctx);
+        self.settle_move(key, 0);
     }
 
     /// So many sockets of a moving allocation have come back; with the last it goes on.
-    fn settle_move(&mut self, key: Key, came: usize, ctx: &mut Context<Self>) {
+    fn settle_move(&mut self, key: Key, came: usize) {
         let Some(held) = self.held.get_mut(&key) else { return };
         let Some((left, _)) = &mut held.moving else { return };
         *left = left.saturating_sub(came);
@@ -355,24 +355,19 @@ impl TurnActor {
         }
         let commands = held.moving.take().map(|(_, commands)| commands);
         let thread = held.id.thread;
-        self.install(key, ctx);
+        self.install(key);
         for command in commands.unwrap_or_default() {
-            self.tell(thread, command, ctx);
+            self.tell(thread, command);
         }
     }
 
     /// Tells an allocation's thread; later if it is on its way there.
-    fn change(
-        &mut self,
-        key: Key,
-        command: impl FnOnce(AllocationId) -> Command,
-        ctx: &mut Context<Self>,
-    ) {
+    fn change(&mut self, key: Key, command: impl FnOnce(AllocationId) -> Command) {
         let Some(held) = self.held.get_mut(&key) else { return };
         let (command, thread) = (command(held.id), held.id.thread);
         match &mut held.moving {
             Some((_, waiting)) => waiting.push(command),
-            None => self.tell(thread, command, ctx),
+            None => self.tell(thread, command),
         }
     }
 
@@ -391,38 +386,28 @@ impl TurnActor {
         self.server.lost(key, &mut self.desk);
     }
 
-    fn tell(&mut self, thread: WorkerId, command: Command, ctx: &mut Context<Self>) {
-        self.send(thread, 0, command, ctx);
+    fn tell(&mut self, thread: WorkerId, command: Command) {
+        self.told.entry(thread).or_default().push((UNASKED, command));
     }
 
-    fn tell_tagged(
-        &mut self,
-        thread: WorkerId,
-        command: Command,
-        pending: Pending,
-        ctx: &mut Context<Self>,
-    ) {
+    fn tell_tagged(&mut self, thread: WorkerId, command: Command, pending: Pending) {
         self.last_tag += 1;
         self.pending.insert(self.last_tag, pending);
-        self.send(thread, self.last_tag, command, ctx);
+        self.told.entry(thread).or_default().push((self.last_tag, command));
     }
 
     /// Everything goes by `do_send`, so that nothing overtakes; its number is bounded by the requests that a
     /// gate lets through and by the allocations.
-    fn send(&self, thread: WorkerId, tag: u64, command: Command, ctx: &Context<Self>) {
-        if let Some(thread) = self.threads.get(&thread) {
-            let call = ctx.address().recipient();
-            thread.link.do_send(Tell { call, commands: vec![(tag, command)] });
+    fn send_told(&mut self, ctx: &Context<Self>) {
+        for (id, thread) in &self.threads {
+            if let Some(commands) = self.told.remove(id) {
+                let call = ctx.address().recipient();
+                thread.link.do_send(Tell { call, commands });
+            }
         }
     }
 
-    fn applied(
-        &mut self,
-        pending: Pending,
-        refused: bool,
-        returned: Returned,
-        ctx: &mut Context<Self>,
-    ) {
+    fn applied(&mut self, pending: Pending, refused: bool, returned: Returned) {
         self.read_clock();
         match pending {
             Pending::Install(key) if refused => {
@@ -431,17 +416,16 @@ impl TurnActor {
                 tracing::debug!(?held.id, "a relay was refused by its thread");
                 self.give_slot(held.id);
                 for relay in &held.relays {
-                    self.take_socket(held.id, key, *relay, ctx);
+                    self.take_socket(held.id, key, *relay);
                 }
                 self.server.lost(key, &mut self.desk);
             }
             Pending::Install(_) => {}
             Pending::Remove(id) => self.give_slot(id),
             Pending::Socket(relay, key) => {
-                if let Returned::Socket(udp) = returned {
-                    self.desk.give_back(relay, udp);
-                }
-                self.settle_move(key, 1, ctx);
+                let udp = if let Returned::Socket(udp) = returned { Some(udp) } else { None };
+                self.desk.give_back(relay, udp);
+                self.settle_move(key, 1);
             }
         }
     }
@@ -477,10 +461,12 @@ impl Actor for TurnActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
-        for (thread, link) in self.threads.iter().map(|(id, thread)| (*id, thread.link.clone())) {
-            link.do_send(OwnTurn(ctx.address().recipient()));
-            self.send(thread, 0, Command::SetGate(Box::new(self.gate.clone())), ctx);
+        let threads: Vec<_> = self.threads.keys().copied().collect();
+        for id in threads {
+            self.threads[&id].link.do_send(OwnTurn(ctx.address().recipient()));
+            self.tell(id, Command::SetGate(Box::new(self.gate.clone())));
         }
+        self.send_told(ctx);
     }
 }
 
@@ -501,7 +487,7 @@ impl Handler<FromEngine> for TurnActor {
     fn handle(&mut self, message: FromEngine, ctx: &mut Self::Context) {
         let FromEngine::Applied { tag, outcome, returned } = message else { return };
         if let Some(pending) = self.pending.remove(&tag) {
-            self.applied(pending, outcome.is_err(), returned, ctx);
+            self.applied(pending, outcome.is_err(), returned);
             self.drain(ctx);
         }
     }

@@ -122,9 +122,12 @@ impl WorkerDesk {
 pub struct Tell {
     /// Whom to answer.
     pub call: Recipient<FromEngine>,
-    /// The commands in order, each with the call's own number for the answer.
+    /// The commands in order, each with the call's own number for the answer, or [`UNASKED`].
     pub commands: Vec<(u64, Command)>,
 }
+
+/// The number of a command whose answer nobody waits for.
+pub const UNASKED: u64 = u64::MAX;
 
 /// Tells a call's worker what the call wants. New work is refused by a full mailbox; removals must pass and
 /// are bounded by the legs.
@@ -297,7 +300,9 @@ impl WorkerLink {
         };
         match link.send(command) {
             Ok(ticket) => {
-                self.pending.insert(ticket, (tag, call.clone()));
+                if tag != UNASKED {
+                    self.pending.insert(ticket, (tag, call.clone()));
+                }
                 if let Some(leg) = removal {
                     self.removals.insert(ticket, leg);
                 }
@@ -317,6 +322,9 @@ impl WorkerLink {
 }
 
 fn refuse(call: &Recipient<FromEngine>, tag: u64) {
+    if tag == UNASKED {
+        return;
+    }
     let (outcome, returned) = (Err(Refusal::Full), Returned::Nothing);
     call.do_send(FromEngine::Applied { tag, outcome, returned });
 }

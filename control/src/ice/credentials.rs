@@ -15,7 +15,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Makes fresh ones for a leg of `worker` from the system's random source: 47 bits of ufrag and 154 of
+    /// Makes fresh ones for a leg of `worker` from the system's random source: 35 bits of ufrag and 154 of
     /// password where RFC 8445 §5.3 asks for 24 and 128. The ufrag says whose it is
     /// ([`WorkerId::ufrag_prefix`]).
     ///
@@ -49,7 +49,8 @@ fn random_text<const LEN: usize>() -> String {
     text
 }
 
-const UFRAG_LEN: usize = 8;
+/// Beyond the prefix; with it a ufrag is as long as most agents have theirs.
+const UFRAG_LEN: usize = 6;
 const PASSWORD_LEN: usize = 26;
 const ICE_CHARS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
@@ -62,7 +63,7 @@ mod tests {
     #[test]
     fn random_credentials_are_long_enough_and_differ() {
         let (one, other) = (Credentials::random(WORKER), Credentials::random(WORKER));
-        assert_eq!((one.ufrag.len(), one.password.len()), (10, 26));
+        assert_eq!((one.ufrag.len(), one.password.len()), (8, 26));
         assert_eq!(WorkerId::of_ufrag(one.ufrag.as_bytes()), Some(WORKER));
         assert_ne!(one, other);
         assert!(one.password.bytes().all(|c| ICE_CHARS.contains(&c)));

@@ -59,8 +59,9 @@ impl Bare {
         Ok(Self { worker, commands, events, punts, taps, bell: Wake::new()? })
     }
 
-    /// Joins two workers by a ring each way.
+    /// Joins two workers by a ring each way, and by the doors that threads of one node share.
     pub fn join(&mut self, other: &mut Self) {
+        other.worker.doors = Arc::clone(&self.worker.doors);
         self.lead_to(other);
         other.lead_to(self);
     }

@@ -139,6 +139,8 @@ pub(super) struct Far {
     rtc: Rtc,
     pub(super) address: SocketAddr,
     pub(super) candidate: Candidate,
+    /// The one port of the node that it gets through to.
+    port: Option<u16>,
     pending: Option<SdpPendingOffer>,
     mids: Vec<(MediaKind, Mid)>,
     flows: Vec<Running>,
@@ -183,6 +185,7 @@ impl Far {
             rtc,
             address,
             candidate,
+            port: spec.port,
             pending: None,
             mids: Vec::new(),
             flows: Vec::new(),
@@ -223,16 +226,29 @@ impl Far {
     }
 
     pub(super) fn take_answer(&mut self, answer: &str) {
-        let answer = SdpAnswer::from_sdp_string(answer).expect("an answer that str0m reads");
+        let answer = self.reachable(answer);
+        let answer = SdpAnswer::from_sdp_string(&answer).expect("an answer that str0m reads");
         let pending = self.pending.take().expect("an offer before its answer");
         self.rtc.sdp_api().accept_answer(pending, answer).expect("an answer that fits the offer");
         self.note_ssrcs();
     }
 
     pub(super) fn answer(&mut self, offer: &str) -> String {
-        let offer = SdpOffer::from_sdp_string(offer).expect("an offer that str0m reads");
+        let offer = self.reachable(offer);
+        let offer = SdpOffer::from_sdp_string(&offer).expect("an offer that str0m reads");
         let answer = self.rtc.sdp_api().accept_offer(offer).expect("an offer that str0m takes");
         answer.to_sdp_string()
+    }
+
+    /// A description without the candidates that it does not get through to.
+    fn reachable(&self, description: &str) -> String {
+        let is_shut = |line: &str| {
+            let candidate = line.strip_prefix("a=candidate:");
+            let port = candidate.and_then(|candidate| candidate.split(' ').nth(5));
+            port.zip(self.port).is_some_and(|(port, own)| port != own.to_string())
+        };
+        let lines = description.split_inclusive('\n').filter(|line| !is_shut(line));
+        lines.collect()
     }
 
     pub(super) fn add_candidate(&mut self, line: &str) {

@@ -42,6 +42,8 @@ pub struct Spec {
     pub lite: bool,
     /// The loopback address that it is at.
     pub ip: IpAddr,
+    /// The one port of the node that it gets through to, as behind a firewall; any if absent.
+    pub port: Option<u16>,
 }
 
 impl Default for Spec {
@@ -54,6 +56,7 @@ impl Default for Spec {
             g711: true,
             lite: false,
             ip: Ipv4Addr::LOCALHOST.into(),
+            port: None,
         }
     }
 }

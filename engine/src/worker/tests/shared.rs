@@ -20,7 +20,6 @@ impl Two {
     fn new() -> Self {
         let mut workers = IDS.map(|id| Bare::new(id, 8, 256).unwrap());
         let [one, other] = &mut workers;
-        other.worker.doors = one.worker.doors.clone();
         one.join(other);
         for worker in &mut workers {
             let share = Command::ShareSockets { sockets: SHARED.0..SHARED.0 + 1 };
