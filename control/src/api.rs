@@ -540,6 +540,9 @@ pub struct NodeStats {
     /// Its edge, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edge: Option<EdgeStats>,
+    /// Its TURN server, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<TurnStats>,
     /// Calls behind SIP proxies; `calls` counts the others.
     #[serde(default)]
     pub proxied: ProxiedStats,
@@ -555,6 +558,23 @@ pub struct NodeStats {
     /// Recordings of calls.
     #[serde(default)]
     pub recordings: RecordingStats,
+}
+
+/// What the TURN server has to do. What its relays drop is counted by the threads that relay.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TurnStats {
+    /// Allocations now.
+    pub allocations: u64,
+    /// All that were made.
+    pub made: u64,
+    /// Requests with wrong or expired credentials.
+    pub unauthenticated: u64,
+    /// Requests that were refused for another reason.
+    pub refused: u64,
+    /// Messages that deserve no answer.
+    pub dropped: u64,
+    /// Connections of peers that nobody wanted (RFC 6062).
+    pub unwelcome: u64,
 }
 
 /// What became of recordings of calls.

@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::command::{SocketId, WorkerId};
 use crate::config::{SOCKETS_PER_WORKER, THREADS_MAX, WALLS_MAX};
+use crate::quota::Quota;
+use crate::relay::Rate;
 use crate::steering::Steering;
 
 /// What is behind an address of the node's own.
@@ -56,6 +58,8 @@ pub struct Doors {
     addresses: Box<[Box<[AtomicU32]>]>,
     /// Who sits behind ports that all workers have.
     pub(crate) steering: Steering,
+    /// What relays may carry.
+    pub(crate) quota: Quota,
 }
 
 /// The doors of one address.
@@ -72,7 +76,13 @@ impl Doors {
             walls: std::array::from_fn(|_| OnceLock::new()),
             addresses: (0..workers).map(|_| words(SOCKETS_PER_WORKER)).collect(),
             steering: Steering::new(),
+            quota: Quota::default(),
         }
+    }
+
+    /// Limits what the relays of all threads carry together, both directions; 0 for as much as comes.
+    pub fn limit_relays(&self, rate: Rate) {
+        self.quota.set(rate);
     }
 
     /// Makes an address the node's own, with doors or without; `false` if there are too many.

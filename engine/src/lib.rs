@@ -52,6 +52,7 @@ pub mod packet;
 mod pictures;
 pub mod pipe;
 mod plain;
+mod quota;
 pub mod relay;
 mod relaying;
 mod repeats;

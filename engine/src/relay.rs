@@ -23,6 +23,7 @@ use crate::config::{
 use crate::error::DropReason;
 use crate::gate::method;
 use crate::packet::Nanos;
+use crate::quota::Carried;
 use crate::stun::{self, ATTRIBUTE_HEADER, Class, HEADER_LEN, TransactionId, Writer};
 
 /// Attributes of indications (RFC 8656 §18).
@@ -318,6 +319,8 @@ impl Budget {
 
 /// The allocations of one thread, and how clients and relayed addresses find them.
 pub(crate) struct Allocations {
+    /// What all of them have carried, for the node's quota.
+    pub(crate) carried: Carried,
     thread: WorkerId,
     places: Vec<Place>,
     clients: HashMap<(SocketId, SocketAddr), u16, foldhash::fast::RandomState>,
@@ -334,7 +337,7 @@ impl Allocations {
     /// None yet. The table is made by the first, since most nodes without TURN never need it.
     pub(crate) fn new(thread: WorkerId) -> Self {
         let clients = HashMap::with_hasher(foldhash::fast::RandomState::default());
-        Self { thread, places: Vec::new(), clients, count: 0 }
+        Self { carried: Carried::default(), thread, places: Vec::new(), clients, count: 0 }
     }
 
     /// Makes room, once, for all that there may be.

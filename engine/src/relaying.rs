@@ -31,6 +31,7 @@ impl Worker {
         let slot = slot.ok_or(DropReason::ChannelUnknown)?;
         let allocation = self.allocations.at(slot).ok_or(DropReason::ChannelUnknown)?;
         let peer = allocation.peer_of(number, len, now)?;
+        self.allocations.carried.add(len)?;
         packet.start += CHANNEL_HEADER as u16;
         packet.len = plain_len(len);
         self.relay_out(slot, peer, packet, now)
@@ -50,6 +51,7 @@ impl Worker {
         let sent = relay::read_send(message, transaction)?;
         allocation.may_send(&sent, now)?;
         let (peer, at, len) = (sent.peer, sent.at, sent.data.len());
+        self.allocations.carried.add(len)?;
         packet.start += plain_len(at);
         packet.len = plain_len(len);
         self.relay_out(slot, peer, packet, now)
@@ -136,6 +138,11 @@ impl Worker {
         Ok(Fate::Send(outgoing))
     }
 
+    /// Says what its relays have carried since the last turn, and hears whether there may be more.
+    pub(crate) fn settle_quota(&mut self, now: Nanos) {
+        self.allocations.carried.settle(&self.doors.quota, now);
+    }
+
     /// Puts what the client needs to know around data of a peer that lies in the packet's frame.
     fn wrap(
         &mut self,
@@ -150,6 +157,7 @@ impl Worker {
         let allocation = allocation.ok_or(DropReason::RelayUnknown)?;
         let wrap = allocation.wrap(peer, len, now)?;
         let ((socket, remote), framing) = (allocation.client(), allocation.framing());
+        self.allocations.carried.add(len)?;
         let frame = self.frames.bytes_mut(&packet.frame);
         let (start, len) = relay::write_wrap(frame, (start, len), wrap, framing, transaction)?;
         Ok(Outgoing { socket, remote, start, len, traffic_class: packet.traffic_class })

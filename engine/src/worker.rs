@@ -252,6 +252,7 @@ impl Worker {
             self.walk(packet, now);
         }
         self.take_hops();
+        self.settle_quota(now);
         if self.duty == Duty::Serving {
             self.sweep(now);
         }

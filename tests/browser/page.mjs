@@ -73,7 +73,7 @@ export class Page {
     try {
       await this.#page.waitForFunction(CONDITIONS[condition], { timeout: limit, polling: 100 }, measure);
     } catch (error) {
-      throw new Error(`not ${condition} within ${limit} ms; the page says ${JSON.stringify(await this.state().catch(() => error.message))}`);
+      throw new Error(`not ${condition} within ${limit} ms; the page says ${JSON.stringify(await this.state().catch(() => error.message))}; its errors: ${JSON.stringify(this.#errors)}`);
     }
   }
 

@@ -36,7 +36,15 @@ link() { # nsA addrA nsB addrB: one veth pair; each end is named after where it 
 }
 up() {
 	down >/dev/null 2>&1
-	for n in $NS; do ip netns add $P-$n; x $n ip link set lo up; done
+	# a host without IPv6 has no address of it either: a browser that sees one come breaks off what it loads
+	for n in $NS; do
+		ip netns add $P-$n
+		case " $V6 " in
+			*" $n "*) ;;
+			*) x $n sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 ;;
+		esac
+		x $n ip link set lo up
+	done
 	for n in homert homert2 inet entfw igw; do x $n sysctl -qw net.ipv4.ip_forward=1; done
 	# an IPv6 address is usable at once if nobody looks whether somebody has it
 	for n in $V6; do x $n sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0; done

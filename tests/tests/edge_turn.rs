@@ -47,6 +47,7 @@ impl Rig {
             is_proxy: Box::new(|_| false),
             streams: 16,
             streams_per_address: 16,
+            turn: true,
         });
         let mut edge = edge.unwrap();
         assert_eq!(edge.worker(), WorkerId::EDGE);

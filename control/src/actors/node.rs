@@ -42,7 +42,8 @@ use crate::address;
 use crate::api::{
     AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, EdgeStats, EndReason,
     InterfaceView, Latency, LegAdded, LegView, LifeEvent, MediaDirection, NodeState, NodeStats,
-    Problem, ProxiedCall, ProxiedStats, ProxiedWhy, Receive, Trickle, What, Why, WorkerStats,
+    Problem, ProxiedCall, ProxiedStats, ProxiedWhy, Receive, Trickle, TurnStats, What, Why,
+    WorkerStats,
 };
 use crate::call::{Eyes, Face, Lifetimes, NodeFacts, Remark, Reply, random_id};
 use crate::calls::{Answer, Calls, NgAsked, NgCalls, Restarted};
@@ -317,7 +318,7 @@ impl Node {
         };
         let threads = seats.iter().map(|seat| (seat.desk.worker, seat.link.clone()));
         let threads = threads.chain(edge.clone().map(|link| (WorkerId::EDGE, link))).collect();
-        start_turn(config, &engine, &ports, threads, &calls_arbiter.handle());
+        let turn = start_turn(config, &engine, &ports, threads, &calls_arbiter.handle());
         let links = seats.iter().map(|seat| seat.link.clone()).collect();
         let backend = engine.probed().kind.label();
         let calls = NodeCalls {
@@ -327,6 +328,7 @@ impl Node {
             registry,
             switchboard,
             proxied,
+            turn,
             interfaces: Arc::new(Mutex::new(config.interfaces.clone())),
             ports,
             doors: engine.doors(),
@@ -410,19 +412,20 @@ impl Node {
     }
 }
 
-/// Starts the TURN server, if there is to be one.
+/// Starts the TURN server, if there is to be one, and says where it counts.
 fn start_turn(
     config: &NodeConfig,
     engine: &Engine,
     ports: &Arc<Mutex<PortDesk>>,
     threads: Vec<(WorkerId, Addr<WorkerLink>)>,
     arbiter: &ArbiterHandle,
-) {
+) -> Option<Arc<Mutex<TurnStats>>> {
     let turn = &config.turn;
     if !turn.is_on() {
-        return;
+        return None;
     }
     let doors = engine.doors();
+    doors.limit_relays(super::turn::engine_rate(turn.node_limit()));
     let own: Vec<IpAddr> = doors.addresses().collect();
     shut_out(turn, &doors);
     let made_up = turn.media_only.then(|| own.clone());
@@ -431,9 +434,12 @@ fn start_turn(
     let mut key = [0; 20];
     draw(&mut key);
     let gate = Gate::new(turn.realm(), &key);
+    let stats = Arc::default();
+    let own = Arc::clone(&stats);
     TurnActor::start_in_arbiter(arbiter, move |_| {
-        TurnActor::new(server, desk, doors, gate, threads)
+        TurnActor::new(server, desk, doors, gate, threads, own)
     });
+    Some(stats)
 }
 
 /// Makes every address of this host the node's own, behind which relays reach media alone: whatever else listens
@@ -520,6 +526,7 @@ pub struct NodeCalls {
     registry: Addr<Registry>,
     switchboard: Addr<Switchboard>,
     proxied: Arc<Mutex<ProxiedStats>>,
+    turn: Option<Arc<Mutex<TurnStats>>>,
     interfaces: Arc<Mutex<Vec<BoundInterface>>>,
     ports: Arc<Mutex<PortDesk>>,
     doors: Arc<Doors>,
@@ -580,6 +587,7 @@ impl NodeCalls {
             legs: workers.iter().map(|worker| worker.legs).sum(),
             workers,
             edge: self.edge.as_deref().map(edge_stats),
+            turn: self.turn.as_deref().map(|stats| *lock(stats)),
             proxied: lock(&self.proxied).clone(),
             ports: lock(&self.ports).stats(Instant::now()),
             cdr,

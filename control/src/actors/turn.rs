@@ -8,7 +8,7 @@ mod connections;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use actix::prelude::*;
@@ -24,7 +24,8 @@ use self::connections::{Connections, listener};
 use crate::actors::call::FromEngine;
 use crate::actors::relays::RelayDesk;
 use crate::actors::timer::Timer;
-use crate::actors::worker_link::{FromThread, OwnTurn, Tell, UNASKED, WorkerLink};
+use crate::actors::worker_link::{FromThread, OwnTurn, Tell, UNASKED, WorkerLink, lock};
+use crate::api::TurnStats;
 use crate::turn::{Client, ClientTransport, Key, Output, Rate, Relay, RelayTransport, Server};
 
 /// Messages that can wait; a request beyond it is lost, and its client repeats it.
@@ -72,6 +73,7 @@ pub struct TurnActor {
     connections: Connections,
     /// What each thread is to be told at the end of the message that is being handled.
     told: BTreeMap<WorkerId, Vec<(u64, Command)>>,
+    stats: Arc<Mutex<TurnStats>>,
     timer: Timer,
 }
 
@@ -90,13 +92,14 @@ impl Thread {
 }
 
 impl TurnActor {
-    /// Serves by `server` on these threads, whose gate is `gate`.
+    /// Serves by `server` on these threads, whose gate is `gate`, and counts in `stats`.
     pub(super) fn new(
         server: Server,
         desk: RelayDesk,
         doors: Arc<Doors>,
         gate: Gate,
         links: Vec<(WorkerId, Addr<WorkerLink>)>,
+        stats: Arc<Mutex<TurnStats>>,
     ) -> Self {
         let threads = links.into_iter().map(|(id, link)| (id, Thread::new(link))).collect();
         Self {
@@ -110,6 +113,7 @@ impl TurnActor {
             last_tag: 0,
             connections: Connections::default(),
             told: BTreeMap::new(),
+            stats,
             timer: Timer::default(),
         }
     }
@@ -183,6 +187,7 @@ impl TurnActor {
             }
         }
         self.send_told(ctx);
+        *lock(&self.stats) = stats(&self.server);
     }
 
     fn follow(&mut self, output: Output) {
@@ -447,9 +452,21 @@ fn framing(transport: ClientTransport) -> Framing {
     }
 }
 
-fn engine_rate(Rate { bytes, packets }: Rate) -> relay::Rate {
+pub(super) fn engine_rate(Rate { bytes, packets }: Rate) -> relay::Rate {
     let most = |number| u32::try_from(number).unwrap_or(u32::MAX);
     relay::Rate { bytes: most(bytes), packets: most(packets) }
+}
+
+fn stats(server: &Server) -> TurnStats {
+    let counts = server.counts();
+    TurnStats {
+        allocations: server.allocations() as u64,
+        made: counts.allocations,
+        unauthenticated: counts.unauthenticated,
+        refused: counts.refused,
+        dropped: counts.dropped,
+        unwelcome: counts.unwelcome,
+    }
 }
 
 fn unix() -> u64 {

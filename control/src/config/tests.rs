@@ -88,6 +88,8 @@ fn everything_that_can_be_set_is_read() {
         user_packets = 10
         rate = 500
         packets = 5
+        node_rate = 125_000_000
+        node_packets = 200_000
         tcp_relays = false
         mobility = false
         urls = ["turn:turn.example:443?transport=tcp"]
@@ -127,6 +129,8 @@ fn everything_that_can_be_set_is_read() {
     assert!(settings.policy.permits([10, 0, 0, 1].into()));
     assert_eq!((settings.limits.user_allocations, settings.limits.allocations), (4, 100));
     assert_eq!((settings.limits.user_rate.packets, settings.limits.rate.bytes), (10, 500));
+    let together = config.turn.node_limit();
+    assert_eq!((together.bytes, together.packets), (125_000_000, 200_000));
     assert_eq!((config.turn.realm(), config.turn.users.len()), ("example.org", 2));
     assert!((config.ng.max_load - 3.0).abs() + (config.ng.max_cpu - 92.5).abs() < f64::EPSILON);
     assert!(!config.interface[0].dont_fragment && config.interface[1].dont_fragment);

@@ -55,14 +55,18 @@ pub struct Turn {
     pub user_allocations: usize,
     /// Allocations, most.
     pub allocations: usize,
-    /// Bytes per second that all allocations of one user may send together, each way; 0 for no limit.
+    /// Bytes per second that all allocations of one user may carry together, both ways counted; 0 for no limit.
     pub user_rate: u64,
     /// Packets per second, likewise.
     pub user_packets: u64,
-    /// Bytes per second that any allocation may send, each way; 0 for no limit.
+    /// Bytes per second that any allocation may carry, both ways counted; 0 for no limit.
     pub rate: u64,
     /// Packets per second, likewise.
     pub packets: u64,
+    /// Bytes per second that all allocations may carry together, both ways counted; 0 for no limit.
+    pub node_rate: u64,
+    /// Packets per second, likewise.
+    pub node_packets: u64,
     /// Whether there are TCP relays (RFC 6062).
     pub tcp_relays: bool,
     /// Whether allocations may move to another address of their client (RFC 8016).
@@ -92,6 +96,8 @@ impl Default for Turn {
             user_packets: 0,
             rate: 0,
             packets: 0,
+            node_rate: 0,
+            node_packets: 0,
             tcp_relays: true,
             mobility: true,
             urls: Vec::new(),
@@ -121,6 +127,11 @@ impl Turn {
         if self.is_on() && self.secrets.is_empty() {
             self.secrets.push(Secret(fresh_token()));
         }
+    }
+
+    /// What all allocations may carry together.
+    pub fn node_limit(&self) -> Rate {
+        Rate { bytes: self.node_rate, packets: self.node_packets }
     }
 
     /// The URLs that clients are told, of a node that is reached at `host`, and by everything at once on the

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::api::LEGS_PER_CALL_CEILING;
 use crate::auth::{API_TOKENS_MAX, JOIN_SECRET_MIN};
+use crate::turn::RELAYS_PER_ALLOCATION;
 
 /// Descriptors that are none of sockets and connections: rings, timers, log, files.
 const SPARE_DESCRIPTORS: u64 = 64;
@@ -482,7 +483,12 @@ fn descriptors(config: &Config, host: &Host, draft: &mut Draft) {
         .saturating_mul(config.limits.legs_per_call as u64)
         .min(workers * config.limits.legs_per_worker as u64);
     let ports: u64 = config.interface.iter().filter_map(|one| one.ports).map(Ports::count).sum();
-    let media = ports.min(legs * SOCKETS_PER_LEG) + workers * config.interface.len() as u64;
+    let has_relays = config.turn.is_on() && !config.turn.media_only;
+    let allocations = if has_relays { config.turn.allocations as u64 } else { 0 };
+    let relays = allocations.saturating_mul(RELAYS_PER_ALLOCATION as u64);
+    let shared = [config.edge.listen, config.turn.listen].iter().flatten().count() as u64;
+    let media = ports.min(legs * SOCKETS_PER_LEG + relays)
+        + workers * (1 + shared) * config.interface.len() as u64;
     let has_edge = config.edge.listen.is_some() || config.turn.listen.is_some();
     let http = (2 + u64::from(has_edge)) * config.limits.connections as u64;
     let streams = if has_edge { config.edge.streams as u64 } else { 0 };

@@ -57,6 +57,7 @@ impl Front {
             is_proxy: Box::new(move |source| proxies.iter().any(|proxy| proxy.holds(source))),
             streams: config.edge.streams,
             streams_per_address: config.edge.streams_per_address,
+            turn: config.turn.is_on(),
         };
         Ok(Self { certificates, moved: Some(moved), edge: Some((edge, bound)) })
     }

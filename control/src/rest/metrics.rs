@@ -9,7 +9,7 @@ use super::access::{May, SeeNode};
 use super::rtpengine_metrics;
 use super::text::Text;
 use crate::api::{
-    EdgeStats, NodeStats, PortStats, Problem, ProxiedStats, RecordingStats, WorkerStats,
+    EdgeStats, NodeStats, PortStats, Problem, ProxiedStats, RecordingStats, TurnStats, WorkerStats,
 };
 use crate::ng::{Command, LoadLimit};
 use crate::ng_server::{Closed, Counts, Door, Figures, Silence};
@@ -99,6 +99,9 @@ fn encode(stats: &NodeStats, subscribers: usize, counts: &Counts) -> String {
     }
     drops(&mut text, stats);
     latency(&mut text, stats);
+    if let Some(stats) = &stats.turn {
+        turn(&mut text, stats);
+    }
     ng(&mut text, counts);
     proxied(&mut text, &stats.proxied);
     ports(&mut text, &stats.ports);
@@ -133,6 +136,31 @@ fn latency(text: &mut Text, stats: &NodeStats) {
             let labels = [("worker", number.as_str()), ("quantile", quantile)];
             text.sample(name, &labels, us as f64 / 1e6);
         }
+    }
+}
+
+/// What the TURN server had to do.
+fn turn(text: &mut Text, stats: &TurnStats) {
+    for (name, kind, help, value) in [
+        ("turn_allocations", "gauge", "Allocations that there are.", stats.allocations),
+        ("turn_allocations_made_total", "counter", "Allocations since the start.", stats.made),
+        (
+            "turn_unauthenticated_total",
+            "counter",
+            "Requests with wrong or expired credentials.",
+            stats.unauthenticated,
+        ),
+        ("turn_refused_total", "counter", "Requests refused for another reason.", stats.refused),
+        ("turn_ignored_total", "counter", "Messages that deserve no answer.", stats.dropped),
+        (
+            "turn_unwelcome_total",
+            "counter",
+            "Connections of peers that nobody wanted (RFC 6062).",
+            stats.unwelcome,
+        ),
+    ] {
+        text.family(name, kind, help);
+        text.sample(name, &[], value);
     }
 }
 
@@ -313,6 +341,7 @@ mod tests {
                 strangers: 5,
                 ..ProxiedStats::default()
             },
+            turn: Some(TurnStats { allocations: 6, made: 8, ..TurnStats::default() }),
             ports: vec![PortStats {
                 interface: "pub".into(),
                 address: "10.0.0.5".into(),
@@ -369,6 +398,9 @@ mod tests {
             "proxied_calls_ended_total{reason=\"media_timeout\"} 2",
             "proxied_calls_ended_total{reason=\"deleted\"} 0",
             "proxied_strangers_total 5",
+            "turn_allocations 6",
+            "turn_allocations_made_total 8",
+            "turn_unauthenticated_total 0",
             "ports_leased{interface=\"pub\",address=\"10.0.0.5\"} 4",
         ] {
             assert!(text.contains(&format!("causeway_{line}\n")), "{line}");

@@ -10,7 +10,7 @@ use super::Key;
 use super::credentials::User;
 use super::message::Code;
 
-/// How much may go through, each way.
+/// How much may go through, both ways counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rate {
     /// Bytes per second; 0 for as many as come.
@@ -38,9 +38,9 @@ pub struct Limits {
     pub user_allocations: usize,
     /// Allocations of the node.
     pub allocations: usize,
-    /// What all allocations of one user may send together.
+    /// What all allocations of one user may carry together.
     pub user_rate: Rate,
-    /// What one allocation may send, whoever's it is.
+    /// What one allocation may carry, whoever's it is.
     pub rate: Rate,
 }
 

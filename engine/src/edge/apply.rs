@@ -76,6 +76,7 @@ impl Edge {
             Command::SetGate(gate) => {
                 self.allocations.reserve();
                 let old = self.gate.replace(gate);
+                self.awaits_gate = false;
                 (Ok(()), old.map_or(Returned::Nothing, Returned::Gate))
             }
             Command::AddAllocation { allocation, state } => self.add_allocation(allocation, state),

@@ -111,6 +111,9 @@ pub struct EdgeConfig {
     pub streams: usize,
     /// Of one IPv4 address or IPv6 /56, most.
     pub streams_per_address: usize,
+    /// Whether TURN is to be served: then streams wait for the gate ([`Command::SetGate`]), since over TCP
+    /// nobody repeats what was asked too early.
+    pub turn: bool,
 }
 
 /// The edge's ends of its rings, and what it shares with others.
@@ -141,6 +144,8 @@ pub(crate) struct Edge {
     /// The allocation that each relay socket is for; empty until there may be one.
     roles: Vec<Option<(u16, SocketAddr)>>,
     gate: Option<Box<Gate>>,
+    /// Whether nobody is accepted before there is a gate.
+    awaits_gate: bool,
     drawn: u64,
     hops: Hops,
     commands: Receiver<(Ticket, Command)>,
@@ -191,7 +196,8 @@ impl Edge {
     /// # Errors
     /// What the kernel says: no descriptors or memory left.
     pub(crate) fn new(config: EdgeConfig, rings: Rings, wake: &Wake) -> io::Result<Self> {
-        let EdgeConfig { listeners, tls, http, is_proxy, streams, streams_per_address } = config;
+        let EdgeConfig { listeners, tls, http, is_proxy, streams, streams_per_address, turn } =
+            config;
         let Rings { commands, events, punts, control, doors } = rings;
         let poll = Poll::new()?;
         let mut frames = FramePool::new(FRAMES)?;
@@ -225,6 +231,7 @@ impl Edge {
             allocations: Allocations::new(WorkerId::EDGE),
             roles: Vec::new(),
             gate: None,
+            awaits_gate: turn,
             drawn: 0,
             hops: Hops::default(),
             commands,
@@ -269,6 +276,7 @@ impl Edge {
         self.sweep();
         self.flush();
         self.hops.wake();
+        self.allocations.carried.settle(&self.doors.quota, self.now);
         self.announce();
         ControlFlow::Continue(())
     }
@@ -282,7 +290,7 @@ impl Edge {
             || self.relays_busy
             || !self.closing.is_empty()
             || !self.accepting.is_empty()
-            || self.listeners.iter().any(|listener| listener.ready)
+            || !self.awaits_gate && self.listeners.iter().any(|listener| listener.ready)
     }
 
     /// What the kernel has to tell.
@@ -309,6 +317,9 @@ impl Edge {
     }
 
     fn accept(&mut self) {
+        if self.awaits_gate {
+            return;
+        }
         for place in 0..self.listeners.len() {
             for _ in 0..ACCEPTS_PER_TURN {
                 if !self.listeners[place].ready {

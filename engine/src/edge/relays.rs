@@ -33,6 +33,7 @@ impl Edge {
         let allocation = self.allocations.at(slot).ok_or(DropReason::ChannelUnknown)?;
         let peer = allocation.peer_of(number, len, self.now)?;
         let relay = allocation.relay_to(peer)?;
+        self.allocations.carried.add(len)?;
         self.relay_out(relay, peer, &message[CHANNEL_HEADER..CHANNEL_HEADER + len])
     }
 
@@ -48,6 +49,7 @@ impl Edge {
         let sent = relay::read_send(message, transaction)?;
         allocation.may_send(&sent, self.now)?;
         let relay = allocation.relay_to(sent.peer)?;
+        self.allocations.carried.add(sent.data.len())?;
         self.relay_out(relay, sent.peer, sent.data)
     }
 
@@ -128,6 +130,7 @@ impl Edge {
         let allocation = allocation.ok_or(DropReason::RelayUnknown)?;
         let wrap = allocation.wrap(peer, len, self.now)?;
         let (client, framing) = (allocation.client(), allocation.framing());
+        self.allocations.carried.add(len)?;
         let weight = Weight::of(&self.wrap[HEAD_ROOM..HEAD_ROOM + len]);
         let (start, len) =
             relay::write_wrap(&mut self.wrap[..], (HEAD_ROOM, len), wrap, framing, transaction)?;

@@ -64,6 +64,11 @@ fn tls() -> Arc<ServerConfig> {
 
 impl Rig {
     fn new() -> Self {
+        Self::with(false)
+    }
+
+    /// One that serves TURN, or not.
+    fn with(turn: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
         let config = EdgeConfig {
@@ -73,6 +78,7 @@ impl Rig {
             is_proxy: Box::new(|source| source == PROXY),
             streams: STREAMS.0,
             streams_per_address: STREAMS.1,
+            turn,
         };
         let (wake, control, doors) =
             (Wake::new().unwrap(), Wake::new().unwrap(), Arc::new(Doors::new(8)));

@@ -112,6 +112,7 @@ impl Bare {
     pub fn pass(&mut self, now: Nanos) {
         self.worker.now = now;
         self.worker.take_hops();
+        self.worker.settle_quota(now);
         self.worker.sweep(now);
         self.worker.announce();
     }

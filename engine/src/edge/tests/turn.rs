@@ -120,6 +120,17 @@ fn without_a_gate_turn_is_not_served() {
 }
 
 #[test]
+fn what_is_asked_before_there_is_a_gate_waits_for_it() {
+    let mut rig = Rig::with(true);
+    let mut client = rig.client();
+    client.send(&request(method::ALLOCATE, &[], false));
+    rig.turn();
+    rig.open();
+    let refused = rig.read_stun(&mut client);
+    assert_eq!(stun::Message::parse(&refused).unwrap().error, Some(401));
+}
+
+#[test]
 fn control_hears_of_the_end_of_a_stream_that_it_knows() {
     let mut rig = Rig::new();
     rig.open();

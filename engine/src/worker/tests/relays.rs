@@ -181,6 +181,23 @@ fn what_nobody_permitted_is_dropped() {
 }
 
 #[test]
+fn all_relays_together_carry_what_the_node_allows() {
+    let mut call = Call::new();
+    allocate(&mut call, Some(RELAY));
+    call.bare.worker.doors.limit_relays(Rate { bytes: 0, packets: 2 });
+    let data = channel_data(CHANNEL, b"data");
+    assert_eq!([(); 2].map(|()| from_client(&mut call, &data).len()), [1, 1]);
+    call.bare.pass(START);
+    let dropped = call.dropped(|call| {
+        assert!(from_client(call, &data).is_empty());
+        assert!(call.receive_from(RELAY, PEER, b"data").is_empty());
+    });
+    assert_eq!(dropped, [DropReason::RelayRate]);
+    call.bare.pass(START.plus(1_000_000_000));
+    assert_eq!(from_client(&mut call, &data).len(), 1, "in the next second");
+}
+
+#[test]
 fn a_removed_allocation_carries_nothing_and_goes_home() {
     let mut call = Call::new();
     allocate(&mut call, Some(RELAY));
