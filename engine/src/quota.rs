@@ -45,7 +45,11 @@ impl Quota {
     /// Takes in what a thread has carried; whether it may carry more in this second.
     fn settle(&self, bytes: u64, packets: u64, now: Nanos) -> bool {
         let second = now.0 / SECOND;
-        if self.second.swap(second, Ordering::Relaxed) != second {
+        let is_new = |before| before < second;
+        // Most turns only look; of those that find a new second one begins it.
+        if is_new(self.second.load(Ordering::Relaxed))
+            && is_new(self.second.fetch_max(second, Ordering::Relaxed))
+        {
             self.bytes.spent.store(0, Ordering::Relaxed);
             self.packets.spent.store(0, Ordering::Relaxed);
         }

@@ -1,38 +1,100 @@
 //! How long a wait gathers packets before it may end with a few.
+//!
+//! A sleep and a wake cost as much as several packets, so packets that trickle in are worth gathering. But the
+//! kernel's timer costs something too, most of all in a virtual machine, and packets that come in bursts gather by
+//! themselves. What pays differs between hosts by a factor, and with the load (bench/README.md). So it is
+//! measured: the pause that is in use is compared, again and again, with another one by the thread's CPU
+//! time per packet.
 
 use std::time::Duration;
 
-/// How long to gather before a wait may end with fewer than [`Pace::ENOUGH`] packets. Each sleep
-/// and wake costs more than a dozen packets, so a trickle is worth gathering; a flood comes in
-/// batches anyway, and silence needs no pause. A pause only delays packets that come right after
-/// the previous turn: once it is over, the first packet ends the wait.
+use super::cpu;
+use crate::packet::Nanos;
+
+/// How long to gather before a wait may end with fewer than [`Pace::ENOUGH`] packets. A pause only delays packets
+/// that come right after the previous turn: once it is over, the first packet ends the wait.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Pace {
-    micros: u32,
+    /// The pause that is best as far as is known, by its place in [`PAUSES`].
+    best: usize,
+    /// What it costs.
+    cost: Cost,
+    /// The pause in use: the best, or one that is tried.
+    used: usize,
+    /// The one that was tried last.
+    tried: usize,
+    /// Windows until another one is tried, and how many it will be next time.
+    patience: (u32, u32),
+    /// Packets of this window.
+    packets: u64,
+    /// CPU time of the thread at its start; none before the first packet.
+    since: Option<Nanos>,
 }
+
+/// Nanoseconds per packet.
+type Cost = u64;
+
+/// Pauses in microseconds; the last is the delay that gathering may add to a packet.
+const PAUSES: [u32; 4] = [0, 125, 250, 500];
+/// Packets after which CPU time is looked at.
+const WINDOW: u64 = 1024;
+/// Windows between two tries, most: then a try costs next to nothing, however dear it is.
+const PATIENCE: u32 = 16;
 
 impl Pace {
     /// Packets that end a pause.
     pub(super) const ENOUGH: usize = 32;
-    /// Fewer packets per turn than that ask for a longer pause.
-    const FEW: usize = 8;
-    /// Longest pause, in microseconds: the delay that gathering may add to a packet.
-    const MAX: u32 = 500;
-    const STEP: u32 = 50;
 
     /// The pause of a wait, in microseconds; never longer than the wait.
-    pub(super) fn pause(self, wait: Duration) -> u32 {
-        u32::try_from(wait.as_micros()).unwrap_or(u32::MAX).min(self.micros)
+    pub(super) fn pause(&self, wait: Duration) -> u32 {
+        u32::try_from(wait.as_micros()).unwrap_or(u32::MAX).min(PAUSES[self.used])
     }
 
-    /// Learns from the number of packets that a wait brought.
+    /// Counts what a turn brought.
     pub(super) fn learn(&mut self, received: usize) {
-        self.micros = match received {
-            0 => self.micros / 2,
-            n if n < Self::FEW => (self.micros + Self::STEP).min(Self::MAX),
-            n if n < Self::ENOUGH => self.micros,
-            _ => self.micros / 2,
-        };
+        self.packets += received as u64;
+        if self.packets >= WINDOW {
+            let now = cpu::clock_thread();
+            if let Some(since) = self.since.replace(now) {
+                self.weigh(now.since(since) / self.packets);
+            }
+            self.packets = 0;
+        }
+    }
+
+    /// A window is over, at this cost.
+    fn weigh(&mut self, cost: Cost) {
+        if self.used == self.best {
+            // Bursts, and other threads, make windows differ.
+            self.cost = if self.cost == 0 { cost } else { (3 * self.cost + cost) / 4 };
+            self.patience.0 = self.patience.0.saturating_sub(1);
+            if self.patience.0 == 0 {
+                let following = |place| (place + 1) % PAUSES.len();
+                self.tried = following(self.tried);
+                if self.tried == self.best {
+                    self.tried = following(self.tried);
+                }
+                self.used = self.tried;
+            }
+            return;
+        }
+        let is_better = self.is_better(cost);
+        if is_better {
+            (self.best, self.cost) = (self.used, cost);
+        }
+        let patience = if is_better { 1 } else { (2 * self.patience.1).clamp(1, PATIENCE) };
+        self.patience = (patience, patience);
+        self.used = self.best;
+    }
+
+    /// Whether what is tried, at this cost, beats the best: more delay must save a sixteenth, less delay may cost
+    /// a thirty-second.
+    fn is_better(&self, cost: Cost) -> bool {
+        if self.used > self.best {
+            cost < self.cost - self.cost / 16
+        } else {
+            cost <= self.cost + self.cost / 32
+        }
     }
 }
 
@@ -40,19 +102,72 @@ impl Pace {
 mod tests {
     use super::*;
 
+    /// Lets so many windows pass in which a pause of [`PAUSES`] costs this; says in how many another than the
+    /// best was tried.
+    fn pass(pace: &mut Pace, windows: usize, costs: [Cost; 4]) -> usize {
+        let mut tries = 0;
+        for _ in 0..windows {
+            tries += usize::from(pace.used != pace.best);
+            pace.weigh(costs[pace.used]);
+        }
+        tries
+    }
+
     #[test]
-    fn a_trickle_lengthens_the_pause_up_to_its_bound_and_silence_ends_it() {
+    fn a_pause_that_saves_much_is_taken_and_one_that_saves_little_is_not() {
+        for (costs, best) in [
+            ([13_000, 11_000, 9_000, 7_000], 3),
+            ([9_000, 9_500, 9_400, 7_000], 3),
+            ([4_500, 5_600, 5_700, 5_000], 0),
+            ([4_500, 4_400, 4_400, 4_300], 0),
+            ([9_000, 7_000, 7_100, 6_900], 1),
+        ] {
+            let mut pace = Pace::default();
+            pass(&mut pace, 64, costs);
+            assert_eq!(pace.best, best, "{costs:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_best_is_left_when_the_load_is_another() {
         let mut pace = Pace::default();
-        let wait = Duration::from_secs(1);
-        assert_eq!(pace.pause(wait), 0);
-        (0..100).for_each(|_| pace.learn(1));
-        assert_eq!(pace.pause(wait), Pace::MAX);
+        pass(&mut pace, 64, [13_000, 11_000, 9_000, 7_000]);
+        pass(&mut pace, 4 * PATIENCE as usize, [4_000, 4_500, 5_000, 5_500]);
+        assert_eq!(pace.best, 0);
+        pass(&mut pace, 4 * PATIENCE as usize, [13_000, 11_000, 9_000, 7_000]);
+        assert_eq!(pace.best, 3);
+    }
+
+    #[test]
+    fn tries_become_rare_where_nothing_is_found() {
+        let mut pace = Pace::default();
+        let costs = [4_000, 8_000, 8_000, 8_000];
+        pass(&mut pace, 64, costs);
+        let windows = 100 * (PATIENCE as usize + 1);
+        assert!(pass(&mut pace, windows, costs) <= 101);
+    }
+
+    #[test]
+    fn a_pause_is_never_longer_than_the_wait() {
+        let mut pace = Pace::default();
+        pass(&mut pace, 64, [13_000, 11_000, 9_000, 7_000]);
+        while pace.used != 3 {
+            pace.weigh(9_000);
+        }
+        assert_eq!(pace.pause(Duration::from_secs(1)), 500);
         assert_eq!(pace.pause(Duration::from_micros(80)), 80);
-        pace.learn(Pace::FEW);
-        assert_eq!(pace.pause(wait), Pace::MAX);
-        pace.learn(Pace::ENOUGH);
-        assert_eq!(pace.pause(wait), Pace::MAX / 2);
-        (0..20).for_each(|_| pace.learn(0));
-        assert_eq!(pace.pause(wait), 0);
+    }
+
+    #[test]
+    fn windows_are_of_packets_and_of_this_threads_time() {
+        let mut pace = Pace::default();
+        pace.learn(WINDOW as usize);
+        assert_eq!(pace.cost, 0, "one look says nothing of time");
+        let spent = std::time::Instant::now();
+        while spent.elapsed() < Duration::from_millis(5) {}
+        pace.learn(WINDOW as usize - 1);
+        assert_eq!(pace.cost, 0, "the window is open");
+        pace.learn(1);
+        assert_ne!(pace.cost, 0);
     }
 }

@@ -232,9 +232,7 @@ impl Uring {
         self.release(frames);
         let before = rx.len();
         self.reap(frames, rx, out);
-        if wait.is_some() {
-            self.pace.learn(rx.len() - before);
-        }
+        self.pace.learn(rx.len() - before);
         self.free_retired();
         entered
     }

@@ -363,6 +363,7 @@ impl Calls for Double {
             uptime: 1,
             calls: self.calls.lock().unwrap().len() as u64,
             edge: Some(EdgeStats::default()),
+            turn: Some(TurnStats::default()),
             ..NodeStats::default()
         }))
     }
