@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::Parser;
 use zeroize::Zeroizing;
 
+use crate::door::Sdes;
+use crate::make::Make;
 use crate::ng::search::Signalling;
 use crate::plan::{CALLS_MAX, G711_CLOCK, Mix, OPUS_CLOCK, PAYLOAD_MAX, Plan, Video};
 use crate::rest::Api;
@@ -40,9 +42,21 @@ pub struct Args {
     /// Where a server takes datagrams of the ng protocol: a causeway or an rtpengine. The legs are phones with G.711.
     #[arg(long, value_name = "ADDRESS")]
     pub ng: Option<SocketAddr>,
-    /// The caller of each such call encrypts its media, under SDES keys.
-    #[arg(long, requires = "ng")]
-    pub sdes: bool,
+    /// Starts this rtpengine for each round in its turn, fresh, in user space; the load is that of --ng.
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["ng", "spawn", "server_pid"])]
+    pub ng_rtpengine: Option<PathBuf>,
+    /// Starts this causeway for each round in its turn, fresh.
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["ng", "spawn", "server_pid"])]
+    pub ng_causeway: Option<PathBuf>,
+    /// Rounds of the servers that are started.
+    #[arg(long, value_name = "ROUNDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
+    /// The core of the servers that are started.
+    #[arg(long, value_name = "CORE", default_value_t = 1)]
+    pub core: usize,
+    /// Which legs of each call over ng encrypt their media, under SDES keys.
+    #[arg(long, value_name = "LEGS", default_value = "none", default_missing_value = "caller", num_args = 0..=1, require_equals = true)]
+    pub sdes: Sdes,
     /// Asks for calls without media besides, so many requests per second: offers, answers and deletes, at their times.
     #[arg(long, value_name = "RATE", requires = "ng", value_parser = rate_of_requests)]
     pub ng_rate: Option<f64>,
@@ -65,7 +79,7 @@ pub struct Args {
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub churn: Option<f64>,
     /// What the calls carry: audio, video (which has audio, too), or shares such as audio=80,video=20.
-    #[arg(long, default_value = "audio", conflicts_with = "ng")]
+    #[arg(long, default_value = "audio", conflicts_with_all = ["ng", "ng_rtpengine", "ng_causeway"])]
     pub mix: Mix,
     /// Bytes of an audio payload, one each 20 ms; 80 by default, with --ng 160.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(28..=PAYLOAD_MAX as i64))]
@@ -103,7 +117,7 @@ impl Args {
     /// What load is wanted.
     pub fn plan(&self) -> Plan {
         let (audio_bytes, audio_clock) =
-            if self.ng.is_some() { (160, G711_CLOCK) } else { (80, OPUS_CLOCK) };
+            if self.is_ng() { (160, G711_CLOCK) } else { (80, OPUS_CLOCK) };
         Plan {
             calls: self.calls as usize,
             ramp: self.ramp,
@@ -118,6 +132,17 @@ impl Args {
             bind: self.bind,
             allow_loss: self.allow_loss,
         }
+    }
+
+    /// Whether calls are made over ng.
+    fn is_ng(&self) -> bool {
+        self.ng.is_some() || !self.contestants().is_empty()
+    }
+
+    /// The servers that calls over ng are to compare.
+    pub fn contestants(&self) -> Vec<(Make, PathBuf)> {
+        let all = [(Make::Rtpengine, &self.ng_rtpengine), (Make::Causeway, &self.ng_causeway)];
+        all.into_iter().filter_map(|(make, path)| Some((make, path.clone()?))).collect()
     }
 
     /// What calls without media are wanted besides.
@@ -198,7 +223,9 @@ mod tests {
             "--spawn x --server-pid 1",
             "-- --workers 1",
             "--api https://127.0.0.1:1",
-            "--sdes",
+            "--sdes=callee",
+            "--ng 127.0.0.1:1 --ng-causeway causeway",
+            "--ng-causeway causeway --turn-causeway causeway",
             "--ng-rate 100",
             "--ng 127.0.0.1:1 --ng-search",
             "--ng 127.0.0.1:1 --ng-rate 0",
@@ -211,6 +238,10 @@ mod tests {
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
+        let sdes = |line| parse(line).unwrap().sdes;
+        assert_eq!(sdes("--ng 127.0.0.1:1"), Sdes::None);
+        assert_eq!(sdes("--ng 127.0.0.1:1 --sdes"), Sdes::Caller);
+        assert_eq!(sdes("--ng 127.0.0.1:1 --sdes=both"), Sdes::Both);
         let spawned = parse("--spawn causeway -- --workers 1").unwrap();
         assert_eq!(spawned.node, ["--workers", "1"]);
     }

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use clap::ValueEnum;
+use serde::Serialize;
+
 use crate::ng::client::{NgClient, NgError};
 use crate::rest::{Rest, RestError};
 
@@ -13,14 +16,27 @@ pub enum Door<'a> {
     Ng(NgDoor<'a>),
 }
 
+/// Which legs are encrypted, under SDES keys (RFC 4568).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sdes {
+    /// None.
+    #[default]
+    None,
+    /// The caller's.
+    Caller,
+    /// Both, each under its own key.
+    Both,
+}
+
 /// A way over the ng protocol.
 pub struct NgDoor<'a> {
     /// Who asks.
     pub client: NgClient,
     /// Sets the calls of this run apart from others.
     pub run: &'a str,
-    /// Whether the first leg of each call is encrypted, under SDES keys.
-    pub sdes: bool,
+    /// Which legs of each call are encrypted, under SDES keys.
+    pub sdes: Sdes,
     /// The server's REST API, where it has one: what it has dropped is read there.
     pub rest: Option<&'a Rest>,
 }

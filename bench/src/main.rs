@@ -11,6 +11,7 @@ use causeway_bench::args::Args;
 use causeway_bench::door::{Door, NgDoor};
 use causeway_bench::ng::beside::{self, Beside};
 use causeway_bench::ng::client::NgClient;
+use causeway_bench::ng::job as calls;
 use causeway_bench::node::Node;
 use causeway_bench::process::Process;
 use causeway_bench::rest::Rest;
@@ -43,6 +44,12 @@ fn load(mut args: Args) -> Result<u8, Box<dyn Error>> {
         write(&args, &report)?;
         print!("{report}");
         return Ok(report.exit_code());
+    }
+    if let Some(job) = calls::Job::of(&args) {
+        let report = job.run(&stop, &mut |words| eprintln!("{words}"), &mut say)?;
+        write(&args, &report)?;
+        print!("{report}");
+        return Ok(report.comparison.exit_code());
     }
     let node = args.spawn.as_ref().map(|program| Node::spawn(program, &args.node)).transpose()?;
     let api = node.as_ref().map_or(&args.api, Node::api).clone();

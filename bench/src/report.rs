@@ -1,6 +1,7 @@
 //! What came of a run.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use causeway_control::api::Media;
 use hdrhistogram::Histogram;
@@ -67,6 +68,12 @@ impl Verdict {
             Self::Lossy | Self::Corrupt | Self::Failed => 1,
             Self::Inconclusive => 3,
         }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format!("{self:?}").to_uppercase())
     }
 }
 

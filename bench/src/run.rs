@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use causeway_control::dtls::{Identity, IdentityError};
 use causeway_control::ice::BadAddress;
+use causeway_control::sdp::Crypto;
 use causeway_engine::config::{BackendChoice, SOCKETS_PER_WORKER};
 use causeway_engine::error::StartError;
 use causeway_engine::srtp::Srtp;
@@ -19,11 +20,11 @@ use hdrhistogram::Histogram;
 
 use crate::board::histogram;
 use crate::call::{Call, DRAIN};
-use crate::door::{Door, DoorError, NgDoor};
+use crate::door::{Door, DoorError, NgDoor, Sdes};
 use crate::flow::Flow;
 use crate::leg::{Incoming, Leg};
 use crate::ng::client::NgError;
-use crate::ng::sdp::{describe, key_of, media_of, srtp};
+use crate::ng::sdp::{CALLED, CALLER, answering, describe, key_of, media_of, srtp};
 use crate::offer::{Answer, BadAnswer, Offer};
 use crate::plain::Plain;
 use crate::plan::{Deal, Kind, Plan, Stream};
@@ -600,18 +601,24 @@ fn dial(
     let bind = || socket::bind(SocketAddr::new(plan.bind, 0), false);
     let sockets = [bind()?, bind()?];
     let [one, other] = [sockets[0].local_addr()?, sockets[1].local_addr()?];
-    let key = door.sdes.then(|| key_of(number));
-    let offered = door.client.offer(id, &describe(one, key.as_ref())).map_err(DoorError::from)?;
-    let answered = door.client.answer(id, &describe(other, None)).map_err(DoorError::from)?;
+    let key = (door.sdes != Sdes::None).then(|| key_of(2 * number, CALLER));
+    let transport = if door.sdes == Sdes::Both { "RTP/SAVP" } else { "RTP/AVP" };
+    let offered = door.client.offer(id, &describe(one, key.as_ref()), transport);
+    let offered = offered.map_err(DoorError::from)?;
+    // What is answered is of the node's offer, whose tag it keeps (RFC 4568 §5.1.2).
+    let back =
+        (door.sdes == Sdes::Both).then(|| answering(key_of(2 * number + 1, CALLED), &offered));
+    let answered =
+        door.client.answer(id, &describe(other, back.as_ref())).map_err(DoorError::from)?;
     let useless = |sdp: &str| DoorError::from(NgError::Description(sdp.to_owned()));
     let remote = |sdp: &str| media_of(sdp).ok_or_else(|| useless(sdp));
-    let keys = match &key {
-        Some(key) => Some(srtp(key, &answered).ok_or_else(|| useless(&answered))?),
-        None => None,
+    let keys = |own: Option<&Crypto>, theirs: &str| {
+        own.map(|own| srtp(own, theirs).ok_or_else(|| useless(theirs))).transpose()
     };
+    let (mine, theirs) = (keys(key.as_ref(), &answered)?, keys(back.as_ref(), &offered)?);
     let legs = [
-        phone(remote(&answered)?, keys, streams, names),
-        phone(remote(&offered)?, None, streams, [names[1], names[0]]),
+        phone(remote(&answered)?, mine, streams, names),
+        phone(remote(&offered)?, theirs, streams, [names[1], names[0]]),
     ];
     Ok((legs, sockets))
 }

@@ -3,8 +3,7 @@
 //! [`client`] is one client's protocol without a socket, [`frame`] how data is written and cut out of a stream;
 //! [`lanes`] carries what many clients say over UDP, or over TCP and TLS ([`stream`]). [`crowd`] is all clients of a
 //! run with their allocations. With them [`traffic`] sends packets at a given rate and [`allocations`] asks how fast
-//! allocations come and what [`memory`] they take. [`rounds`] does either with two servers in turn, each fresh
-//! ([`server`]), and tells the ratio of what they cost. [`flood`] asks without credentials from many addresses.
+//! allocations come and what [`memory`] they take; [`server`] starts a server for either. [`flood`] asks without credentials from many addresses.
 
 pub mod allocations;
 pub mod args;
@@ -17,7 +16,6 @@ pub mod lanes;
 pub mod memory;
 pub mod plan;
 pub mod report;
-pub mod rounds;
 pub mod server;
 pub mod stream;
 pub mod traffic;

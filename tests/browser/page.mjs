@@ -253,10 +253,8 @@ async function watchCall(seconds, renew) {
   const last = { packets: { count: 0, at: Date.now() }, frames: { count: 0, at: Date.now() } };
   const note = (what, count) => {
     const now = Date.now();
-    if (count > last[what].count) {
-      if (now - last[what].at > gaps[what].ms) gaps[what] = { from: last[what].at, until: now, ms: now - last[what].at };
-      last[what] = { count, at: now };
-    }
+    if (now - last[what].at > gaps[what].ms) gaps[what] = { from: last[what].at, until: now, ms: now - last[what].at };
+    if (count > last[what].count) last[what] = { count, at: now };
   };
   const until = Date.now() + seconds * 1000;
   if (renew !== null) setTimeout(() => call.renew(), renew);

@@ -6,7 +6,6 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, id};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::root;
 
@@ -52,21 +51,20 @@ impl Lab {
         lab
     }
 
-    /// Gives the browser at home another address; says how many milliseconds since 1970 it was when
-    /// that was usable.
+    /// Gives the browser at home another address.
     ///
     /// # Panics
     /// If that does not work.
-    pub fn move_host(&self) -> u64 {
-        self.change("move-host")
+    pub fn move_host(&self) {
+        self.change("move-host");
     }
 
     /// Gives the home's NAT another public address and takes its bindings, as [`Self::move_host`].
     ///
     /// # Panics
     /// If that does not work.
-    pub fn move_nat(&self) -> u64 {
-        self.change("move-nat")
+    pub fn move_nat(&self) {
+        self.change("move-nat");
     }
 
     /// Whether everything is reached, and not reached, as it is drawn; what the script says of it.
@@ -79,12 +77,10 @@ impl Lab {
         if done.status.success() { Ok(words) } else { Err(words) }
     }
 
-    fn change(&self, verb: &str) -> u64 {
+    fn change(&self, verb: &str) {
         let done = natlab(&self.prefix, verb, &[]);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
         let words = String::from_utf8_lossy(&done.stderr);
         assert!(done.status.success() && words.is_empty(), "natlab: {words}");
-        u64::try_from(now.as_millis()).expect("not that far from now")
     }
 
     /// The namespace of a host: `browser`, `browser6`, `agent`, `tlsagent`, `server`, `peer`.

@@ -55,12 +55,12 @@ impl NgClient {
         self.ask("ping", Dictionary::new()).map(drop)
     }
 
-    /// The description that comes back for this offer.
+    /// The description that comes back for this offer, whose profile is to be `transport`.
     ///
     /// # Errors
     /// [`NgError`]
-    pub fn offer(&mut self, call: &str, sdp: &str) -> Result<String, NgError> {
-        self.described("offer", offer(call, sdp))
+    pub fn offer(&mut self, call: &str, sdp: &str, transport: &str) -> Result<String, NgError> {
+        self.described("offer", offer(call, sdp, transport))
     }
 
     /// The description that comes back for this answer.
@@ -121,8 +121,8 @@ pub fn connect(server: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// What a proxy asks with the INVITE.
-pub fn offer(call: &str, sdp: &str) -> Dictionary {
-    common(call).with("sdp", sdp).with("transport-protocol", "RTP/AVP")
+pub fn offer(call: &str, sdp: &str, transport: &str) -> Dictionary {
+    common(call).with("sdp", sdp).with("transport-protocol", transport)
 }
 
 /// What it asks with the 200.

@@ -149,7 +149,9 @@ impl Due {
     fn write(&self, cookie: &str, name: &str) -> Vec<u8> {
         let call = format!("{name}-{}", self.call);
         match self.what {
-            What::Offer => datagram(cookie, "offer", client::offer(&call, &self.describe(1))),
+            What::Offer => {
+                datagram(cookie, "offer", client::offer(&call, &self.describe(1), "RTP/AVP"))
+            }
             What::Answer => datagram(cookie, "answer", client::answer(&call, &self.describe(2))),
             What::Delete => datagram(cookie, "delete", client::delete(&call)),
         }

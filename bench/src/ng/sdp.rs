@@ -6,14 +6,16 @@ use causeway_control::sdp::{Crypto, SessionParameters};
 use causeway_engine::srtp::{MasterKey, Srtp, Suite};
 use zeroize::Zeroizing;
 
-/// The suite of the legs with SDES keys (RFC 4568 §6.2.1).
-const SUITE: Suite = Suite::AesCm128HmacSha1_80;
-/// Bytes of its key and of its salt.
+/// The suite of a caller with an SDES key (RFC 4568 §6.2.1).
+pub const CALLER: Suite = Suite::AesCm128HmacSha1_80;
+/// The suite of one who is called: another, or rtpengine would pass the caller's key and packets on as they are.
+pub const CALLED: Suite = Suite::AesCm128HmacSha1_32;
+/// Bytes of the key and of the salt of either.
 const KEY: u8 = 16;
 const SALT: u8 = 14;
 
 /// The SDES key of a leg: it protects nothing but noise, so that it may be told from the leg's number.
-pub fn key_of(number: u32) -> Crypto {
+pub fn key_of(number: u32, suite: Suite) -> Crypto {
     let [one, two, three, four] = number.to_be_bytes();
     let bytes = |seed: u8, len: u8| {
         let byte = |place: u8| {
@@ -23,7 +25,7 @@ pub fn key_of(number: u32) -> Crypto {
     };
     Crypto {
         tag: 1,
-        suite: SUITE,
+        suite,
         key: bytes(0x5a, KEY),
         salt: bytes(0xa5, SALT),
         lifetime: None,
@@ -54,12 +56,21 @@ pub fn media_of(sdp: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
-/// What protects a leg that has offered `own` and got this answer; `None` if it has no key of the suite.
-pub fn srtp(own: &Crypto, answer: &str) -> Option<Srtp> {
-    let mut lines = answer.lines().filter_map(|line| line.strip_prefix("a=crypto:"));
-    let theirs =
-        lines.find_map(|value| Crypto::parse(value).ok()).filter(|key| key.suite == SUITE)?;
-    let master = |of: &Crypto| MasterKey::new(SUITE, &of.key, &of.salt).ok();
+/// `own` as the answer to an offer, which has several keys.
+pub fn answering(own: Crypto, offer: &str) -> Crypto {
+    Crypto { tag: theirs(offer, own.suite).map_or(own.tag, |offered| offered.tag), ..own }
+}
+
+/// The key of this suite in a description.
+fn theirs(sdp: &str, suite: Suite) -> Option<Crypto> {
+    let lines = sdp.lines().filter_map(|line| line.strip_prefix("a=crypto:"));
+    lines.filter_map(|value| Crypto::parse(value).ok()).find(|key| key.suite == suite)
+}
+
+/// What protects a leg that has `own` and got this description; `None` if it has no key of the suite.
+pub fn srtp(own: &Crypto, description: &str) -> Option<Srtp> {
+    let theirs = theirs(description, own.suite)?;
+    let master = |of: &Crypto| MasterKey::new(of.suite, &of.key, &of.salt).ok();
     Some(Srtp::new(&master(&theirs)?, &master(own)?))
 }
 
@@ -79,7 +90,7 @@ mod tests {
 
     #[test]
     fn both_sides_keys_make_a_context_that_the_other_side_understands() {
-        let (own, other) = (key_of(1), key_of(2));
+        let (own, other) = (key_of(1, CALLER), key_of(2, CALLER));
         let at = "127.0.0.2:4000".parse().unwrap();
         let mut mine = srtp(&own, &describe(at, Some(&other))).unwrap();
         let mut theirs = srtp(&other, &describe(at, Some(&own))).unwrap();
@@ -89,5 +100,14 @@ mod tests {
         let len = mine.outbound.protect_rtp(&header, &mut packet, 50).unwrap();
         assert_eq!(theirs.inbound.unprotect_rtp(&header, &mut packet[..len]).unwrap(), 50);
         assert!(srtp(&own, &describe(at, None)).is_none());
+        assert!(srtp(&own, &describe(at, Some(&key_of(2, CALLED)))).is_none());
+    }
+
+    #[test]
+    fn an_answer_keeps_the_tag_of_the_key_that_it_takes() {
+        let at = "127.0.0.2:4000".parse().unwrap();
+        let offered = Crypto { tag: 7, ..key_of(1, CALLED) };
+        let offer = format!("a=crypto:1 NULL inline:x\r\n{}", describe(at, Some(&offered)));
+        assert_eq!(answering(key_of(2, CALLED), &offer).tag, 7);
     }
 }

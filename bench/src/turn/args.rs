@@ -25,17 +25,11 @@ pub struct TurnArgs {
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["ng", "spawn"])]
     pub turn: Option<SocketAddr>,
     /// Starts this coturn for each round in its turn, fresh.
-    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["turn", "ng", "spawn", "server_pid"])]
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["turn", "ng", "spawn", "server_pid", "ng_rtpengine", "ng_causeway"])]
     pub turn_coturn: Option<PathBuf>,
     /// Starts this causeway for each round in its turn, fresh.
-    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["turn", "ng", "spawn", "server_pid"])]
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["turn", "ng", "spawn", "server_pid", "ng_rtpengine", "ng_causeway"])]
     pub turn_causeway: Option<PathBuf>,
-    /// Rounds of the servers that are started.
-    #[arg(long, value_name = "ROUNDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub turn_rounds: u32,
-    /// The core of the servers that are started.
-    #[arg(long, value_name = "CORE", default_value_t = 1)]
-    pub turn_core: usize,
     /// Who the clients are, by long-term credentials.
     #[arg(long, value_name = "USER:PASSWORD", default_value = "u:p", hide_default_value = true)]
     pub turn_user: Login,

@@ -1,5 +1,6 @@
 //! What the command line asks of TURN, and its doing.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::sync::atomic::AtomicBool;
@@ -11,11 +12,13 @@ use serde::Serialize;
 use super::args::SOURCES;
 use super::flood::{self, Flood};
 use super::plan::{Plan, Target};
-use super::report::FloodReport;
-use super::rounds::{Outcome, Rounds, RoundsReport};
-use super::server::Make;
+use super::report::{AllocationsReport, FloodReport, TrafficReport};
+use super::server::Server;
 use super::{allocations, traffic};
 use crate::args::Args;
+use crate::make::Make;
+use crate::report::Verdict;
+use crate::rounds::{self, Comparison, Rounds};
 
 /// What clients do.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +38,26 @@ pub enum Job {
     Rounds(Box<Plan>, Work, Rounds),
     /// A flood, from this core.
     Flood(Flood, Target, Option<usize>),
+}
+
+/// What came of work with one server.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Outcome {
+    /// Packets.
+    Traffic(Box<TrafficReport>),
+    /// Allocations.
+    Allocations(Box<AllocationsReport>),
+}
+
+/// What came of all rounds.
+#[derive(Debug, Serialize)]
+pub struct RoundsReport {
+    /// What was asked for.
+    pub plan: Plan,
+    /// How the servers compare.
+    #[serde(flatten)]
+    pub comparison: Comparison<Outcome>,
 }
 
 /// What came of it.
@@ -90,7 +113,7 @@ impl Job {
         let programs = [(Make::Coturn, &turn.turn_coturn), (Make::Causeway, &turn.turn_causeway)];
         let programs: Vec<_> =
             programs.into_iter().filter_map(|(make, path)| Some((make, path.clone()?))).collect();
-        let rounds = Rounds { programs, core: turn.turn_core, rounds: turn.turn_rounds };
+        let rounds = Rounds { programs, core: args.core, rounds: args.rounds };
         (!rounds.programs.is_empty()).then(|| Self::Rounds(plan.into(), work, rounds))
     }
 
@@ -98,16 +121,24 @@ impl Job {
     ///
     /// # Errors
     /// If it cannot be done.
-    pub fn run(&self, stop: &AtomicBool, say: &mut dyn FnMut(&str)) -> io::Result<Report> {
-        match self {
-            Self::One(plan, work, target) => work.run(plan, *target, stop).map(Report::One),
+    pub fn run(
+        &self,
+        stop: &AtomicBool,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<Report, Box<dyn Error>> {
+        Ok(match self {
+            Self::One(plan, work, target) => Report::One(work.run(plan, *target, stop)?),
             Self::Rounds(plan, work, rounds) => {
-                rounds.run(plan, work, stop, say).map(Report::Rounds)
+                let comparison = rounds.run(stop, say, |make, program| {
+                    let server = Server::start(make, program, rounds.core, plan)?;
+                    Ok(work.run(plan, server.target, stop)?)
+                });
+                Report::Rounds(RoundsReport { plan: (**plan).clone(), comparison: comparison? })
             }
             Self::Flood(flood, target, core) => {
-                on(*core, || flood::run(*flood, *target, stop)).map(Report::Flood)
+                Report::Flood(on(*core, || flood::run(*flood, *target, stop))?)
             }
-        }
+        })
     }
 }
 
@@ -115,10 +146,51 @@ impl Report {
     /// The program's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::One(outcome) => outcome.verdict().exit_code(),
-            Self::Rounds(report) => report.exit_code(),
+            Self::One(outcome) => rounds::Outcome::verdict(outcome).exit_code(),
+            Self::Rounds(report) => report.comparison.exit_code(),
             Self::Flood(report) => report.verdict.exit_code(),
         }
+    }
+}
+
+impl rounds::Outcome for Outcome {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Traffic(report) => report.verdict,
+            Self::Allocations(report) => report.verdict,
+        }
+    }
+
+    fn figures(&self) -> Vec<(&'static str, f64)> {
+        match self {
+            Self::Traffic(report) => report.figures(),
+            Self::Allocations(report) => report.figures(),
+        }
+    }
+
+    fn remarks(&self) -> &[String] {
+        match self {
+            Self::Traffic(report) => &report.remarks,
+            Self::Allocations(report) => &report.remarks,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Traffic(report) => report.fmt(f),
+            Self::Allocations(report) => report.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for RoundsReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { plan, comparison } = self;
+        let (runs, left_out) = (comparison.rounds.len(), comparison.left_out());
+        writeln!(f, "{plan}, {:.0} packets/s: {runs} runs, {left_out} left out", plan.rate)?;
+        comparison.fmt(f)
     }
 }
 

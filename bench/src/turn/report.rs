@@ -205,11 +205,6 @@ impl FloodReport {
     }
 }
 
-/// A verdict in capitals.
-pub fn word(verdict: Verdict) -> String {
-    format!("{verdict:?}").to_uppercase()
-}
-
 impl fmt::Display for TrafficReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.plan.duration.as_secs_f64();
@@ -239,7 +234,7 @@ impl fmt::Display for TrafficReport {
         let own = &self.generator;
         writeln!(f, "generator: {:.2} s user, {:.2} s system", own.cpu.user, own.cpu.system)?;
         self.remarks.iter().try_for_each(|remark| writeln!(f, "! {remark}"))?;
-        writeln!(f, "{}", word(self.verdict))
+        writeln!(f, "{}", self.verdict)
     }
 }
 
@@ -270,7 +265,7 @@ impl fmt::Display for AllocationsReport {
             }
         }
         self.remarks.iter().try_for_each(|remark| writeln!(f, "! {remark}"))?;
-        writeln!(f, "{}", word(self.verdict))
+        writeln!(f, "{}", self.verdict)
     }
 }
 
@@ -292,7 +287,7 @@ impl fmt::Display for FloodReport {
         if let Some(cost) = &self.server {
             server(f, cost)?;
         }
-        writeln!(f, "{}", word(self.verdict))
+        writeln!(f, "{}", self.verdict)
     }
 }
 

@@ -3,22 +3,16 @@
 //! Both get one core, one thread that relays, long-term credentials, a range of ports for relays, and leave to relay
 //! to loopback.
 
-use std::fmt;
 use std::fs;
-use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
-use std::os::unix::process::CommandExt;
+use std::io;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use causeway_engine::stun::{BINDING, Class, TransactionId, Writer, is_framed};
-use serde::Serialize;
-use tempfile::TempDir;
 
 use super::plan::{Plan, Target, Transport};
-use crate::node::stop;
+use crate::make::Make;
+use crate::started::{LOOK, LOOPBACK, Started, free_port};
 
 /// Realm of the servers.
 const REALM: &str = "t.test";
@@ -29,65 +23,12 @@ const RELAYS_MAX: usize = 22_000;
 const RELAYS_MIN: usize = 1000;
 /// What a causeway takes beyond the clients of the run.
 const SPARE: usize = 64;
-/// Longest wait for the server to answer.
-const START: Duration = Duration::from_secs(20);
-/// Time between two looks at whether it does.
-const LOOK: Duration = Duration::from_millis(50);
-/// Tries to find ports that are free for TCP and UDP.
-const PORT_TRIES: usize = 100;
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-/// Whose server it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Make {
-    /// coturn's `turnserver`.
-    Coturn,
-    /// causeway.
-    Causeway,
-}
 
 /// A running server; stopped when dropped.
 pub struct Server {
-    child: Child,
     /// Where it takes what the transport brings, and its process.
     pub target: Target,
-    /// What it reads.
-    _folder: TempDir,
-}
-
-impl Make {
-    fn command_line(self, ports: [u16; 2], folder: &Path, plan: &Plan) -> io::Result<Vec<String>> {
-        match self {
-            Self::Coturn => coturn(ports, folder, plan),
-            Self::Causeway => causeway(ports, folder, plan),
-        }
-    }
-
-    /// coturn complains of each protocol that the kernel does not have.
-    fn complaints(self) -> Stdio {
-        match self {
-            Self::Coturn => Stdio::null(),
-            Self::Causeway => Stdio::inherit(),
-        }
-    }
-
-    /// Where it takes what the transport brings. A causeway takes all on one port.
-    fn port(self, transport: Transport, [first, second]: [u16; 2]) -> u16 {
-        match (self, transport) {
-            (Self::Coturn, Transport::Udp | Transport::Tcp) => first,
-            (Self::Coturn, Transport::Tls) | (Self::Causeway, _) => second,
-        }
-    }
-}
-
-impl fmt::Display for Make {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Coturn => "coturn",
-            Self::Causeway => "causeway",
-        })
-    }
+    _started: Started,
 }
 
 impl Server {
@@ -96,45 +37,24 @@ impl Server {
     /// # Errors
     /// If it does not.
     pub fn start(make: Make, program: &Path, core: usize, plan: &Plan) -> io::Result<Self> {
-        let (folder, ports) = (tempfile::tempdir()?, [free_port()?, free_port()?]);
-        let arguments = make.command_line(ports, folder.path(), plan)?;
-        let child = Command::new("taskset")
-            .args(["-c", &core.to_string()])
-            .arg(program)
-            .args(arguments)
-            .current_dir(folder.path())
-            .env("CAUSEWAY_LOG_LEVEL", "warn")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(make.complaints())
-            // Ctrl-C at the terminal is for us.
-            .process_group(0)
-            .spawn()?;
-        let address = SocketAddr::new(LOOPBACK, make.port(plan.transport, ports));
-        let target = Target { address, pid: Some(child.id()) };
-        let mut server = Self { child, target, _folder: folder };
-        server.wait(plan.transport)?;
-        Ok(server)
-    }
-
-    fn wait(&mut self, transport: Transport) -> io::Result<()> {
-        let deadline = Instant::now() + START;
-        while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait()? {
-                return Err(io::Error::other(format!("the server ended: {status}")));
-            }
-            if answers(transport, self.target.address)? {
-                return Ok(());
-            }
-            thread::sleep(LOOK);
-        }
-        Err(ErrorKind::TimedOut.into())
+        let ports = [free_port()?, free_port()?];
+        let arguments = |folder: &Path| match make {
+            Make::Coturn => coturn(ports, folder, plan),
+            Make::Causeway => causeway(ports, folder, plan),
+            Make::Rtpengine => Err(io::Error::other("it is no TURN server")),
+        };
+        let mut started = Started::start(make, program, core, arguments)?;
+        let address = SocketAddr::new(LOOPBACK, port(make, plan.transport, ports));
+        started.wait(|| answers(plan.transport, address))?;
+        Ok(Self { target: Target { address, pid: Some(started.pid()) }, _started: started })
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        stop(&mut self.child);
+/// Where it takes what the transport brings. A causeway takes all on one port.
+fn port(make: Make, transport: Transport, [first, second]: [u16; 2]) -> u16 {
+    match (make, transport) {
+        (Make::Coturn, Transport::Udp | Transport::Tcp) => first,
+        _ => second,
     }
 }
 
@@ -213,18 +133,6 @@ fn answers(transport: Transport, server: SocketAddr) -> io::Result<bool> {
     Ok(socket.recv(&mut reply).is_ok_and(|len| is_framed(&reply[..len])))
 }
 
-/// A port of loopback that is free for TCP and UDP.
-fn free_port() -> io::Result<u16> {
-    for _ in 0..PORT_TRIES {
-        let tcp = std::net::TcpListener::bind((LOOPBACK, 0))?;
-        let port = tcp.local_addr()?.port();
-        if UdpSocket::bind((LOOPBACK, port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    Err(ErrorKind::AddrInUse.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::plan::Direction;
@@ -242,7 +150,7 @@ mod tests {
     fn each_transport_has_its_port() {
         let ports = [1, 2];
         let of = |make: Make| {
-            [Transport::Udp, Transport::Tcp, Transport::Tls].map(|kind| make.port(kind, ports))
+            [Transport::Udp, Transport::Tcp, Transport::Tls].map(|kind| port(make, kind, ports))
         };
         assert_eq!(of(Make::Coturn), [1, 1, 2]);
         assert_eq!(of(Make::Causeway), [2, 2, 2]);

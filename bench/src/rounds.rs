@@ -1,23 +1,20 @@
-//! Two servers in turn, round after round, each fresh and each with the same work, and the ratio of what they cost.
+//! Servers in turn, round after round, each fresh and each with the same work, and the ratio of what they cost.
 //!
 //! A machine drifts, so figures of one round belong together: the ratio is taken round by round, and told with its
 //! spread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::fmt;
-use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
-use super::job::Work;
-use super::plan::Plan;
-use super::report::{AllocationsReport, TrafficReport, word};
-use super::server::{Make, Server};
+use crate::make::Make;
 use crate::report::Verdict;
 
-/// Servers, and what they are asked for.
+/// Servers, and how often.
 #[derive(Debug)]
 pub struct Rounds {
     /// Each server's program.
@@ -29,35 +26,33 @@ pub struct Rounds {
 }
 
 /// What came of one server's round.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub enum Outcome {
-    /// Packets.
-    Traffic(Box<TrafficReport>),
-    /// Allocations.
-    Allocations(Box<AllocationsReport>),
+pub trait Outcome {
+    /// What to make of it.
+    fn verdict(&self) -> Verdict;
+    /// What servers are compared by: each is better if it is lower.
+    fn figures(&self) -> Vec<(&'static str, f64)>;
+    /// What else a reader has to know.
+    fn remarks(&self) -> &[String];
 }
 
 /// What came of all rounds.
 #[derive(Debug, Serialize)]
-pub struct RoundsReport {
-    /// What was asked for.
-    pub plan: Plan,
+pub struct Comparison<O> {
     /// Each round of each server.
-    pub rounds: Vec<Round>,
+    pub rounds: Vec<Round<O>>,
     /// What they are compared by.
     pub rows: Vec<Row>,
 }
 
 /// A round of one server.
 #[derive(Debug, Serialize)]
-pub struct Round {
+pub struct Round<O> {
     /// Its number.
     pub number: u32,
     /// Whose.
     pub make: Make,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: O,
 }
 
 /// A figure over the rounds.
@@ -67,7 +62,7 @@ pub struct Row {
     pub figure: &'static str,
     /// Of each server.
     pub of: BTreeMap<Make, Spread>,
-    /// coturn's, divided by causeway's of the same round.
+    /// The other's, divided by causeway's of the same round.
     pub ratio: Option<Spread>,
 }
 
@@ -87,13 +82,12 @@ impl Rounds {
     ///
     /// # Errors
     /// If a server does not start, or the work cannot be done.
-    pub fn run(
+    pub fn run<O: Outcome>(
         &self,
-        plan: &Plan,
-        work: &Work,
         stop: &AtomicBool,
         say: &mut dyn FnMut(&str),
-    ) -> io::Result<RoundsReport> {
+        mut work: impl FnMut(Make, &Path) -> Result<O, Box<dyn Error>>,
+    ) -> Result<Comparison<O>, Box<dyn Error>> {
         let mut rounds = Vec::new();
         for number in 0..self.rounds {
             let mut programs: Vec<_> = self.programs.iter().collect();
@@ -104,81 +98,51 @@ impl Rounds {
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
-                let server = Server::start(*make, program, self.core, plan)
-                    .map_err(|error| io::Error::other(format!("{}: {error}", program.display())))?;
-                let outcome = work.run(plan, server.target, stop)?;
-                drop(server);
-                say(&format!("round {} {make}: {}", number + 1, outcome.line()));
+                let outcome = work(*make, program)
+                    .map_err(|error| format!("{}: {error}", program.display()))?;
+                say(&format!("round {} {make}: {}", number + 1, line(&outcome)));
                 rounds.push(Round { number, make: *make, outcome });
             }
         }
         let rows = rows(&rounds);
-        Ok(RoundsReport { plan: plan.clone(), rounds, rows })
+        Ok(Comparison { rounds, rows })
     }
 }
 
-impl Outcome {
-    /// What to make of it.
-    pub fn verdict(&self) -> Verdict {
-        match self {
-            Self::Traffic(report) => report.verdict,
-            Self::Allocations(report) => report.verdict,
-        }
-    }
-
-    fn figures(&self) -> Vec<(&'static str, f64)> {
-        match self {
-            Self::Traffic(report) => report.figures(),
-            Self::Allocations(report) => report.figures(),
-        }
-    }
-
-    fn remarks(&self) -> &[String] {
-        match self {
-            Self::Traffic(report) => &report.remarks,
-            Self::Allocations(report) => &report.remarks,
-        }
-    }
-
-    /// Whether its figures are the server's: what it lost is, what the generator did not send is not.
-    fn counts(&self) -> bool {
-        matches!(self.verdict(), Verdict::Clean | Verdict::Lossy)
-    }
-
-    fn line(&self) -> String {
-        let mut line = word(self.verdict());
-        for (name, value) in self.figures() {
-            line += &format!(", {name} {value:.2}");
-        }
-        self.remarks().iter().for_each(|remark| line += &format!("; {remark}"));
-        line
-    }
+/// Whether its figures are the server's: what it lost is, what the generator did not send is not.
+fn counts(outcome: &impl Outcome) -> bool {
+    matches!(outcome.verdict(), Verdict::Clean | Verdict::Lossy)
 }
 
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Traffic(report) => report.fmt(f),
-            Self::Allocations(report) => report.fmt(f),
-        }
+fn line(outcome: &impl Outcome) -> String {
+    let mut line = outcome.verdict().to_string();
+    for (name, value) in outcome.figures() {
+        line += &format!(", {name} {value:.2}");
     }
+    outcome.remarks().iter().for_each(|remark| line += &format!("; {remark}"));
+    line
 }
 
-impl RoundsReport {
+impl<O: Outcome> Comparison<O> {
     /// The program's exit code: that of the worst round.
     pub fn exit_code(&self) -> u8 {
         let codes = self.rounds.iter().map(|round| round.outcome.verdict().exit_code());
         codes.max().unwrap_or(0)
+    }
+
+    /// Rounds whose figures are not the server's.
+    pub fn left_out(&self) -> usize {
+        self.rounds.iter().filter(|round| !counts(&round.outcome)).count()
     }
 }
 
 /// By server and round.
 type Values = BTreeMap<(Make, u32), f64>;
 
-fn rows(rounds: &[Round]) -> Vec<Row> {
+fn rows(rounds: &[Round<impl Outcome>]) -> Vec<Row> {
     // By figure, each in its place.
     let mut values: Vec<(&'static str, Values)> = Vec::new();
-    for round in rounds.iter().filter(|round| round.outcome.counts()) {
+    for round in rounds.iter().filter(|round| counts(&round.outcome)) {
         for (figure, value) in round.outcome.figures() {
             let place = values.iter().position(|(name, _)| *name == figure);
             let place = place.unwrap_or_else(|| {
@@ -198,15 +162,13 @@ fn row(figure: &'static str, values: &Values) -> Row {
     };
     let ratios = values.iter().filter_map(|((make, number), theirs)| {
         let ours = *values.get(&(Make::Causeway, *number)).filter(|ours| **ours > 0.0)?;
-        (*make == Make::Coturn).then_some(theirs / ours)
+        (*make != Make::Causeway).then_some(theirs / ours)
     });
+    let makes: BTreeSet<Make> = values.keys().map(|(make, _)| *make).collect();
     Row {
         figure,
         ratio: Spread::of(ratios.collect()),
-        of: [Make::Coturn, Make::Causeway]
-            .into_iter()
-            .filter_map(|make| Some((make, of(make)?)))
-            .collect(),
+        of: makes.into_iter().filter_map(|make| Some((make, of(make)?))).collect(),
     }
 }
 
@@ -230,24 +192,25 @@ impl fmt::Display for Spread {
     }
 }
 
-impl fmt::Display for RoundsReport {
+impl<O: Outcome> fmt::Display for Comparison<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let left_out = self.rounds.iter().filter(|round| !round.outcome.counts()).count();
-        let runs = self.rounds.len();
-        writeln!(
-            f,
-            "{}, {:.0} packets/s: {runs} runs, {left_out} left out",
-            self.plan, self.plan.rate
-        )?;
-        writeln!(
-            f,
-            "{:<32}{:<34}{:<34}coturn / causeway",
-            "median (least to most)", "coturn", "causeway"
-        )?;
+        let makes: BTreeSet<Make> = self.rounds.iter().map(|round| round.make).collect();
+        write!(f, "{:<32}", "median (least to most)")?;
+        for make in &makes {
+            write!(f, "{make:<34}")?;
+        }
+        let other = makes.iter().find(|make| **make != Make::Causeway);
+        match other.filter(|_| makes.contains(&Make::Causeway)) {
+            Some(other) => writeln!(f, "{other} / causeway")?,
+            None => writeln!(f)?,
+        }
         for Row { figure, of, ratio } in &self.rows {
             let cell = |spread: Option<&Spread>| spread.map(Spread::to_string).unwrap_or_default();
-            let [coturn, causeway] = [Make::Coturn, Make::Causeway].map(|make| cell(of.get(&make)));
-            writeln!(f, "{figure:<32}{coturn:<34}{causeway:<34}{}", cell(ratio.as_ref()))?;
+            write!(f, "{figure:<32}")?;
+            for make in &makes {
+                write!(f, "{:<34}", cell(of.get(make)))?;
+            }
+            writeln!(f, "{}", cell(ratio.as_ref()))?;
         }
         Ok(())
     }
