@@ -27,8 +27,8 @@ const TOP_LEVEL: &[&str] = &[
 const ENGINE_LAYERS: &[&[&str]] = &[
     &["sys", "packet", "plain"],
     &[
-        "demux", "rtp", "rtcp", "srtp", "stun", "consent", "relay", "ring", "twcc", "asked",
-        "learning", "gate",
+        "demux", "rtp", "rtcp", "srtp", "stun", "consent", "relay", "quota", "ring", "twcc",
+        "asked", "learning", "gate",
     ],
     &["pictures", "voice", "tone"],
     &["transport", "leg", "stream", "pipe", "digit", "route", "layers", "selection", "bandwidth"],
