@@ -29,7 +29,7 @@ impl Make {
 
 impl fmt::Display for Make {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Coturn => "coturn",
             Self::Rtpengine => "rtpengine",
             Self::Causeway => "causeway",

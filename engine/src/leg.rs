@@ -11,6 +11,7 @@ use crate::plain::plain;
 use crate::rtp::RtpHeader;
 use crate::stats::{Drops, LatencyBuckets};
 use crate::stream::{FirstNumbers, Part, Sink, Stream};
+use crate::sys::cpu::prefetch;
 use crate::transport::Transport;
 
 /// A leg's state on its worker. Made by control, travels in a box, goes home when removed.
@@ -67,6 +68,15 @@ impl Leg {
     pub fn dscp(&self, transport: u8) -> Option<u8> {
         let transport = self.transports.get(usize::from(transport))?;
         Some(transport.traffic_class >> 2)
+    }
+
+    /// Asks for what each packet uses of it.
+    pub(crate) fn warm(&self) {
+        prefetch(&self.transports);
+        prefetch(&self.streams);
+        prefetch(&self.sinks);
+        prefetch(&self.latency);
+        prefetch(&self.tapped);
     }
 
     pub(crate) fn check_transports(&self, rtp: u8, rtcp: u8) -> Result<(), Refusal> {

@@ -78,6 +78,7 @@ pub mod transport;
 pub mod twcc;
 mod verbatim;
 mod voice;
+mod warm;
 pub mod worker;
 
 pub use link::{Engine, Link};

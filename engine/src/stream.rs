@@ -21,6 +21,7 @@ use crate::rtcp::{self, Compound, ReportBlock, Rtcp, SenderInfo};
 use crate::rtp::RtpHeader;
 use crate::selection::{Selection, Verdict};
 use crate::stats::MediaCounters;
+use crate::sys::cpu::prefetch;
 use crate::voice::Voice;
 
 /// Shortest time between two key frame requests to one source: more would cost the sender more
@@ -86,6 +87,19 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// Asks for what each packet uses of it.
+    pub(crate) fn warm(&self) {
+        prefetch(&self.transport);
+        prefetch(&self.sinks);
+        prefetch(&self.pipes);
+        prefetch(&self.counters);
+        prefetch(&self.senders);
+        prefetch(&self.payload_types);
+        prefetch(&self.layers);
+        prefetch(&self.voice);
+        prefetch(&self.digits);
+    }
+
     /// Makes it from plain data; SSRCs and payload types beyond the limits are left out, the
     /// packets they would have named are then dropped as [`crate::error::DropReason::StreamUnknown`].
     pub fn new(spec: &StreamSpec) -> Self {
@@ -622,6 +636,15 @@ pub struct FirstNumbers {
 }
 
 impl Sink {
+    /// Asks for what each packet uses of it.
+    pub(crate) fn warm(&self) {
+        prefetch(&self.transport);
+        prefetch(&self.route);
+        prefetch(&self.selection);
+        prefetch(&self.rate);
+        prefetch(&self.counters);
+    }
+
     /// Makes it from plain data.
     pub fn new(spec: &SinkSpec, first: FirstNumbers) -> Self {
         Self {

@@ -111,7 +111,7 @@ impl Tables {
         leg.transports.get_mut(usize::from(id.index)).map(Box::as_mut)
     }
 
-    fn leg(&self, id: LegId) -> Option<&Leg> {
+    pub(crate) fn leg(&self, id: LegId) -> Option<&Leg> {
         let slot = self.legs.get(usize::from(id.slot))?;
         let current = slot.generation == id.generation && id.worker == self.worker;
         if current { slot.leg.as_deref() } else { None }

@@ -18,6 +18,7 @@ use crate::plain::plain;
 use crate::rtp::RtpHeader;
 use crate::srtp::Srtp;
 use crate::stats::TransportCounters;
+use crate::sys::cpu::prefetch;
 use crate::twcc::Answerer;
 
 /// A far address and the socket that it was heard on.
@@ -102,6 +103,35 @@ impl Transport {
             news: News::default(),
             counters: TransportCounters::default(),
         }
+    }
+
+    /// Asks for what each packet uses of it.
+    pub(crate) fn warm(&self) {
+        prefetch(&self.remote);
+        prefetch(&self.security);
+        prefetch(&self.srtp);
+        prefetch(&self.learner);
+        prefetch(&self.heard);
+        prefetch(&self.news);
+        prefetch(&self.counters);
+    }
+
+    /// Asks for what opens a packet.
+    pub(crate) fn warm_inbound(&self) {
+        self.srtp.iter().for_each(|srtp| srtp.inbound.warm());
+    }
+
+    /// Asks for what closes a packet.
+    pub(crate) fn warm_outbound(&self) {
+        self.srtp.iter().for_each(|srtp| srtp.outbound.warm());
+    }
+
+    /// Asks for what says which packets were there already.
+    pub(crate) fn warm_windows(&self) {
+        self.srtp.iter().for_each(|srtp| {
+            srtp.inbound.warm_windows();
+            srtp.outbound.warm_windows();
+        });
     }
 
     /// Whether media can be sent: an address and, if wanted, keys are there.

@@ -248,6 +248,7 @@ impl Worker {
         self.now = now;
         self.count_io(&io, outcome.is_err());
         self.count_batch(rx.len());
+        self.tables.warm(rx);
         for packet in rx.drain(..) {
             self.walk(packet, now);
         }

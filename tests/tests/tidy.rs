@@ -32,7 +32,7 @@ const ENGINE_LAYERS: &[&[&str]] = &[
     ],
     &["pictures", "voice", "tone"],
     &["transport", "leg", "stream", "pipe", "digit", "route", "layers", "selection", "bandwidth"],
-    &["hop", "tables", "doors", "steering"],
+    &["hop", "tables", "warm", "doors", "steering"],
     &[
         "worker",
         "apply",

@@ -9,6 +9,7 @@ use arrayvec::ArrayVec;
 use crate::config::SSRCS_PER_TRANSPORT;
 use crate::error::DropReason;
 use crate::plain::{Plain, Reader, Shape, Unreadable, Writer, write_len};
+use crate::sys::cpu::prefetch;
 
 /// SRTP packets that a window looks back, both ways. Video sends a key frame as a burst of hundreds
 /// of packets, so the 64 that RFC 3711 §3.3.2 asks for are too few.
@@ -75,6 +76,11 @@ pub(super) struct Windows<const WORDS: usize> {
 impl<const WORDS: usize> Windows<WORDS> {
     pub(super) fn new() -> Self {
         Self { ssrcs: ArrayVec::new(), windows: Vec::with_capacity(SSRCS_PER_TRANSPORT) }
+    }
+
+    /// Asks for the first window.
+    pub(super) fn warm(&self) {
+        self.windows.first().iter().for_each(|window| prefetch(*window));
     }
 
     /// The place of a received sequence number. Changes nothing.

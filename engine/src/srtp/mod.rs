@@ -52,6 +52,7 @@ use self::native as backend;
 use crate::config::TAIL_ROOM;
 use crate::error::DropReason;
 use crate::rtp::RtpHeader;
+use crate::sys::cpu::prefetch;
 
 /// Which backend the engine was compiled with: `native` or `libsrtp`.
 pub const BACKEND: &str = backend::NAME;
@@ -433,6 +434,17 @@ pub struct Inbound {
 }
 
 impl Inbound {
+    /// Asks for what each packet uses of it.
+    pub(crate) fn warm(&self) {
+        prefetch(&self.keys);
+        prefetch(&self.rtp);
+    }
+
+    /// Asks for what the window of its first SSRC needs; [`Self::warm`] comes before.
+    pub(crate) fn warm_windows(&self) {
+        self.rtp.warm();
+    }
+
     /// Derives the session keys and reserves all memory that the context will ever use.
     #[must_use]
     pub fn new(master: &MasterKey) -> Self {
@@ -545,6 +557,17 @@ pub struct Outbound {
 }
 
 impl Outbound {
+    /// Asks for what each packet uses of it.
+    pub(crate) fn warm(&self) {
+        prefetch(&self.keys);
+        prefetch(&self.rtp);
+    }
+
+    /// Asks for what the window of its first SSRC needs; [`Self::warm`] comes before.
+    pub(crate) fn warm_windows(&self) {
+        self.rtp.warm();
+    }
+
     /// Derives the session keys and reserves all memory that the context will ever use.
     #[must_use]
     pub fn new(master: &MasterKey) -> Self {
