@@ -128,10 +128,7 @@ impl Transport {
 
     /// Asks for what says which packets were there already.
     pub(crate) fn warm_windows(&self) {
-        self.srtp.iter().for_each(|srtp| {
-            srtp.inbound.warm_windows();
-            srtp.outbound.warm_windows();
-        });
+        self.srtp.iter().for_each(|srtp| srtp.warm_windows());
     }
 
     /// Whether media can be sent: an address and, if wanted, keys are there.

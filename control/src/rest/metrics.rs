@@ -76,8 +76,7 @@ fn encode(stats: &NodeStats, subscribers: usize, counts: &Counts) -> String {
         ("legs", "gauge", "Legs that are not over.", stats.legs),
         ("event_streams", "gauge", "Event streams over HTTP now.", subscribers as u64),
     ] {
-        text.family(name, kind, help);
-        text.sample(name, &[], value);
+        text.single(name, kind, help, value);
     }
     text.family("worker_info", "gauge", "The I/O backend of the worker.");
     for worker in &stats.workers {
@@ -93,8 +92,7 @@ fn encode(stats: &NodeStats, subscribers: usize, counts: &Counts) -> String {
     }
     if let Some(edge) = &stats.edge {
         for (name, kind, help, column) in EDGE {
-            text.family(name, kind, help);
-            text.sample(name, &[], column(edge));
+            text.single(name, kind, help, column(edge));
         }
     }
     drops(&mut text, stats);
@@ -159,8 +157,7 @@ fn turn(text: &mut Text, stats: &TurnStats) {
             stats.unwelcome,
         ),
     ] {
-        text.family(name, kind, help);
-        text.sample(name, &[], value);
+        text.single(name, kind, help, value);
     }
 }
 
@@ -210,8 +207,7 @@ fn ng_doors(text: &mut Text, counts: &Counts) {
         ("ng_late_total", "counter", "Requests that were not done in time.", counts.timeouts()),
         ("ng_connections", "gauge", "Connections of ng.tcp now.", counts.connections()),
     ] {
-        text.family(name, kind, help);
-        text.sample(name, &[], value);
+        text.single(name, kind, help, value);
     }
 }
 
@@ -232,8 +228,7 @@ fn proxied(text: &mut Text, stats: &ProxiedStats) {
         ("proxied_one_way_total", "counter", "Calls with one side silent.", stats.one_way),
         ("proxied_silent_total", "counter", "m-lines that carried nothing.", stats.silent),
     ] {
-        text.family(name, kind, help);
-        text.sample(name, &[], value);
+        text.single(name, kind, help, value);
     }
     text.family("proxied_calls_limited_total", "counter", "Calls not begun, by the limit.");
     for limit in LoadLimit::ALL {
@@ -253,8 +248,7 @@ fn proxied(text: &mut Text, stats: &ProxiedStats) {
         text.family(name, "counter", help);
         text.sample(name, &[], value);
     }
-    text.family("proxied_mos_samples_total", "counter", "How many these are.");
-    text.sample("proxied_mos_samples_total", &[], mos.count);
+    text.single("proxied_mos_samples_total", "counter", "How many these are.", mos.count);
 }
 
 /// The interface of a name may be there for IPv4 and for IPv6.
@@ -297,10 +291,8 @@ fn recordings(text: &mut Text, stats: &NodeStats) {
     for (outcome, count) in [("begun", begun), ("failed", failed), ("cut", cut)] {
         text.sample("recordings_total", &[("outcome", outcome)], count);
     }
-    text.family("recordings", "gauge", "Calls that are being recorded.");
-    text.sample("recordings", &[], open);
-    text.family("recording_bytes", "gauge", "Bytes in the directory of recordings.");
-    text.sample("recording_bytes", &[], bytes);
+    text.single("recordings", "gauge", "Calls that are being recorded.", open);
+    text.single("recording_bytes", "gauge", "Bytes in the directory of recordings.", bytes);
 }
 
 #[cfg(test)]

@@ -29,6 +29,12 @@ impl Text {
         let _ = writeln!(self.page, "{}{name}{braced} {value}", self.prefix);
     }
 
+    /// Adds a family of one sample without labels.
+    pub(super) fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        self.sample(name, &[], value);
+    }
+
     /// The page.
     pub(super) fn finish(self) -> String {
         self.page

@@ -398,6 +398,12 @@ struct Masters {
 }
 
 impl Srtp {
+    /// Asks for what the windows of the first SSRCs need; [`Inbound::warm`] and [`Outbound::warm`] come before.
+    pub(crate) fn warm_windows(&self) {
+        self.inbound.rtp.warm();
+        self.outbound.rtp.warm();
+    }
+
     /// Derives the session keys of both directions; the two may be of different suites.
     #[must_use]
     pub fn new(inbound: &MasterKey, outbound: &MasterKey) -> Self {
@@ -438,11 +444,6 @@ impl Inbound {
     pub(crate) fn warm(&self) {
         prefetch(&self.keys);
         prefetch(&self.rtp);
-    }
-
-    /// Asks for what the window of its first SSRC needs; [`Self::warm`] comes before.
-    pub(crate) fn warm_windows(&self) {
-        self.rtp.warm();
     }
 
     /// Derives the session keys and reserves all memory that the context will ever use.
@@ -561,11 +562,6 @@ impl Outbound {
     pub(crate) fn warm(&self) {
         prefetch(&self.keys);
         prefetch(&self.rtp);
-    }
-
-    /// Asks for what the window of its first SSRC needs; [`Self::warm`] comes before.
-    pub(crate) fn warm_windows(&self) {
-        self.rtp.warm();
     }
 
     /// Derives the session keys and reserves all memory that the context will ever use.
