@@ -2,6 +2,8 @@
 //! socket for each far address, or by a ring from the worker that took it in. What the first costs is paid by
 //! whatever comes from an address without such a socket: checks, clients of STUN and TURN, floods.
 
+mod sender;
+
 use std::hint::black_box;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -10,9 +12,11 @@ use causeway_engine::command::{Command, SocketId, WorkerId};
 use causeway_engine::packet::Nanos;
 use causeway_engine::srtp::Suite;
 use causeway_engine::sys::socket;
-use causeway_engine::worker::bare::bridge::{self, SIDES};
-use causeway_engine::worker::bare::{Bare, Far, Rtp};
+use causeway_engine::worker::bare::bridge;
+use causeway_engine::worker::bare::{Bare, Far};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+
+use self::sender::Sender;
 
 const SUITE: Suite = Suite::AeadAes128Gcm;
 const WORKERS: [WorkerId; 2] = [WorkerId(0), WorkerId(1)];
@@ -98,7 +102,7 @@ fn by_a_ring(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(BATCH as u64));
     for (name, taken_in_by) in [("walked where it came in", 1), ("handed on", 0)] {
         let mut pair = Pair::new();
-        let mut sender = Sender::new();
+        let mut sender = Sender::new(far(), LEN);
         group.bench_function(name, |bencher| {
             bencher.iter_batched_ref(
                 || (0..BATCH).map(|_| sender.next().to_vec()).collect::<Vec<_>>(),
@@ -153,33 +157,4 @@ const REMOTE: ([u8; 4], u16) = ([127, 0, 0, 1], 4000);
 /// The first leg's far end, behind ICE.
 fn far() -> Far {
     Far::secure(0, REMOTE.1, SUITE).with_ice("01bench")
-}
-
-/// Sends media as the first leg's far end does.
-struct Sender {
-    far: Far,
-    buffer: [u8; 1500],
-    sequence: u32,
-}
-
-impl Sender {
-    fn new() -> Self {
-        Self { far: far(), buffer: [0; 1500], sequence: 0 }
-    }
-
-    #[allow(clippy::cast_possible_truncation)] // numbers wrap
-    fn next(&mut self) -> &[u8] {
-        self.sequence += 1;
-        let rtp = Rtp {
-            ssrc: SIDES[0].theirs[0],
-            payload_type: SIDES[0].payload_types[0],
-            sequence: self.sequence as u16,
-            timestamp: self.sequence.wrapping_mul(160),
-            payload_len: LEN - 12,
-            ..Rtp::default()
-        };
-        let len = rtp.write(&mut self.buffer);
-        let len = self.far.seal(&mut self.buffer, len).expect("the number is new");
-        &self.buffer[..len]
-    }
 }

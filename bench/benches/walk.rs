@@ -1,13 +1,17 @@
 //! One packet's whole way through a worker without a kernel: who, unprotect, route, protect.
 
+mod sender;
+
 use std::hint::black_box;
 
 use causeway_engine::command::WorkerId;
 use causeway_engine::packet::Nanos;
 use causeway_engine::srtp::Suite;
-use causeway_engine::worker::bare::bridge::{self, SIDES};
-use causeway_engine::worker::bare::{Bare, Far, Rtp};
+use causeway_engine::worker::bare::bridge;
+use causeway_engine::worker::bare::{Bare, Far};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+
+use self::sender::Sender;
 
 const CM: Suite = Suite::AesCm128HmacSha1_80;
 const GCM: Suite = Suite::AeadAes128Gcm;
@@ -59,7 +63,7 @@ impl Call {
 
     fn far(&self) -> Sender {
         let far = Far::secure(0, 4000, self.from);
-        Sender { far, buffer: [0; 1500], sequence: 0, payload_len: self.size - 12 }
+        Sender::new(far, self.size)
     }
 
     fn walk(&mut self, packet: &[u8]) {
@@ -69,31 +73,5 @@ impl Call {
             black_box(bytes);
         });
         assert_eq!(sent, 1);
-    }
-}
-
-/// The far end of the first leg.
-struct Sender {
-    far: Far,
-    buffer: [u8; 1500],
-    sequence: u32,
-    payload_len: usize,
-}
-
-impl Sender {
-    #[allow(clippy::cast_possible_truncation)] // numbers wrap
-    fn next(&mut self) -> &[u8] {
-        self.sequence += 1;
-        let rtp = Rtp {
-            ssrc: SIDES[0].theirs[0],
-            payload_type: SIDES[0].payload_types[0],
-            sequence: self.sequence as u16,
-            timestamp: self.sequence.wrapping_mul(160),
-            payload_len: self.payload_len,
-            ..Rtp::default()
-        };
-        let len = rtp.write(&mut self.buffer);
-        let len = self.far.seal(&mut self.buffer, len).expect("the number is new");
-        &self.buffer[..len]
     }
 }
