@@ -462,6 +462,10 @@ pub struct WorkerStats {
     pub bytes_out: u64,
     /// Dropped packets by reason, all reasons.
     pub drops: BTreeMap<String, u64>,
+    /// Of the datagrams sent those that left in one message with others (UDP segmentation offload).
+    pub packets_joined: u64,
+    /// System calls for packets.
+    pub system_calls: u64,
     /// Loop turns.
     pub turns: u64,
     /// Commands applied or refused.

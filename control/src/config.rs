@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use causeway_engine::config::BackendChoice;
+use causeway_engine::config::{BackendChoice, Waiting};
 
 pub use crate::cloud::Provider;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -98,11 +98,31 @@ pub struct Node {
     pub workers: Vec<usize>,
     /// The I/O backend.
     pub backend: Backend,
+    /// Microseconds that packets may wait for company at most, 0 to 5000, where that saves CPU time.
+    pub gather_us: u32,
+    /// Whether workers never sleep, so that each uses its core up: for cores that nothing else needs.
+    pub busy_poll: bool,
+}
+
+impl Node {
+    /// How workers wait.
+    pub fn waiting(&self) -> Waiting {
+        if self.busy_poll {
+            return Waiting::Busy;
+        }
+        Waiting::Gather(Duration::from_micros(self.gather_us.into()))
+    }
 }
 
 impl Default for Node {
     fn default() -> Self {
-        Self { name: "causeway".into(), workers: Vec::new(), backend: Backend::Auto }
+        Self {
+            name: "causeway".into(),
+            workers: Vec::new(),
+            backend: Backend::Auto,
+            gather_us: 500,
+            busy_poll: false,
+        }
     }
 }
 

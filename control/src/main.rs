@@ -172,6 +172,7 @@ fn node_config(config: &Config) -> NodeConfig {
             backend: config.node.backend.into(),
             legs_per_worker: config.limits.legs_per_worker,
             frames_per_worker: config.limits.frames_per_worker,
+            waiting: config.node.waiting(),
         },
         interfaces: config.interface.iter().map(bound).collect(),
         dscp: config.media.dscp,

@@ -138,7 +138,7 @@ impl Worker {
                 send_checks,
                 controlling,
             } => {
-                let consent = self.transport(transport).and_then(|t| t.consent.as_mut());
+                let consent = self.transport(transport).and_then(|t| t.consent.as_deref_mut());
                 let result = consent.ok_or(Refusal::Gone).map(|consent| {
                     consent.set_remote(&mut credentials, send_checks, controlling);
                 });
@@ -404,7 +404,7 @@ impl Worker {
         }
         match leg.sinks.try_push(state) {
             Ok(()) => DONE,
-            Err(full) => (Err(Refusal::Full), Returned::Sink(full.element())),
+            Err(state) => (Err(Refusal::Full), Returned::Sink(state)),
         }
     }
 
@@ -417,7 +417,7 @@ impl Worker {
         Ok(())
     }
 
-    fn set_pipes(&mut self, id: StreamId, pipes: Box<Pipes>) -> Outcome {
+    fn set_pipes(&mut self, id: StreamId, pipes: Pipes) -> Outcome {
         let worker = self.id;
         let is_here =
             |pipe: &Pipe| [pipe.media, pipe.reports].iter().all(|t| t.leg.worker == worker);
@@ -425,10 +425,7 @@ impl Worker {
             return (Err(Refusal::Misuse), Returned::Pipes(pipes));
         }
         match self.stream(id) {
-            Some(stream) => {
-                let old = stream.pipes.replace(pipes);
-                (Ok(()), old.map_or(Returned::Nothing, Returned::Pipes))
-            }
+            Some(stream) => (Ok(()), Returned::Pipes(std::mem::replace(&mut stream.pipes, pipes))),
             None => (Err(Refusal::Gone), Returned::Pipes(pipes)),
         }
     }
@@ -547,7 +544,7 @@ impl Worker {
         for (index, sink) in (0u8..).zip(&leg.sinks) {
             into.sinks.push((SinkId { leg: id, index }, sink.reading()));
         }
-        into.drops.clone_from(&leg.drops);
+        into.drops = leg.drops.reading();
         into.latency = leg.latency;
         Ok(())
     }

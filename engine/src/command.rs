@@ -298,7 +298,7 @@ pub enum Command {
         /// The stream.
         stream: StreamId,
         /// Where it goes.
-        pipes: Box<Pipes>,
+        pipes: Pipes,
     },
     /// Say where a sink's packets come from and how they are rewritten. Sent to the sink's worker,
     /// before [`Command::AddSink`] to the stream's, which asks a video source for a key frame.
@@ -567,7 +567,7 @@ pub enum Returned {
     /// The replaced or refused sink.
     Sink(Box<Sink>),
     /// The replaced or refused pipes.
-    Pipes(Box<Pipes>),
+    Pipes(Pipes),
     /// What no longer answers.
     Answerer(Box<Answerer>),
     /// What no longer estimates.

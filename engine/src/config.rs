@@ -2,6 +2,8 @@
 //!
 //! Nothing in the engine grows: what is beyond a limit is refused or dropped, and counted.
 
+use std::time::Duration;
+
 /// How the engine is started.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -13,6 +15,25 @@ pub struct EngineConfig {
     pub legs_per_worker: usize,
     /// Frames in each worker's pool (a power of two, at least [`FRAMES_FLOOR`]).
     pub frames_per_worker: usize,
+    /// How workers wait for packets.
+    pub waiting: Waiting,
+}
+
+/// How a worker waits for packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    /// It sleeps, and may let packets wait for company, so that one wake serves several: for so long at most, and only as
+    /// long as that saves CPU time. Needs kernel 6.12 and io_uring; without them no packet waits. 0 lets none wait.
+    Gather(Duration),
+    /// It never sleeps but looks again at once, on a core that nothing else needs: the least delay, and all of the
+    /// core's time whatever the load.
+    Busy,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self::Gather(DEFAULT_GATHER)
+    }
 }
 
 impl Default for EngineConfig {
@@ -22,6 +43,7 @@ impl Default for EngineConfig {
             backend: BackendChoice::Auto,
             legs_per_worker: 4096,
             frames_per_worker: 8192,
+            waiting: Waiting::default(),
         }
     }
 }
@@ -38,6 +60,10 @@ pub enum BackendChoice {
     Mmsg,
 }
 
+/// How long packets wait for company unless told otherwise.
+pub const DEFAULT_GATHER: Duration = Duration::from_micros(500);
+/// How long they may be told to: more would be heard.
+pub const GATHER_MAX: Duration = Duration::from_millis(5);
 /// Bytes of one frame. A power of two so that the pool can serve as AF_XDP UMEM.
 pub const FRAME_SIZE: usize = 2048;
 /// Bytes before a received payload: room for the backend's header, a longer MID, a ChannelData header.

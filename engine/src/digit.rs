@@ -6,10 +6,9 @@
 //! sender's pace is the digit's too. From a sender that is silent nothing comes: its digits wait for its next
 //! packet.
 
-use arrayvec::ArrayVec;
-
 use crate::command::{Codec, Refusal};
 use crate::config::DIGITS_PER_STREAM;
+use crate::few::Few;
 use crate::pipe::Outflow;
 use crate::plain::plain;
 use crate::rtp::RtpHeader;
@@ -47,7 +46,7 @@ pub struct Digit {
 /// Digits that a stream has yet to play, the first of which may have begun.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Digits {
-    waiting: ArrayVec<Digit, DIGITS_PER_STREAM>,
+    waiting: Few<Digit, DIGITS_PER_STREAM>,
     begun: Option<Begun>,
 }
 

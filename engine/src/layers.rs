@@ -9,6 +9,7 @@ use crate::packet::Nanos;
 use crate::plain::plain;
 use crate::stats::LayerCounters;
 use crate::stream::Reception;
+use crate::sys::cpu::prefetch;
 
 /// How long after its last packet a layer is held to be sent no more. Senders stop a layer for
 /// good or for seconds; the slowest useful video has a picture per second.
@@ -86,6 +87,14 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
+    /// Asks for what each packet uses of it.
+    pub(crate) fn warm(&self) {
+        prefetch(&self.ssrc);
+        prefetch(&self.rate);
+        prefetch(&self.reception);
+        prefetch(&self.key_frame_wanted);
+    }
+
     /// Whether it is being sent.
     pub(crate) fn lives(&self, now: Nanos) -> bool {
         self.heard != Nanos(0) && now.since(self.heard) < LAYER_DEAD.0

@@ -7,9 +7,10 @@ use arrayvec::ArrayVec;
 use crate::command::{LegSpec, Refusal, Security};
 use crate::config::{SINKS_PER_LEG, STREAMS_PER_LEG, TRANSPORTS_PER_LEG};
 use crate::error::DropReason;
+use crate::few::Few;
 use crate::plain::plain;
 use crate::rtp::RtpHeader;
-use crate::stats::{Drops, LatencyBuckets};
+use crate::stats::{LatencyBuckets, LegDrops};
 use crate::stream::{FirstNumbers, Part, Sink, Stream};
 use crate::sys::cpu::prefetch;
 use crate::transport::Transport;
@@ -19,8 +20,8 @@ use crate::transport::Transport;
 pub struct Leg {
     pub(crate) transports: ArrayVec<Box<Transport>, TRANSPORTS_PER_LEG>,
     pub(crate) streams: ArrayVec<Box<Stream>, STREAMS_PER_LEG>,
-    pub(crate) sinks: ArrayVec<Box<Sink>, SINKS_PER_LEG>,
-    pub(crate) drops: Drops,
+    pub(crate) sinks: Few<Box<Sink>, SINKS_PER_LEG>,
+    pub(crate) drops: LegDrops,
     pub(crate) latency: LatencyBuckets,
     pub(crate) has_news: bool,
     /// Whether copies of what comes go up.
@@ -38,8 +39,8 @@ impl Leg {
         let mut leg = Box::new(Self {
             transports: ArrayVec::new(),
             streams: ArrayVec::new(),
-            sinks: ArrayVec::new(),
-            drops: Drops::default(),
+            sinks: Few::new(),
+            drops: LegDrops::default(),
             latency: LatencyBuckets::default(),
             has_news: false,
             tapped: false,

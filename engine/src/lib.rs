@@ -42,6 +42,7 @@ pub mod edge;
 pub mod error;
 pub mod export;
 mod feedback;
+pub mod few;
 pub mod gate;
 mod hop;
 mod layers;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::command::{Command, Event, Punt, Refusal, Returned, Ticket, WorkerId};
 use crate::config::{
-    EVENT_RING, EngineConfig, FRAME_SIZE, FRAMES_FLOOR, LEGS_PER_WORKER_CEILING, PUNT_RING,
-    TAP_RING, WORKERS_MAX,
+    EVENT_RING, EngineConfig, FRAME_SIZE, FRAMES_FLOOR, GATHER_MAX, LEGS_PER_WORKER_CEILING,
+    PUNT_RING, TAP_RING, WORKERS_MAX, Waiting,
 };
 use crate::doors::Doors;
 use crate::edge::{self, Edge, EdgeConfig, STREAMS_CEILING};
@@ -122,7 +122,8 @@ impl Engine {
         let (punts, punt_receiver) = ring(PUNT_RING);
         let (taps, tap_receiver) = ring(TAP_RING);
         let (report, started) = mpsc::channel();
-        let (legs, frames) = (config.legs_per_worker, config.frames_per_worker);
+        let (legs, frames, waiting) =
+            (config.legs_per_worker, config.frames_per_worker, config.waiting);
         let (wake, control) = (worker_wake.clone(), control_wake.clone());
         let Probed { kind, features, .. } = self.probed;
         let doors = Arc::clone(&self.doors);
@@ -134,9 +135,14 @@ impl Engine {
                 let bytes = frames * FRAME_SIZE;
                 let mut pool = FramePool::new(frames)
                     .map_err(|source| StartError::Frames { bytes, source })?;
-                let backend = Backend::new(kind, features, &mut pool, &wake).map_err(failed)?;
+                let mut backend = Backend::new(kind, features, &mut pool, &wake).map_err(failed)?;
+                if let Waiting::Gather(longest) = waiting {
+                    backend.gather(longest);
+                }
                 let rings = worker::Rings { commands, events, punts, taps, control, doors };
-                Ok((Worker::new(id, pool, legs, rings), backend))
+                let mut worker = Worker::new(id, pool, legs, rings);
+                worker.busy = waiting == Waiting::Busy;
+                Ok((worker, backend))
             };
             match set_up() {
                 Ok((worker, backend)) => {
@@ -304,7 +310,10 @@ fn check(config: &EngineConfig) -> Result<(), StartError> {
     limit("limits.legs_per_worker", legs, "1 to 16384", fits)?;
     let frames = config.frames_per_worker;
     let fits = frames.is_power_of_two() && (FRAMES_FLOOR..=1 << 20).contains(&frames);
-    limit("limits.frames_per_worker", frames, "a power of two, 256 to 1048576", fits)
+    limit("limits.frames_per_worker", frames, "a power of two, 256 to 1048576", fits)?;
+    let Waiting::Gather(longest) = config.waiting else { return Ok(()) };
+    let micros = usize::try_from(longest.as_micros()).unwrap_or(usize::MAX);
+    limit("node.gather_us", micros, "0 to 5000", longest <= GATHER_MAX)
 }
 
 fn check_edge(config: &EdgeConfig) -> Result<(), StartError> {

@@ -5,18 +5,17 @@
 //! the keys of one side and encrypted with those of the other, and nothing else. A stream with pipes
 //! has no use for sinks.
 
-use arrayvec::ArrayVec;
-
 use crate::command::TransportId;
 use crate::config::PIPES_PER_STREAM;
 use crate::digit::Event;
 use crate::error::DropReason;
+use crate::few::Few;
 use crate::plain::plain;
 use crate::rtp::RtpHeader;
 use crate::tone::Tone;
 
 /// All pipes of a stream.
-pub type Pipes = ArrayVec<Pipe, PIPES_PER_STREAM>;
+pub type Pipes = Few<Pipe, PIPES_PER_STREAM>;
 
 /// Where a stream goes as it came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -57,7 +57,7 @@ impl Worker {
         let Some(next) = transport.next.take_if(|next| next.generation() == generation) else {
             return (Err(Refusal::Gone), Returned::Nothing);
         };
-        let lost = transport.consent.as_ref().is_some_and(Consent::is_lost);
+        let lost = transport.consent.as_deref().is_some_and(Consent::is_lost);
         transport.news.consent_lost |= lost;
         if lost {
             self.mark_news(id.leg);
@@ -101,14 +101,14 @@ impl Transport {
         let of_next = |next: &Consent| username.is_some_and(|name| next.is_named_by(name));
         match &mut self.next {
             Some(next) if of_next(next) => Some(next),
-            _ => self.consent.as_mut(),
+            _ => self.consent.as_deref_mut(),
         }
     }
 
     /// The generation of this number, if it is not over.
     pub(crate) fn numbered(&mut self, generation: u32) -> Option<&mut Consent> {
         let next = self.next.as_deref_mut().filter(|next| next.generation() == generation);
-        next.or_else(|| self.consent.as_mut().filter(|now| now.generation() == generation))
+        next.or_else(|| self.consent.as_deref_mut().filter(|now| now.generation() == generation))
     }
 
     /// Whether either generation goes by this ufrag.
@@ -118,7 +118,12 @@ impl Transport {
 
     /// The node's ufrags.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.consent.iter().chain(self.next.as_deref()).map(Consent::local_ufrag)
+        self.generations().map(Consent::local_ufrag)
+    }
+
+    /// The current generation and the next.
+    fn generations(&self) -> impl Iterator<Item = &Consent> {
+        self.consent.as_deref().into_iter().chain(self.next.as_deref())
     }
 
     /// Notes a pair of a generation, and which other pair it took the place of; gives the paths
@@ -138,7 +143,7 @@ impl Transport {
             let stale = self.paths.iter().position(|held| !self.is_installed(held.1));
             out.extend(stale.map(|place| self.paths.remove(place)));
         }
-        self.paths.push(path);
+        let _ = self.paths.try_push(path);
         out
     }
 
@@ -152,6 +157,6 @@ impl Transport {
     }
 
     fn is_installed(&self, remote: SocketAddr) -> bool {
-        self.consent.iter().chain(self.next.as_deref()).any(|consent| consent.has(remote))
+        self.generations().any(|consent| consent.has(remote))
     }
 }

@@ -21,6 +21,7 @@ use arrayvec::ArrayVec;
 use crate::command::{Codec, Mid};
 use crate::config::{EXTENSIONS_PER_ROUTE, PAYLOADS_PER_ROUTE, SEGMENTS_PER_ROUTE};
 use crate::error::DropReason;
+use crate::few::Few;
 use crate::packet::Nanos;
 use crate::pictures::{self, Picture, PictureShift};
 use crate::plain::plain;
@@ -83,8 +84,8 @@ pub enum TransportCc {
 /// Numbers of the source's leg to numbers of the sink's leg. The default one maps nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RouteMap {
-    payloads: ArrayVec<PayloadMap, PAYLOADS_PER_ROUTE>,
-    extensions: ArrayVec<(u8, u8), EXTENSIONS_PER_ROUTE>,
+    payloads: Few<PayloadMap, PAYLOADS_PER_ROUTE>,
+    extensions: Few<(u8, u8), EXTENSIONS_PER_ROUTE>,
     transport_cc: TransportCc,
 }
 
@@ -94,8 +95,8 @@ impl RouteMap {
     /// [`PAYLOADS_PER_ROUTE`] and [`EXTENSIONS_PER_ROUTE`] are not mapped.
     pub fn new(payloads: &[PayloadMap], extensions: &[(u8, u8)]) -> Self {
         Self {
-            payloads: payloads.iter().copied().take(PAYLOADS_PER_ROUTE).collect(),
-            extensions: extensions.iter().copied().take(EXTENSIONS_PER_ROUTE).collect(),
+            payloads: payloads.iter().copied().collect(),
+            extensions: extensions.iter().copied().collect(),
             transport_cc: TransportCc::Strip,
         }
     }

@@ -47,6 +47,30 @@ impl Drops {
     }
 }
 
+/// Counts per [`DropReason`] of one leg's packets. Of the legs there are thousands, so they are short; one that is at
+/// its end stays there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LegDrops([u32; DROP_REASONS]);
+
+impl Default for LegDrops {
+    fn default() -> Self {
+        Self([0; DROP_REASONS])
+    }
+}
+
+impl LegDrops {
+    /// Counts one drop.
+    pub fn count(&mut self, reason: DropReason) {
+        let count = &mut self.0[reason as usize];
+        *count = count.saturating_add(1);
+    }
+
+    /// The counts as control reads them.
+    pub fn reading(&self) -> Drops {
+        Drops(self.0.map(u64::from))
+    }
+}
+
 /// What a worker has done since it started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WorkerCounters {
@@ -58,6 +82,10 @@ pub struct WorkerCounters {
     pub packets_out: u64,
     /// Bytes of their payloads.
     pub bytes_out: u64,
+    /// Those of them that left in one message with others of their size and destination.
+    pub packets_joined: u64,
+    /// System calls for packets.
+    pub system_calls: u64,
     /// Packets dropped, by reason.
     pub drops: Drops,
     /// Loop turns.
@@ -263,6 +291,16 @@ impl LegReading {
             ..Self::default()
         }
     }
+
+    /// One with room for the largest leg that has neither sinks nor layers: one whose streams pass as they come.
+    pub fn without_sinks() -> Self {
+        use crate::config::{STREAMS_PER_LEG, TRANSPORTS_PER_LEG};
+        Self {
+            transports: Vec::with_capacity(TRANSPORTS_PER_LEG),
+            streams: Vec::with_capacity(STREAMS_PER_LEG),
+            ..Self::default()
+        }
+    }
 }
 
 /// By label, since each release knows more reasons than the one before.
@@ -289,6 +327,21 @@ impl Plain for Drops {
 
     fn shape(of: &mut Shape) {
         of.name("Drops");
+    }
+}
+
+impl Plain for LegDrops {
+    fn write(&self, to: &mut Writer) {
+        self.reading().write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let counts = Drops::read(from)?.0;
+        Ok(Self(counts.map(|count| u32::try_from(count).unwrap_or(u32::MAX))))
+    }
+
+    fn shape(of: &mut Shape) {
+        Drops::shape(of);
     }
 }
 

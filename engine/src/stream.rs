@@ -11,6 +11,7 @@ use crate::config::{
     SINKS_PER_STREAM, SSRCS_PER_STREAM,
 };
 use crate::digit::{Digit, Digits};
+use crate::few::Few;
 use crate::layers::{Layer, LayerTag, Rate};
 use crate::packet::Nanos;
 use crate::pictures;
@@ -64,20 +65,20 @@ pub struct Stream {
     pub(crate) transport: u8,
     pub(crate) rtcp_transport: u8,
     pub(crate) paused: bool,
-    pub(crate) sinks: ArrayVec<SinkId, SINKS_PER_STREAM>,
+    pub(crate) sinks: Few<SinkId, SINKS_PER_STREAM>,
     /// Where it goes as it comes; then its sinks get nothing.
-    pub(crate) pipes: Option<Box<Pipes>>,
+    pub(crate) pipes: Pipes,
     pub(crate) counters: MediaCounters,
     mid: Option<Mid>,
     mid_extension: Option<u8>,
-    senders: ArrayVec<Sender, SSRCS_PER_STREAM>,
-    payload_types: ArrayVec<PayloadType, PAYLOAD_TYPES_PER_STREAM>,
+    senders: Few<Sender, SSRCS_PER_STREAM>,
+    payload_types: Few<PayloadType, PAYLOAD_TYPES_PER_STREAM>,
     /// Names of its layers; none without simulcast.
-    rids: ArrayVec<Rid, LAYERS_PER_STREAM>,
+    rids: Few<Rid, LAYERS_PER_STREAM>,
     rid_extension: Option<u8>,
     repaired_rid_extension: Option<u8>,
     /// One for each name, or the only one.
-    layers: ArrayVec<Layer, LAYERS_PER_STREAM>,
+    layers: Few<Layer, LAYERS_PER_STREAM>,
     reported_at: Nanos,
     voice: Option<Voice>,
     open: bool,
@@ -93,36 +94,36 @@ impl Stream {
         prefetch(&self.sinks);
         prefetch(&self.pipes);
         prefetch(&self.counters);
-        prefetch(&self.senders);
-        prefetch(&self.payload_types);
         prefetch(&self.layers);
         prefetch(&self.voice);
         prefetch(&self.digits);
     }
 
+    /// Asks for what its lists have first.
+    pub(crate) fn warm_lists(&self) {
+        self.senders.first().iter().for_each(|sender| prefetch(*sender));
+        self.payload_types.first().iter().for_each(|payload_type| prefetch(*payload_type));
+        self.pipes.first().iter().for_each(|pipe| prefetch(*pipe));
+        self.layers.first().iter().for_each(|layer| layer.warm());
+    }
+
     /// Makes it from plain data; SSRCs and payload types beyond the limits are left out, the
     /// packets they would have named are then dropped as [`crate::error::DropReason::StreamUnknown`].
     pub fn new(spec: &StreamSpec) -> Self {
-        let rids: ArrayVec<_, LAYERS_PER_STREAM> =
-            spec.rids.iter().take(LAYERS_PER_STREAM).cloned().collect();
+        let rids: Few<_, LAYERS_PER_STREAM> = spec.rids.iter().cloned().collect();
         let layers = rids.len().max(1);
         Self {
             kind: spec.kind,
             transport: spec.transport,
             rtcp_transport: spec.rtcp_transport,
             paused: spec.paused,
-            sinks: ArrayVec::new(),
-            pipes: None,
+            sinks: Few::new(),
+            pipes: Pipes::new(),
             counters: MediaCounters::default(),
             mid: spec.mid.clone(),
             mid_extension: spec.mid_extension,
             senders: named_senders(spec, &rids),
-            payload_types: spec
-                .payload_types
-                .iter()
-                .copied()
-                .take(PAYLOAD_TYPES_PER_STREAM)
-                .collect(),
+            payload_types: spec.payload_types.iter().copied().collect(),
             rids,
             rid_extension: spec.rid_extension,
             repaired_rid_extension: spec.repaired_rid_extension,
@@ -139,7 +140,7 @@ impl Stream {
     /// Takes over what a renegotiated description does not change.
     pub(crate) fn inherit(&mut self, old: &mut Self) {
         self.sinks = std::mem::take(&mut old.sinks);
-        self.pipes = old.pipes.take();
+        self.pipes = std::mem::take(&mut old.pipes);
         self.digits = std::mem::take(&mut old.digits);
         self.counters = old.counters;
         self.reported_at = old.reported_at;
@@ -230,12 +231,12 @@ impl Stream {
         if self.senders.is_full() {
             self.senders.remove(0);
         }
-        self.senders.push(sender);
+        let _ = self.senders.try_push(sender);
     }
 
     /// Where it goes as it comes.
     pub(crate) fn pipes(&self) -> &[Pipe] {
-        self.pipes.as_deref().map_or(&[], |pipes| pipes.as_slice())
+        &self.pipes
     }
 
     /// Whether it goes anywhere as it comes.
@@ -468,8 +469,8 @@ impl Stream {
 
 /// The SSRCs that a description names. Where it names layers too, it does not say which SSRC is
 /// which; without an extension that does, their order is taken to be the layers'.
-fn named_senders(spec: &StreamSpec, rids: &[Rid]) -> ArrayVec<Sender, SSRCS_PER_STREAM> {
-    let mut senders = ArrayVec::new();
+fn named_senders(spec: &StreamSpec, rids: &[Rid]) -> Few<Sender, SSRCS_PER_STREAM> {
+    let mut senders = Few::new();
     if !rids.is_empty() && spec.rid_extension.is_some() {
         return senders;
     }

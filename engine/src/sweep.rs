@@ -41,7 +41,7 @@ impl Worker {
             let Some(transport) = leg.transports.get_mut(index) else { break };
             let (socket, class) = (transport.socket, transport.traffic_class);
             let stale = transport.stale_from.is_some_and(|from| from <= now);
-            let tick = transport.consent.as_mut().map(|c| c.tick(now, &mut self.scratch));
+            let tick = transport.consent.as_deref_mut().map(|c| c.tick(now, &mut self.scratch));
             match tick {
                 Some(Tick::Send { remote, len }) => self.send_scratch(len, socket, remote, class),
                 Some(Tick::Lost) => {

@@ -5,13 +5,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use arrayvec::ArrayVec;
-
 use crate::bandwidth::Bandwidth;
 use crate::command::{Security, SocketId, TransportSpec};
 use crate::config::{DSCP_MAX, PAIRS_PER_TRANSPORT};
 use crate::consent::Consent;
 use crate::error::DropReason;
+use crate::few::Few;
 use crate::learning::Learner;
 use crate::packet::Nanos;
 use crate::plain::plain;
@@ -52,7 +51,7 @@ pub(crate) enum Admission {
 #[derive(Debug)]
 pub struct Transport {
     pub(crate) socket: SocketId,
-    pub(crate) consent: Option<Consent>,
+    pub(crate) consent: Option<Box<Consent>>,
     /// The ICE generation that a restart has begun, until it nominates.
     pub(crate) next: Option<Box<Consent>>,
     /// The generation before the last restart, until its memory goes home.
@@ -61,7 +60,7 @@ pub struct Transport {
     pub(crate) stale_from: Option<Nanos>,
     pub(crate) remote: Option<SocketAddr>,
     /// The socket that each installed pair came in on, of all generations.
-    pub(crate) paths: ArrayVec<Path, PATHS_PER_TRANSPORT>,
+    pub(crate) paths: Few<Path, PATHS_PER_TRANSPORT>,
     pub(crate) security: Security,
     /// The byte that its packets leave with: the code point above two bits of ECN, which are 0.
     pub(crate) traffic_class: u8,
@@ -85,12 +84,12 @@ impl Transport {
         let keys = spec.keys.as_ref();
         Self {
             socket: spec.socket,
-            consent: spec.ice.as_ref().map(|ice| Consent::new(ice, tie_breaker)),
+            consent: spec.ice.as_ref().map(|ice| Box::new(Consent::new(ice, tie_breaker))),
             remote: if spec.ice.is_some() { None } else { spec.remote },
             next: None,
             retired: None,
             stale_from: None,
-            paths: ArrayVec::new(),
+            paths: Few::new(),
             security: spec.security,
             traffic_class: (spec.dscp & DSCP_MAX) << 2,
             srtp: keys.map(|keys| Box::new(Srtp::new(&keys.inbound, &keys.outbound))),
@@ -234,7 +233,7 @@ impl Transport {
 
     /// The number of the current ICE generation.
     pub(crate) fn generation(&self) -> u32 {
-        self.consent.as_ref().map_or(0, Consent::generation)
+        self.consent.as_deref().map_or(0, Consent::generation)
     }
 
     /// Notes a datagram that came from one of its pairs.

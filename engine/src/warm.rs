@@ -13,8 +13,6 @@ use arrayvec::ArrayVec;
 use crate::config::RX_BATCH;
 use crate::leg::Leg;
 use crate::packet::Packet;
-use crate::pipe::Pipes;
-use crate::sys::cpu::prefetch;
 use crate::tables::Tables;
 use crate::transport::Transport;
 
@@ -41,7 +39,7 @@ impl Tables {
         }
         for side in &from {
             transport(side).iter().for_each(|transport| transport.warm_inbound());
-            pipes(side).iter().for_each(|pipes| prefetch(*pipes));
+            side.0.streams.first().iter().for_each(|stream| stream.warm_lists());
         }
         let to: Sides<'_> = from.iter().filter_map(|side| self.target(side)).collect();
         for side in &to {
@@ -56,9 +54,10 @@ impl Tables {
 
     /// Where what comes from this side goes first.
     fn target<'a>(&'a self, side: &Side<'a>) -> Option<Side<'a>> {
-        let target = match pipes(side).and_then(|pipes| pipes.first()) {
+        let stream = side.0.streams.first()?;
+        let target = match stream.pipes.first() {
             Some(pipe) => (self.leg(pipe.media.leg)?, pipe.media.index),
-            None => (self.leg(side.0.streams.first()?.sinks.first()?.leg)?, 0),
+            None => (self.leg(stream.sinks.first()?.leg)?, 0),
         };
         target.0.warm();
         Some(target)
@@ -67,8 +66,4 @@ impl Tables {
 
 fn transport<'a>((leg, index): &Side<'a>) -> Option<&'a Transport> {
     leg.transports.get(usize::from(*index)).map(Box::as_ref)
-}
-
-fn pipes<'a>((leg, _): &Side<'a>) -> Option<&'a Pipes> {
-    leg.streams.first()?.pipes.as_deref()
 }

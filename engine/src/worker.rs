@@ -167,6 +167,8 @@ pub struct Worker {
     pub(crate) news: Vec<u16>,
     pub(crate) closing: Vec<Option<Ticket>>,
     pub(crate) duty: Duty,
+    /// It never sleeps.
+    pub(crate) busy: bool,
     pub(crate) blame: Option<u16>,
     pub(crate) scratch: [u8; SCRATCH],
 }
@@ -226,6 +228,7 @@ impl Worker {
             news: Vec::with_capacity(legs),
             closing: vec![None; SOCKETS_PER_WORKER],
             duty: Duty::Serving,
+            busy: false,
             blame: None,
             scratch: [0; SCRATCH],
         }
@@ -240,7 +243,7 @@ impl Worker {
         self.apply_commands(backend)?;
         self.submit(backend);
         let sleep = wake.prepare();
-        let wait = if self.has_input() { None } else { Some(WAIT_MAX) };
+        let wait = if self.busy || self.has_input() { None } else { Some(WAIT_MAX) };
         let mut io = IoCounters::default();
         let outcome = backend.turn(&mut self.frames, rx, wait, &mut io);
         drop(sleep);
@@ -719,6 +722,8 @@ impl Worker {
         let counters = &mut self.counters;
         counters.packets_out += io.packets_out.saturating_sub(io.refused + io.too_long);
         counters.bytes_out += io.bytes_out;
+        counters.packets_joined += io.joined;
+        counters.system_calls += io.calls;
         counters.rearms += io.rearms;
         counters.drops.add(DropReason::TxTooLong, io.too_long);
         counters.drops.add(DropReason::TxRefused, io.refused + u64::from(failed));

@@ -25,7 +25,7 @@ const TOP_LEVEL: &[&str] = &[
 
 /// The engine's layers, lowest first: a module may name its own layer and those below.
 const ENGINE_LAYERS: &[&[&str]] = &[
-    &["sys", "packet", "plain"],
+    &["sys", "packet", "plain", "few"],
     &[
         "demux", "rtp", "rtcp", "srtp", "stun", "consent", "relay", "quota", "ring", "twcc",
         "asked", "learning", "gate",

@@ -916,6 +916,8 @@ fn worker_stats(desk: &WorkerDesk, backend: &str) -> WorkerStats {
         bytes_in: counters.bytes_in,
         bytes_out: counters.bytes_out,
         drops: drops(counters),
+        packets_joined: counters.packets_joined,
+        system_calls: counters.system_calls,
         turns: counters.turns,
         commands: counters.commands,
         punts: counters.punts,

@@ -3,13 +3,13 @@
 
 use std::net::SocketAddr;
 
-use arrayvec::ArrayVec;
 use causeway_engine::command::SocketId;
 use causeway_engine::config::PAIRS_PER_TRANSPORT;
+use causeway_engine::few::Few;
 
 /// The pairs, the latest last.
 #[derive(Debug, Default)]
-pub(crate) struct Paths(ArrayVec<(SocketId, SocketAddr), PAIRS_PER_TRANSPORT>);
+pub(crate) struct Paths(Few<(SocketId, SocketAddr), PAIRS_PER_TRANSPORT>);
 
 impl Paths {
     /// Notes a pair that has passed a check; the oldest goes if there are too many.
@@ -18,7 +18,7 @@ impl Paths {
         if self.0.is_full() {
             self.0.remove(0);
         }
-        self.0.push(path);
+        let _ = self.0.try_push(path);
     }
 
     /// The latest pair with this far address.

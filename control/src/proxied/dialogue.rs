@@ -351,7 +351,7 @@ impl ProxiedCall {
             let line = to.lines.iter().find(|line| line.index == index + link.offset)?;
             pipe(line, to.seat_of(line)?.0, party.filter)
         });
-        pipes.take(Pipes::new().capacity()).collect()
+        pipes.collect()
     }
 
     /// Takes candidates that are told one by one (RFC 8840): a piece of a description that is about ICE

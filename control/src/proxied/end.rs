@@ -226,7 +226,7 @@ impl ProxiedCall {
         let missing = legs.len();
         self.readings.push(Reading { reader: reader.clone(), missing, legs: Default::default() });
         for leg in legs {
-            let into = Box::new(LegReading::new());
+            let into = Box::new(LegReading::without_sinks());
             let pending = super::Pending::Read { reader: reader.clone(), leg };
             self.tell_tagged(pending, causeway_engine::command::Command::ReadLeg { leg, into });
         }

@@ -468,7 +468,7 @@ impl ProxiedCall {
         let installed = self.seats().find(|seat| seat.is_installed()).map(|seat| seat.leg);
         match installed {
             Some(leg) if !self.pending.is_empty() => {
-                let into = Box::new(LegReading::new());
+                let into = Box::new(LegReading::without_sinks());
                 let pending = Pending::Reply { request, reply };
                 self.tell_tagged(pending, Command::ReadLeg { leg, into });
             }

@@ -13,6 +13,8 @@ use crate::ng::NgError;
 
 /// Parties of a call, most; each branch of a forked call is one.
 pub const PARTIES_MAX: usize = 64;
+/// Parties of most calls.
+const SIDES: usize = 2;
 
 /// A side of a dialogue.
 #[derive(Debug)]
@@ -55,6 +57,10 @@ pub(super) struct Told {
 impl Party {
     /// Makes m-lines up to this place, from 1.
     pub(super) fn make_lines(&mut self, index: usize, kind: &str) {
+        let missing = index.saturating_sub(self.lines.len());
+        // Most parties have one, for good.
+        self.lines.reserve_exact(missing);
+        self.seats.reserve_exact(missing);
         while self.lines.len() < index {
             self.lines.push(Line::new(self.lines.len() + 1, kind));
             self.seats.push(Seats::default());
@@ -157,6 +163,9 @@ impl Parties {
         }
         let id = PartyId(self.next);
         self.next += 1;
+        if self.all.is_empty() {
+            self.all.reserve_exact(SIDES);
+        }
         self.all.push(Party {
             id,
             tag: tag.map(Into::into),

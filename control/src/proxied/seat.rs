@@ -59,7 +59,8 @@ pub(super) struct Part {
     /// There is one at least; it is what the description names.
     pub(super) spots: Vec<Spot>,
     pub(super) paths: Paths,
-    pub(super) ice: Option<Ice>,
+    /// Apart, since it is large and phones have none.
+    pub(super) ice: Option<Box<Ice>>,
     pub(super) shake: Shake,
     /// The suite of the keys that the worker has.
     pub(super) suite: Option<Suite>,
@@ -170,7 +171,8 @@ impl Seat {
         asked: (Option<String>, bool),
         is_whole: bool,
     ) -> Self {
-        let (mut rtp, mut rtcp) = (Vec::new(), Vec::new());
+        let room = || Vec::with_capacity(ports.len());
+        let (mut rtp, mut rtcp) = (room(), room());
         for pair in ports {
             rtp.push(Spot::new(pair.interface, pair.rtp));
             rtcp.push(Spot::new(pair.interface, pair.rtcp));
@@ -235,7 +237,7 @@ impl Seat {
         for index in [MEDIA, REPORTS] {
             self.parts[usize::from(index)].ice = self
                 .generation(index, 0, &own, lite, line.ice.controls)
-                .map(|current| Ice { current, next: None });
+                .map(|current| Box::new(Ice { current, next: None }));
         }
         self.credentials = Some(own);
     }
@@ -466,7 +468,7 @@ impl Seat {
             return None;
         }
         self.told.pipes[place].clone_from(&pipes);
-        Some(Command::SetPipes { stream, pipes: Box::new(pipes) })
+        Some(Command::SetPipes { stream, pipes })
     }
 
     /// Lets an m-line share the port, as the leg's stream at this place; what is to be done if the worker does

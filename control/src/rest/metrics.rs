@@ -32,11 +32,15 @@ pub(super) async fn show(_: May<SeeNode>, state: Data<State>) -> Result<HttpResp
 
 type Column = (&'static str, &'static str, &'static str, fn(&WorkerStats) -> u64);
 
-const WORKER: [Column; 11] = [
+const WORKER: [Column; 13] = [
     ("packets_received_total", "counter", "Datagrams received.", |w| w.packets_in),
     ("packets_sent_total", "counter", "Datagrams sent.", |w| w.packets_out),
     ("received_bytes_total", "counter", "Payload bytes received.", |w| w.bytes_in),
     ("sent_bytes_total", "counter", "Payload bytes sent.", |w| w.bytes_out),
+    ("packets_joined_total", "counter", "Datagrams that left in one message with others.", |w| {
+        w.packets_joined
+    }),
+    ("system_calls_total", "counter", "System calls for packets.", |w| w.system_calls),
     ("turns_total", "counter", "Turns of the worker's loop.", |w| w.turns),
     ("commands_total", "counter", "Commands applied or refused.", |w| w.commands),
     ("punts_total", "counter", "Datagrams handed to control.", |w| w.punts),
@@ -314,6 +318,8 @@ mod tests {
             bytes_in: 160_000,
             bytes_out: 158_400,
             drops: BTreeMap::from([("srtp_auth".to_owned(), 7)]),
+            packets_joined: 90,
+            system_calls: 6,
             turns: 5,
             commands: 3,
             punts: 1,

@@ -1,13 +1,12 @@
 //! Packet indices: the 48-bit index from a 16-bit sequence number (RFC 3711 §3.3.1) and the window
 //! that remembers which indices were used (RFC 3711 §3.3.2).
 //!
-//! Session keys belong to the master key, so all that an SSRC owns is its window. Windows lie in
-//! memory that is reserved once and touched only when an SSRC takes its place.
-
-use arrayvec::ArrayVec;
+//! Session keys belong to the master key, so all that an SSRC owns is its window. It is made when the first packet of the
+//! SSRC has authenticated: of the many that a transport may have, most have one or two.
 
 use crate::config::SSRCS_PER_TRANSPORT;
 use crate::error::DropReason;
+use crate::few::Few;
 use crate::plain::{Plain, Reader, Shape, Unreadable, Writer, write_len};
 use crate::sys::cpu::prefetch;
 
@@ -69,13 +68,13 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Windows<const WORDS: usize> {
     // Apart from the windows, so that a search stays in a cache line or two.
-    ssrcs: ArrayVec<u32, SSRCS_PER_TRANSPORT>,
-    windows: Vec<Window<WORDS>>,
+    ssrcs: Few<u32, SSRCS_PER_TRANSPORT>,
+    windows: Few<Window<WORDS>, SSRCS_PER_TRANSPORT>,
 }
 
 impl<const WORDS: usize> Windows<WORDS> {
     pub(super) fn new() -> Self {
-        Self { ssrcs: ArrayVec::new(), windows: Vec::with_capacity(SSRCS_PER_TRANSPORT) }
+        Self { ssrcs: Few::new(), windows: Few::new() }
     }
 
     /// Asks for the first window.
@@ -118,7 +117,7 @@ impl<const WORDS: usize> Windows<WORDS> {
         if let Some(window) = self.windows.get_mut(place.slot) {
             window.commit(place.index);
         } else if self.ssrcs.try_push(place.ssrc).is_ok() {
-            self.windows.push(Window::new(place.index));
+            let _ = self.windows.try_push(Window::new(place.index));
         }
     }
 
@@ -235,8 +234,8 @@ impl<const WORDS: usize> Plain for Windows<WORDS> {
             if read.ssrcs.contains(&ssrc) {
                 return Err(Unreadable::Unsound("a second window of one SSRC"));
             }
-            read.ssrcs.push(ssrc);
-            read.windows.push(Window::read(from)?);
+            let _ = read.ssrcs.try_push(ssrc);
+            let _ = read.windows.try_push(Window::read(from)?);
         }
         Ok(read)
     }

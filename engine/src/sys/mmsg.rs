@@ -17,7 +17,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::IoCounters;
 use super::frames::{Frame, FramePool};
 use super::slots::Slots;
-use super::socket::{self, ADDRESS_LEN, CONTROL_LEN, RawAddress, RawControl};
+use super::socket::{self, ADDRESS_LEN, CONTROL_LEN, RawAddress, RawControl, SendControl};
 use super::wake::Wake;
 use crate::command::SocketId;
 use crate::config::{HEAD_ROOM, PAYLOAD_MAX, RX_BATCH, SOCKETS_PER_WORKER, TX_BATCH};
@@ -174,6 +174,7 @@ impl Mmsg {
         // Without frames the ready sockets are no reason to stay awake.
         let idle = self.ready.is_empty() || self.spare.is_empty() || self.paused;
         let may_wait = idle && !rx.is_full() && !self.slots.retiring();
+        out.calls += 1;
         let polled = self.find_ready(wait.filter(|_| may_wait).unwrap_or_default());
         if !self.paused {
             self.receive(frames, rx, out);
@@ -269,6 +270,7 @@ struct Headers {
     vectors: [libc::iovec; BATCH],
     addresses: [RawAddress; BATCH],
     controls: [RawControl; BATCH],
+    classes: [SendControl; BATCH],
 }
 
 impl Headers {
@@ -293,8 +295,10 @@ impl Headers {
             let room = &mut frames.bytes_mut(frame)[HEAD_ROOM..HEAD_ROOM + PAYLOAD_MAX];
             self.vectors[n] =
                 libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
-            self.point(n, ADDRESS_LEN as libc::socklen_t, CONTROL_LEN);
+            let control = self.controls[n].0.as_mut_ptr();
+            self.point(n, ADDRESS_LEN as libc::socklen_t, (control, CONTROL_LEN));
         }
+        out.calls += 1;
         // SAFETY: the first `asked` messages point at one vector, address and control buffer each,
         // which are as long as said and live in `self`; each vector spans part of a frame that
         // `spare` keeps.
@@ -354,11 +358,14 @@ impl Headers {
             let base = payload.as_ptr().cast_mut().cast();
             self.vectors[n] = libc::iovec { iov_base: base, iov_len: payload.len() };
             let address_len = self.addresses[n].set(packet.remote);
-            let control_len = self.controls[n].set_class(packet.remote, packet.traffic_class);
-            self.point(n, address_len, control_len);
+            let class = &mut self.classes[n];
+            let control_len = class.set(packet.remote, packet.traffic_class, None);
+            let control = class.0.as_mut_ptr();
+            self.point(n, address_len, (control, control_len));
         }
         let mut done = 0;
         while done < batch.len() {
+            out.calls += 1;
             // SAFETY: the messages from `done` to the batch's end point at one vector, address and
             // control buffer each, which are as long as said and live in `self`; each vector spans
             // part of a frame that a queued packet keeps, and the kernel only reads it.
@@ -380,15 +387,20 @@ impl Headers {
         }
     }
 
-    /// Points message `n` at its own vector, address and control buffer.
-    fn point(&mut self, n: usize, address_len: libc::socklen_t, control_len: usize) {
+    /// Points message `n` at its own vector and address, and at a control buffer of so many bytes.
+    fn point(
+        &mut self,
+        n: usize,
+        address_len: libc::socklen_t,
+        (control, control_len): (*mut u8, usize),
+    ) {
         let message = &mut self.messages[n];
         message.msg_len = 0;
         message.msg_hdr.msg_name = self.addresses[n].0.as_mut_ptr().cast();
         message.msg_hdr.msg_namelen = address_len;
         message.msg_hdr.msg_iov = &raw mut self.vectors[n];
         message.msg_hdr.msg_iovlen = 1;
-        message.msg_hdr.msg_control = self.controls[n].0.as_mut_ptr().cast();
+        message.msg_hdr.msg_control = control.cast();
         message.msg_hdr.msg_controllen = control_len;
         message.msg_hdr.msg_flags = 0;
     }

@@ -31,6 +31,7 @@ mod mmsg;
 mod pace;
 pub mod pass;
 pub mod probe;
+mod runs;
 mod slots;
 pub mod socket;
 mod uring;
@@ -72,6 +73,8 @@ pub struct Features {
     pub min_wait: bool,
     /// Entering by registered ring descriptor. There are 16 per thread.
     pub ring_fd: bool,
+    /// Sending packets of one size to one destination in one message.
+    pub segments: bool,
 }
 
 /// What a backend did. It only ever adds.
@@ -94,6 +97,10 @@ pub struct IoCounters {
     pub rearms: u64,
     /// Datagrams dropped because their socket is gone or going.
     pub closed_socket: u64,
+    /// Datagrams that left in one message with others.
+    pub joined: u64,
+    /// System calls.
+    pub calls: u64,
 }
 
 impl IoCounters {
@@ -147,6 +154,14 @@ impl Backend {
         match self {
             Self::Uring(_) => BackendKind::Uring,
             Self::Mmsg(_) => BackendKind::Mmsg,
+        }
+    }
+
+    /// Lets packets wait for company for so long at most, where that is what saves CPU time and the kernel can.
+    pub fn gather(&mut self, longest: Duration) {
+        match self {
+            Self::Uring(uring) => uring.gather(longest),
+            Self::Mmsg(_) => {}
         }
     }
 

@@ -13,9 +13,11 @@ use crate::packet::Nanos;
 
 /// How long to gather before a wait may end with fewer than [`Pace::ENOUGH`] packets. A pause only delays packets
 /// that come right after the previous turn: once it is over, the first packet ends the wait.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    /// The pause that is best as far as is known, by its place in [`PAUSES`].
+    /// What is chosen from, in microseconds, rising; the last is the delay that gathering may add to a packet.
+    pauses: [u32; CHOICES],
+    /// The pause that is best as far as is known, by its place in `pauses`.
     best: usize,
     /// What it costs.
     cost: Cost,
@@ -34,8 +36,8 @@ pub(super) struct Pace {
 /// Nanoseconds per packet.
 type Cost = u64;
 
-/// Pauses in microseconds; the last is the delay that gathering may add to a packet.
-const PAUSES: [u32; 4] = [0, 125, 250, 500];
+/// Pauses that are compared.
+const CHOICES: usize = 4;
 /// Packets after which CPU time is looked at.
 const WINDOW: u64 = 1024;
 /// Windows between two tries, most: then a try costs next to nothing, however dear it is.
@@ -45,13 +47,31 @@ impl Pace {
     /// Packets that end a pause.
     pub(super) const ENOUGH: usize = 32;
 
+    /// One that delays no packet by more than `longest`.
+    pub(super) fn new(longest: Duration) -> Self {
+        let longest = u32::try_from(longest.as_micros()).unwrap_or(u32::MAX);
+        Self {
+            pauses: [0, longest / 4, longest / 2, longest],
+            best: 0,
+            cost: 0,
+            used: 0,
+            tried: 0,
+            patience: (0, 0),
+            packets: 0,
+            since: None,
+        }
+    }
+
     /// The pause of a wait, in microseconds; never longer than the wait.
     pub(super) fn pause(&self, wait: Duration) -> u32 {
-        u32::try_from(wait.as_micros()).unwrap_or(u32::MAX).min(PAUSES[self.used])
+        u32::try_from(wait.as_micros()).unwrap_or(u32::MAX).min(self.pauses[self.used])
     }
 
     /// Counts what a turn brought.
     pub(super) fn learn(&mut self, received: usize) {
+        if self.pauses[CHOICES - 1] == 0 {
+            return;
+        }
         self.packets += received as u64;
         if self.packets >= WINDOW {
             let now = cpu::clock_thread();
@@ -69,7 +89,7 @@ impl Pace {
             self.cost = if self.cost == 0 { cost } else { (3 * self.cost + cost) / 4 };
             self.patience.0 = self.patience.0.saturating_sub(1);
             if self.patience.0 == 0 {
-                let following = |place| (place + 1) % PAUSES.len();
+                let following = |place| (place + 1) % CHOICES;
                 self.tried = following(self.tried);
                 if self.tried == self.best {
                     self.tried = following(self.tried);
@@ -102,7 +122,12 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Lets so many windows pass in which a pause of [`PAUSES`] costs this; says in how many another than the
+    /// Half a millisecond at most.
+    fn pace() -> Pace {
+        Pace::new(Duration::from_micros(500))
+    }
+
+    /// Lets so many windows pass in which each pause costs this; says in how many another than the
     /// best was tried.
     fn pass(pace: &mut Pace, windows: usize, costs: [Cost; 4]) -> usize {
         let mut tries = 0;
@@ -122,7 +147,7 @@ mod tests {
             ([4_500, 4_400, 4_400, 4_300], 0),
             ([9_000, 7_000, 7_100, 6_900], 1),
         ] {
-            let mut pace = Pace::default();
+            let mut pace = pace();
             pass(&mut pace, 64, costs);
             assert_eq!(pace.best, best, "{costs:?}");
         }
@@ -130,7 +155,7 @@ mod tests {
 
     #[test]
     fn what_was_best_is_left_when_the_load_is_another() {
-        let mut pace = Pace::default();
+        let mut pace = pace();
         pass(&mut pace, 64, [13_000, 11_000, 9_000, 7_000]);
         pass(&mut pace, 4 * PATIENCE as usize, [4_000, 4_500, 5_000, 5_500]);
         assert_eq!(pace.best, 0);
@@ -140,7 +165,7 @@ mod tests {
 
     #[test]
     fn tries_become_rare_where_nothing_is_found() {
-        let mut pace = Pace::default();
+        let mut pace = pace();
         let costs = [4_000, 8_000, 8_000, 8_000];
         pass(&mut pace, 64, costs);
         let windows = 100 * (PATIENCE as usize + 1);
@@ -149,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_pause_is_never_longer_than_the_wait() {
-        let mut pace = Pace::default();
+        let mut pace = pace();
         pass(&mut pace, 64, [13_000, 11_000, 9_000, 7_000]);
         while pace.used != 3 {
             pace.weigh(9_000);
@@ -159,8 +184,15 @@ mod tests {
     }
 
     #[test]
+    fn without_a_pause_nothing_is_measured() {
+        let mut pace = Pace::new(Duration::ZERO);
+        pace.learn(2 * WINDOW as usize);
+        assert_eq!((pace.pause(Duration::from_secs(1)), pace.since), (0, None));
+    }
+
+    #[test]
     fn windows_are_of_packets_and_of_this_threads_time() {
-        let mut pace = Pace::default();
+        let mut pace = pace();
         pace.learn(WINDOW as usize);
         assert_eq!(pace.cost, 0, "one look says nothing of time");
         let spent = std::time::Instant::now();

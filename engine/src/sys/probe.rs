@@ -16,7 +16,7 @@ use crate::error::StartError;
 use crate::packet::{Nanos, Packet};
 
 /// Environment variable with a comma-separated list of what is not to be used: `uring`,
-/// `no_sqarray`, `min_wait`, `ring_fd`.
+/// `no_sqarray`, `min_wait`, `ring_fd`, `segments`.
 pub const MASK: &str = "CAUSEWAY_URING_MASK";
 
 const SOCKET: SocketId = SocketId(0);
@@ -66,6 +66,7 @@ fn probe_uring(mask: &str) -> Result<Features, String> {
         no_sqarray: found.no_sqarray && !masked("no_sqarray"),
         min_wait: found.min_wait && !masked("min_wait"),
         ring_fd: found.ring_fd && !masked("ring_fd"),
+        segments: found.segments && !masked("segments"),
     };
     try_out(BackendKind::Uring, features).map_err(|error| error.to_string())?;
     Ok(features)
@@ -143,7 +144,8 @@ mod tests {
 
     #[test]
     fn the_mask_switches_single_features_off() {
-        let Ok(probed) = probe_masked(BackendChoice::Uring, "no_sqarray,min_wait,ring_fd") else {
+        let Ok(probed) = probe_masked(BackendChoice::Uring, "no_sqarray,min_wait,ring_fd,segments")
+        else {
             return;
         };
         assert_eq!(probed.features, Features::default());

@@ -74,7 +74,7 @@ pub fn set_up(udp: &UdpSocket) -> io::Result<()> {
 }
 
 /// Sets an option whose value is an int.
-fn set_option(
+pub(super) fn set_option(
     udp: &UdpSocket,
     level: libc::c_int,
     name: libc::c_int,
@@ -149,31 +149,54 @@ const CONTROL_HEADER: usize = size_of::<libc::cmsghdr>();
 const _: () = assert!(ADDRESS_LEN == 28 && V4_LEN == 16);
 const _: () = assert!(CONTROL_LEN == 32, "the layouts below are those of 64-bit Linux");
 
+/// Bytes of the control messages that a datagram leaves with, most: its traffic class and the size of its segments.
+const SEND_CONTROL_LEN: usize = 2 * (CONTROL_HEADER + size_of::<usize>());
+
 /// Control messages as the kernel writes them.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C, align(8))]
 pub(super) struct RawControl(pub(super) [u8; CONTROL_LEN]);
 
-impl RawControl {
-    /// Writes the message that gives a datagram to `remote` its traffic class, and returns how long it
-    /// is; nothing for class 0, which is what a socket sends with by itself.
-    pub(super) fn set_class(&mut self, remote: SocketAddr, class: u8) -> usize {
-        if class == 0 {
-            return 0;
+/// Control messages for the kernel.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(8))]
+pub(super) struct SendControl(pub(super) [u8; SEND_CONTROL_LEN]);
+
+impl SendControl {
+    pub(super) const EMPTY: Self = Self([0; SEND_CONTROL_LEN]);
+
+    /// Writes what a datagram to `remote` leaves with, and returns how long that is: its traffic class, but for 0, which is what
+    /// a socket sends with by itself; and the bytes of each `segment` if it is to be cut up.
+    pub(super) fn set(&mut self, remote: SocketAddr, class: u8, segment: Option<u16>) -> usize {
+        let mut len = 0;
+        if class != 0 {
+            let (level, kind) = match remote {
+                SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TOS),
+                SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
+            };
+            len = self.put(len, level, kind, libc::c_int::from(class).to_ne_bytes());
         }
-        let (level, kind) = match remote {
-            SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TOS),
-            SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
-        };
-        let value = libc::c_int::from(class).to_ne_bytes();
-        let len = CONTROL_HEADER + value.len();
-        let bytes = &mut self.0;
+        if let Some(segment) = segment {
+            len = self.put(len, libc::SOL_UDP, libc::UDP_SEGMENT, segment.to_ne_bytes());
+        }
+        len
+    }
+
+    /// Writes a message at `start`; where the next one would stand.
+    fn put<const LEN: usize>(
+        &mut self,
+        start: usize,
+        level: libc::c_int,
+        kind: libc::c_int,
+        value: [u8; LEN],
+    ) -> usize {
+        let len = CONTROL_HEADER + LEN;
+        let bytes = &mut self.0[start..];
         bytes[..8].copy_from_slice(&len.to_ne_bytes());
         bytes[8..12].copy_from_slice(&level.to_ne_bytes());
         bytes[12..CONTROL_HEADER].copy_from_slice(&kind.to_ne_bytes());
         bytes[CONTROL_HEADER..len].copy_from_slice(&value);
-        // Up to where the next message would stand.
-        len.next_multiple_of(size_of::<usize>())
+        start + len.next_multiple_of(size_of::<usize>())
     }
 }
 

@@ -19,14 +19,17 @@ use io_uring::types::{CancelBuilder, Fd, Fixed, RecvMsgOut, SubmitArgs, Timespec
 use io_uring::{CompletionQueue, IoUring, SubmissionQueue, Submitter, cqueue, opcode, squeue};
 
 use super::buffers::BufferRing;
-use super::frames::{Frame, FramePool};
+use super::frames::FramePool;
 use super::pace::Pace;
+use super::runs::{Run, Runs};
 use super::slots::Slots;
-use super::socket::{self, ADDRESS_LEN, CONTROL_LEN, RawAddress, RawControl};
+use super::socket::{self, ADDRESS_LEN, CONTROL_LEN, RawAddress, SendControl};
 use super::wake::Wake;
 use super::{Features, IoCounters};
 use crate::command::SocketId;
-use crate::config::{HEAD_ROOM, PAYLOAD_MAX, RX_BATCH, SOCKETS_PER_WORKER, TX_BATCH};
+use crate::config::{
+    DEFAULT_GATHER, HEAD_ROOM, PAYLOAD_MAX, RX_BATCH, SOCKETS_PER_WORKER, TX_BATCH,
+};
 use crate::packet::Packet;
 
 /// Submission entries: a full batch of sends, and as many receives to arm or cancel.
@@ -53,6 +56,10 @@ const RECEIVE: u32 = 1;
 const SEND: u32 = 2;
 const CANCEL: u32 = 3;
 const WAKE: u32 = 4;
+/// A message of several packets; the lower half is its run, and below [`TURNS`] the turn that it is of.
+const JOINED: u32 = 5;
+/// Where the number of a run begins in its user data.
+const TURNS: u32 = 16;
 
 /// See [`super::Backend`].
 // The order of the fields is the order of their end: the queues write to the ring's memory when
@@ -75,8 +82,18 @@ pub struct Uring {
     /// Sockets whose receive is to be cancelled.
     cancel: Vec<SocketId>,
     queued: Box<ArrayVec<Packet, TX_BATCH>>,
-    /// Frames of sends that are in the submission queue, and their addresses.
-    sending: Box<ArrayVec<Frame, TX_BATCH>>,
+    /// Packets at the front of `queued` that the kernel would not take with others. They go by themselves.
+    apart: usize,
+    /// Packets that are in the submission queue, or whose message the kernel may yet refuse.
+    sending: Box<ArrayVec<Packet, TX_BATCH>>,
+    /// Those that leave together.
+    runs: Box<Runs>,
+    /// Counts the batches of sends.
+    batch: u16,
+    /// Runs of this batch that were refused.
+    refused: Box<ArrayVec<Run, TX_BATCH>>,
+    /// Where the payload of each packet is, a run's one behind the other.
+    vectors: Box<[libc::iovec]>,
     addresses: Box<[RawAddress]>,
     /// What a send that is more than payload and address says.
     messages: Box<[Message]>,
@@ -114,7 +131,7 @@ impl Uring {
             _ring: ring,
             buffers,
             features,
-            pace: Pace::default(),
+            pace: Pace::new(DEFAULT_GATHER),
             wake: wake.clone(),
             wake_armed: false,
             slots: Slots::new(),
@@ -122,7 +139,12 @@ impl Uring {
             arm: Vec::with_capacity(SOCKETS_PER_WORKER),
             cancel: Vec::with_capacity(SOCKETS_PER_WORKER),
             queued: Box::default(),
+            apart: 0,
             sending: Box::default(),
+            runs: Box::new(Runs::new()),
+            batch: 0,
+            refused: Box::default(),
+            vectors: vec![EMPTY_VECTOR; TX_BATCH].into_boxed_slice(),
             addresses: vec![RawAddress::default(); TX_BATCH].into_boxed_slice(),
             messages: (0..TX_BATCH).map(|_| Message::empty()).collect(),
             layout: Box::new(layout()),
@@ -134,6 +156,10 @@ impl Uring {
         }
         uring.buffers.refill(frames);
         Ok(uring)
+    }
+
+    pub(super) fn gather(&mut self, longest: Duration) {
+        self.pace = Pace::new(longest);
     }
 
     pub(super) fn add_socket(
@@ -212,9 +238,12 @@ impl Uring {
         self.stage_sends(frames, out);
         if !self.sq.is_empty() {
             // What could not be submitted stays staged, and the next turn reports a lasting error.
-            let _ = self.enter(None, 0);
+            let _ = self.enter(None, 0, out);
         }
-        self.release(frames);
+        // What became of joined packets only the completions tell, which the next turn reads.
+        if !self.runs.has_long() {
+            self.release(frames, out);
+        }
     }
 
     pub(super) fn turn(
@@ -228,10 +257,10 @@ impl Uring {
         self.buffers.refill(frames);
         self.stage_control();
         let wait = wait.filter(|_| !rx.is_full() && self.may_wait());
-        let entered = self.enter(wait, ENTER_GETEVENTS);
-        self.release(frames);
+        let entered = self.enter(wait, ENTER_GETEVENTS, out);
         let before = rx.len();
         self.reap(frames, rx, out);
+        self.release(frames, out);
         self.pace.learn(rx.len() - before);
         self.free_retired();
         entered
@@ -240,7 +269,7 @@ impl Uring {
     pub(super) fn shut_down(mut self, frames: &mut FramePool) -> Vec<(SocketId, UdpSocket)> {
         let quiet = self.quiesce();
         self.queued.drain(..).for_each(|packet| frames.give(packet.frame));
-        self.sending.drain(..).for_each(|frame| frames.give(frame));
+        self.sending.drain(..).for_each(|packet| frames.give(packet.frame));
         if quiet {
             self.buffers.take_all(frames);
         }
@@ -253,40 +282,72 @@ impl Uring {
         if !self.sending.is_empty() || room < self.queued.len() {
             return;
         }
-        for packet in self.queued.drain(..) {
+        for (place, packet) in self.queued.drain(..).enumerate() {
             if self.slots.find(packet.socket).is_none() {
                 out.closed_socket += 1;
                 frames.give(packet.frame);
                 continue;
             }
-            let place = self.sending.len();
-            let address = &mut self.addresses[place];
-            let address_len = address.set(packet.remote);
-            let payload = packet.payload(frames);
-            let socket = Fixed(u32::from(packet.socket.0));
-            let entry = if packet.traffic_class == 0 {
-                opcode::Send::new(socket, payload.as_ptr(), payload.len() as u32)
-                    .flags(libc::MSG_DONTWAIT)
-                    .dest_addr(address.0.as_ptr().cast())
-                    .dest_addr_len(address_len)
-                    .build()
-            } else {
-                let message = &mut self.messages[place];
-                opcode::SendMsg::new(socket, message.point(&packet, payload, address, address_len))
-                    .flags(libc::MSG_DONTWAIT as u32)
-                    .build()
-            };
-            let entry =
-                entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(about(SEND, packet.socket));
-            out.packets_out += 1;
-            out.bytes_out += payload.len() as u64;
-            // SAFETY: a UDP send with MSG_DONTWAIT is done when enter has consumed its entry, for
-            // good or ill; until then `sending` keeps the frame, and `addresses` and `messages` keep at
-            // its place in `sending` what the entry points at.
-            let pushed = unsafe { self.sq.push(&entry) };
-            pushed.expect("room was checked");
-            self.sending.push(packet.frame);
+            if place >= self.apart {
+                out.packets_out += 1;
+                out.bytes_out += u64::from(packet.len);
+            }
+            self.sending.push(packet);
         }
+        self.runs.find(&self.sending, self.features.segments && self.apart == 0);
+        (self.apart, self.batch) = (0, self.batch.wrapping_add(1));
+        let mut vectors = 0;
+        for index in 0..self.runs.len() {
+            let Some(run) = self.runs.run(index) else { break };
+            let entry = self.entry(index, run, vectors, frames);
+            vectors += usize::from(run.packets);
+            // SAFETY: a UDP send with MSG_DONTWAIT is done when enter has consumed its entry, for
+            // good or ill; until then `sending` keeps the frames, and `addresses`, `vectors` and `messages`
+            // keep what the entry points at in places of this run's own.
+            let pushed = unsafe { self.sq.push(&entry.flags(squeue::Flags::SKIP_SUCCESS)) };
+            pushed.expect("room was checked");
+        }
+    }
+
+    /// What sends a run, whose payloads are told from this place of `vectors` on.
+    fn entry(
+        &mut self,
+        index: usize,
+        run: Run,
+        vectors: usize,
+        frames: &FramePool,
+    ) -> squeue::Entry {
+        let packet = &self.sending[run.first()];
+        let address = &mut self.addresses[index];
+        let address_len = address.set(packet.remote);
+        let socket = Fixed(u32::from(packet.socket.0));
+        if run.packets == 1 && packet.traffic_class == 0 {
+            let payload = packet.payload(frames);
+            return opcode::Send::new(socket, payload.as_ptr(), payload.len() as u32)
+                .flags(libc::MSG_DONTWAIT)
+                .dest_addr(address.0.as_ptr().cast())
+                .dest_addr_len(address_len)
+                .build()
+                .user_data(about(SEND, packet.socket));
+        }
+        let own = &mut self.vectors[vectors..][..usize::from(run.packets)];
+        for (vector, place) in own.iter_mut().zip(self.runs.places(run)) {
+            let payload = self.sending[place].payload(frames);
+            let base = payload.as_ptr().cast_mut().cast();
+            *vector = libc::iovec { iov_base: base, iov_len: payload.len() };
+        }
+        let segment = (run.packets > 1).then_some(packet.len);
+        let message = &mut self.messages[index];
+        let header = message.point(packet, segment, own, address, address_len);
+        let about = match segment {
+            Some(_) => {
+                let number = u32::from(self.batch) << TURNS | index as u32;
+                u64::from(JOINED) << 32 | u64::from(number)
+            }
+            None => about(SEND, packet.socket),
+        };
+        let flags = libc::MSG_DONTWAIT as u32;
+        opcode::SendMsg::new(socket, header).flags(flags).build().user_data(about)
     }
 
     /// Stages the wake's poll, cancellations and receives, as far as there is room.
@@ -340,7 +401,13 @@ impl Uring {
     }
 
     /// Submits what is staged and waits if asked to, in one system call.
-    fn enter(&mut self, wait: Option<Duration>, flags: u32) -> io::Result<()> {
+    fn enter(
+        &mut self,
+        wait: Option<Duration>,
+        flags: u32,
+        out: &mut IoCounters,
+    ) -> io::Result<()> {
+        out.calls += 1;
         let timeout = Timespec::from(wait.unwrap_or_default());
         let mut args = SubmitArgs::new().timespec(&timeout);
         let mut want = u32::from(wait.is_some());
@@ -364,10 +431,49 @@ impl Uring {
         }
     }
 
-    /// Gives the frames of consumed sends back.
-    fn release(&mut self, frames: &mut FramePool) {
-        if self.sq.is_empty() {
-            self.sending.drain(..).for_each(|frame| frames.give(frame));
+    /// Gives the frames of consumed sends back; what the kernel would not take as a run is queued again, packet by
+    /// packet and before anything else.
+    fn release(&mut self, frames: &mut FramePool, out: &mut IoCounters) {
+        if !self.sq.is_empty() {
+            return;
+        }
+        out.joined += self.runs.joined() - self.refused.iter().map(Run::joined).sum::<u64>();
+        if !self.refused.is_empty() {
+            self.part(frames);
+        }
+        self.sending.drain(..).for_each(|packet| frames.give(packet.frame));
+        self.runs.find(&[], false);
+    }
+
+    #[cold]
+    fn part(&mut self, frames: &mut FramePool) {
+        let mut refused = [false; TX_BATCH];
+        for run in self.refused.drain(..) {
+            self.runs.places(run).for_each(|place| refused[place] = true);
+        }
+        let mut later: ArrayVec<Packet, TX_BATCH> = self.queued.drain(..).collect();
+        for (packet, refused) in self.sending.drain(..).zip(refused) {
+            if refused { self.queued.push(packet) } else { frames.give(packet.frame) }
+        }
+        self.apart = self.queued.len();
+        for packet in later.drain(..) {
+            match self.queued.try_push(packet) {
+                Ok(()) => {}
+                Err(full) => frames.give(full.element().frame),
+            }
+        }
+    }
+
+    /// A run was not sent: by a device that cannot cut it up, or on a path that is narrower than its packets.
+    fn not_joined(&mut self, data: u64, error: i32, out: &mut IoCounters) {
+        let (batch, index) = ((data as u32 >> TURNS) as u16, data as u16);
+        match self.runs.run(usize::from(index)).filter(|_| batch == self.batch) {
+            Some(run) if !matches!(error, libc::EAGAIN | libc::ENOBUFS) => {
+                let _ = self.refused.try_push(run);
+                self.features.segments &= error != libc::EIO;
+            }
+            Some(run) => (0..run.packets).for_each(|_| out.refuse(error)),
+            None => out.refuse(error),
         }
     }
 
@@ -384,6 +490,7 @@ impl Uring {
             match (done.user_data() >> 32) as u32 {
                 RECEIVE => self.received(id, &done, frames, rx, out),
                 SEND if done.result() < 0 => out.refuse(-done.result()),
+                JOINED => self.not_joined(done.user_data(), -done.result(), out),
                 CANCEL => self.not_cancelled(id, done.result()),
                 WAKE => self.woken(cqueue::more(done.flags())),
                 _ => {}
@@ -474,17 +581,18 @@ impl Uring {
     /// Cancels everything and waits until the kernel has let go of all frames. What was received
     /// meanwhile is lost. `false` if it would not end.
     fn quiesce(&mut self) -> bool {
+        let mut io = IoCounters::default();
         // Submission entries of an earlier failure would become receives again.
         for _ in 0..QUIESCE_TRIES {
             if self.armed == 0 && !self.wake_armed && self.sq.is_empty() {
                 return true;
             }
-            let _ = self.enter(None, ENTER_GETEVENTS);
+            let _ = self.enter(None, ENTER_GETEVENTS, &mut io);
             let _ = self
                 .submitter
                 .register_sync_cancel(Some(Timespec::from(QUIESCE_WAIT)), CancelBuilder::any());
-            self.pace = Pace::default();
-            let _ = self.enter(Some(QUIESCE_WAIT), ENTER_GETEVENTS);
+            self.pace = Pace::new(Duration::ZERO);
+            let _ = self.enter(Some(QUIESCE_WAIT), ENTER_GETEVENTS, &mut io);
             self.cq.sync();
             for done in self.cq.by_ref().filter(|done| !cqueue::more(done.flags())) {
                 match (done.user_data() >> 32) as u32 {
@@ -552,7 +660,13 @@ pub(super) fn features() -> io::Result<Features> {
         let mut submitter = ring.submitter();
         submitter.register_ring_fd().and_then(|()| submitter.unregister_ring_fd()).is_ok()
     };
-    Ok(Features { no_sqarray, min_wait: ring.params().is_feature_min_timeout(), ring_fd })
+    Ok(Features {
+        no_sqarray,
+        min_wait: ring.params().is_feature_min_timeout(),
+        ring_fd,
+        // Since 4.18, so in the baseline.
+        segments: true,
+    })
 }
 
 fn build(no_sqarray: bool, entries: u32, completions: u32) -> io::Result<IoUring> {
@@ -592,33 +706,34 @@ const fn about(what: u32, socket: SocketId) -> u64 {
 /// each send and mean nothing after it.
 struct Message {
     header: libc::msghdr,
-    vector: libc::iovec,
-    control: RawControl,
+    control: SendControl,
 }
+
+const EMPTY_VECTOR: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
 
 impl Message {
     fn empty() -> Self {
-        let vector = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
         // SAFETY: msghdr is made of integers and pointers; all zero is the empty message.
-        Self { header: unsafe { std::mem::zeroed() }, vector, control: RawControl::default() }
+        Self { header: unsafe { std::mem::zeroed() }, control: SendControl::EMPTY }
     }
 
-    /// Points at payload and address, and says the packet's traffic class.
+    /// Points at payloads and address, and says the traffic class of `packet`, the first of them, and where they are to
+    /// be cut up.
     fn point(
         &mut self,
         packet: &Packet,
-        payload: &[u8],
+        segment: Option<u16>,
+        vectors: &mut [libc::iovec],
         address: &mut RawAddress,
         address_len: libc::socklen_t,
     ) -> *const libc::msghdr {
-        let base = payload.as_ptr().cast_mut().cast();
-        self.vector = libc::iovec { iov_base: base, iov_len: payload.len() };
-        self.header.msg_controllen = self.control.set_class(packet.remote, packet.traffic_class);
+        let (remote, class) = (packet.remote, packet.traffic_class);
+        self.header.msg_controllen = self.control.set(remote, class, segment);
         self.header.msg_control = self.control.0.as_mut_ptr().cast();
         self.header.msg_name = address.0.as_mut_ptr().cast();
         self.header.msg_namelen = address_len;
-        self.header.msg_iov = &raw mut self.vector;
-        self.header.msg_iovlen = 1;
+        self.header.msg_iov = vectors.as_mut_ptr();
+        self.header.msg_iovlen = vectors.len();
         &raw const self.header
     }
 }

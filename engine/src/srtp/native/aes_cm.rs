@@ -1,13 +1,15 @@
 //! AES in counter mode (RFC 3711 §4.1.1; RFC 6188 for longer keys).
 
+use arrayvec::ArrayVec;
 use aws_lc_rs::cipher::{
     AES_128, AES_192, AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey,
 };
 use aws_lc_rs::iv::FixedLength;
+use zeroize::Zeroizing;
 
 use super::hmac_sha1::Cipher;
 use super::kdf::{Kdf, Protocol};
-use crate::srtp::{PacketId, RTCP_HEADER_LEN, Suite};
+use crate::srtp::{KEY_MAX, PacketId, RTCP_HEADER_LEN, Suite};
 
 /// Bytes of the session salt.
 const SALT_LEN: usize = 14;
@@ -28,10 +30,8 @@ impl CounterMode {
 
 impl Cipher for CounterMode {
     fn new(suite: Suite, kdf: &Kdf, protocol: Protocol) -> Self {
-        let mut block = [0; 16];
-        block[..SALT_LEN].copy_from_slice(&kdf.salt::<SALT_LEN>(protocol)[..]);
         let key = kdf.encryption_key(protocol, suite.key_len(), AesCm::new);
-        Self { key, salt: u128::from_be_bytes(block) }
+        Self { key, salt: salt_block(kdf, protocol) }
     }
 
     fn apply_rtp(&self, id: PacketId, _: &[u8], payload: &mut [u8]) {
@@ -41,6 +41,42 @@ impl Cipher for CounterMode {
     fn apply_rtcp(&self, id: PacketId, _: u32, _: &[u8; RTCP_HEADER_LEN], rest: &mut [u8]) {
         self.key.apply(self.counter(id), rest);
     }
+}
+
+/// Session key and salt as they are, for SRTCP: its packets are few, so the key is expanded for each, a tenth of a
+/// microsecond, and half a kilobyte is saved for each direction of each transport.
+pub(in crate::srtp) struct Folded {
+    key: Zeroizing<ArrayVec<u8, KEY_MAX>>,
+    salt: u128,
+}
+
+impl Folded {
+    fn unfold(&self) -> CounterMode {
+        CounterMode { key: AesCm::new(&self.key), salt: self.salt }
+    }
+}
+
+impl Cipher for Folded {
+    fn new(suite: Suite, kdf: &Kdf, protocol: Protocol) -> Self {
+        let of = |key: &[u8]| Zeroizing::new(key.iter().copied().collect());
+        let key = kdf.encryption_key(protocol, suite.key_len(), of);
+        Self { key, salt: salt_block(kdf, protocol) }
+    }
+
+    fn apply_rtp(&self, id: PacketId, header: &[u8], payload: &mut [u8]) {
+        self.unfold().apply_rtp(id, header, payload);
+    }
+
+    fn apply_rtcp(&self, id: PacketId, word: u32, header: &[u8; RTCP_HEADER_LEN], rest: &mut [u8]) {
+        self.unfold().apply_rtcp(id, word, header, rest);
+    }
+}
+
+/// The session salt where a packet's SSRC and index are added.
+fn salt_block(kdf: &Kdf, protocol: Protocol) -> u128 {
+    let mut block = [0; 16];
+    block[..SALT_LEN].copy_from_slice(&kdf.salt::<SALT_LEN>(protocol)[..]);
+    u128::from_be_bytes(block)
 }
 
 /// AES in counter mode with its key expanded.

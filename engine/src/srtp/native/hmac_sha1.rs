@@ -5,16 +5,12 @@
 //! SRTCP  8 bytes header, encrypted rest, E ‖ index, tag      tag over all before it
 //! ```
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha1::Sha1;
 use subtle::ConstantTimeEq;
 
 use super::kdf::{Kdf, Protocol};
+use super::mac::{Mac, TAG_LEN};
 use crate::error::DropReason;
 use crate::srtp::{ENCRYPTED, PacketId, RTCP_HEADER_LEN, RTCP_INDEX_LEN, Suite};
-
-/// Bytes of the session authentication key (RFC 3711 §8.2).
-const AUTHENTICATION_KEY_LEN: usize = 20;
 
 /// What hides a packet's contents, and shows them again: a keystream that is added.
 pub(in crate::srtp) trait Cipher {
@@ -38,7 +34,7 @@ pub(in crate::srtp) trait Cipher {
 /// absorbed its key.
 pub(in crate::srtp) struct HmacSha1<C> {
     cipher: C,
-    mac: Hmac<Sha1>,
+    mac: Mac,
     tag_len: usize,
 }
 
@@ -48,8 +44,8 @@ impl<C: Cipher> HmacSha1<C> {
             Protocol::Rtp => suite.rtp_tag_len(),
             Protocol::Rtcp => suite.rtcp_tag_len(),
         };
-        let key = kdf.authentication_key::<AUTHENTICATION_KEY_LEN>(protocol);
-        let mac = Hmac::new_from_slice(&key[..]).expect("HMAC takes keys of any length");
+        // The key is as long as a tag (RFC 3711 §8.2).
+        let mac = Mac::new(&kdf.authentication_key::<TAG_LEN>(protocol));
         Self { cipher: C::new(suite, kdf, protocol), mac, tag_len }
     }
 
@@ -115,23 +111,17 @@ impl<C: Cipher> HmacSha1<C> {
         }
     }
 
-    fn rtp_tag(&self, id: PacketId, body: &[u8]) -> [u8; 20] {
+    fn rtp_tag(&self, id: PacketId, body: &[u8]) -> [u8; TAG_LEN] {
         let roc = (id.index >> 16) as u32;
-        self.mac
-            .clone()
-            .chain_update(body)
-            .chain_update(roc.to_be_bytes())
-            .finalize()
-            .into_bytes()
-            .into()
+        self.mac.tag(body, roc.to_be_bytes())
     }
 
-    fn rtcp_tag(&self, authenticated: &[u8]) -> [u8; 20] {
-        self.mac.clone().chain_update(authenticated).finalize().into_bytes().into()
+    fn rtcp_tag(&self, authenticated: &[u8]) -> [u8; TAG_LEN] {
+        self.mac.tag(authenticated, [])
     }
 }
 
 /// Compares in constant time as many bytes as the packet's tag has.
-fn verify(tag: &[u8], expected: &[u8; 20]) -> Result<(), DropReason> {
+fn verify(tag: &[u8], expected: &[u8; TAG_LEN]) -> Result<(), DropReason> {
     if bool::from(tag.ct_eq(&expected[..tag.len()])) { Ok(()) } else { Err(DropReason::SrtpAuth) }
 }

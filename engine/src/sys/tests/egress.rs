@@ -152,3 +152,72 @@ fn receive_class(peer: &UdpSocket) -> (Vec<u8>, u8) {
     let class = unsafe { *libc::CMSG_DATA(header) };
     (payload, class)
 }
+
+/// Packets of a frame of video to one far end, and one of audio to another among them; says what came.
+fn burst(rig: &mut Rig, sockets: &[(u16, SocketAddr)], far: &UdpSocket) -> Vec<Vec<u8>> {
+    let to = far.local_addr().unwrap();
+    for (id, other) in sockets {
+        for n in 0..9u8 {
+            let len = if n == 8 { 300 } else { 1100 };
+            rig.queue(*id, to, &vec![n; len]);
+            rig.queue(*id, *other, &[n; 172]);
+        }
+    }
+    // The kernel's word on the first comes with the turn, and what it refused leaves with the next.
+    for _ in 0..3 {
+        rig.turn(None);
+    }
+    let mut buffer = [0; FRAME_SIZE];
+    let mut receive = || far.recv_from(&mut buffer).map(|(len, _)| buffer[..len].to_vec()).unwrap();
+    (0..9 * sockets.len()).map(|_| receive()).collect()
+}
+
+#[test]
+fn a_burst_to_one_destination_arrives_whole_and_in_its_order() {
+    on_each_backend(256, |rig| {
+        rig.add(0, V4);
+        let ((far, _), (_other, other)) = (peer(V4), peer(V4));
+        let got = burst(rig, &[(0, other)], &far);
+        let lens = got.iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(lens, [1100, 1100, 1100, 1100, 1100, 1100, 1100, 1100, 300]);
+        assert!((0u8..).zip(&got).all(|(n, bytes)| bytes[0] == n && bytes[bytes.len() - 1] == n));
+        assert_eq!((rig.out.packets_out, rig.out.refused), (18, 0));
+    });
+}
+
+#[test]
+fn a_burst_leaves_in_one_message_where_it_may() {
+    let probed = probe::probe(BackendChoice::Auto).unwrap();
+    if probed.kind != BackendKind::Uring {
+        return;
+    }
+    for segments in [true, false] {
+        let features = Features { segments, ..probed.features };
+        let mut rig = Rig::new(BackendKind::Uring, features, 256);
+        rig.add(0, V6);
+        let ((far, _), (_other, other)) = (peer(V6), peer(V6));
+        burst(&mut rig, &[(0, other)], &far);
+        assert_eq!(rig.out.joined, if segments { 18 } else { 0 });
+        rig.finish();
+    }
+}
+
+/// A socket that sends no checksums can cut nothing up, as a device without them cannot: `EIO`.
+#[test]
+fn what_is_refused_as_one_message_leaves_packet_by_packet() {
+    let probed = probe::probe(BackendChoice::Auto).unwrap();
+    if probed.kind != BackendKind::Uring {
+        return;
+    }
+    let mut rig = Rig::new(BackendKind::Uring, probed.features, 256);
+    let udp = socket::bind(V4.parse().unwrap(), false).unwrap();
+    socket::set_option(&udp, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).unwrap();
+    rig.backend.add_socket(SocketId(7), udp).unwrap();
+    let ((far, _), (_other, other)) = (peer(V4), peer(V4));
+    for _ in 0..2 {
+        let got = burst(&mut rig, &[(7, other)], &far);
+        assert!((0u8..).zip(&got).all(|(n, bytes)| bytes[0] == n), "the order is kept");
+    }
+    assert_eq!((rig.out.packets_out, rig.out.refused, rig.out.joined), (36, 0, 0));
+    rig.finish();
+}

@@ -290,7 +290,7 @@ fn from_nowhere(call: &mut Call, packet: &[u8]) {
 fn pipe(call: &mut Call, media: MediaFilter) {
     let filter = Filter { media, blocks_dtmf: true };
     let pipe = Pipe { media: transport(1), reports: transport(1), filter };
-    let pipes = Box::new(Pipes::from_iter([pipe]));
+    let pipes = Pipes::from_iter([pipe]);
     call.apply(Command::SetPipes { stream: stream(0, AUDIO), pipes }).unwrap();
     call.send(0, audio(0, 0));
 }
@@ -507,7 +507,7 @@ impl Fate {
                     filter: Filter { media: media[usize::from(place) % 3], blocks_dtmf: true },
                 };
                 let stream = StreamId { leg: leg(side), index: count % 2 };
-                Command::SetPipes { stream, pipes: Box::new((0..count).map(pipe).collect()) }
+                Command::SetPipes { stream, pipes: (0..count).map(pipe).collect() }
             }
             Step::Digit { side, event, duration_ms } => {
                 let stream = StreamId { leg: leg(side), index: AUDIO };

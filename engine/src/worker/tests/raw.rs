@@ -70,11 +70,10 @@ fn hold_and_filters_keep_it_back() {
     let filter = |media| Filter { media, blocks_dtmf: false };
     for media in [MediaFilter::Block, MediaFilter::Silence] {
         let pipes = Pipes::from_iter([Pipe { media: to, reports: to, filter: filter(media) }]);
-        let pipes = Box::new(pipes);
         parties.apply(Command::SetPipes { stream: stream_of(0), pipes }).unwrap();
         assert!(parties.send(0, 0, &[1, 2, 3]).is_empty());
     }
-    let pipes = Box::new(Pipes::new());
+    let pipes = Pipes::new();
     parties.apply(Command::SetPipes { stream: stream_of(0), pipes }).unwrap();
     assert!(parties.send(0, 0, &[1, 2, 3]).is_empty());
     let reasons = [
