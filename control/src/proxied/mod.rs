@@ -444,7 +444,18 @@ impl ProxiedCall {
 
     /// What is to be done next. To be drained until [`Output::Timeout`] after each input.
     pub fn poll_output(&mut self) -> Output {
-        self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.next_timeout()))
+        self.outputs.pop_front().unwrap_or_else(|| {
+            self.rest();
+            Output::Timeout(self.next_timeout())
+        })
+    }
+
+    /// Keeps no memory for work that is done: most of a call's life nothing is to be done.
+    fn rest(&mut self) {
+        self.outputs.shrink_to_fit();
+        if self.pending.is_empty() {
+            self.pending.shrink_to_fit();
+        }
     }
 
     fn next_timeout(&self) -> Option<Instant> {

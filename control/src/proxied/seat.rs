@@ -76,7 +76,7 @@ pub(super) struct Spot {
     pub(super) bound: SocketAddr,
     pub(super) announced: SocketAddr,
     /// The port itself, until the worker has it.
-    port: Option<Port>,
+    port: Option<Box<Port>>,
 }
 
 /// What a seat holds of the worker.
@@ -100,7 +100,7 @@ struct Kind {
 struct Told {
     remotes: [Option<SocketAddr>; 2],
     learning: Option<Learning>,
-    keys: Option<Sdes>,
+    keys: Option<Box<Sdes>>,
     stream: Option<StreamSpec>,
     far_ice: Option<Credentials>,
     own_ice: Option<Credentials>,
@@ -148,7 +148,7 @@ impl Part {
 impl Spot {
     fn new(interface: usize, port: Port) -> Self {
         let Port { socket, bound, announced, .. } = port;
-        Self { interface, socket, bound, announced, port: Some(port) }
+        Self { interface, socket, bound, announced, port: Some(Box::new(port)) }
     }
 }
 
@@ -283,7 +283,8 @@ impl Seat {
     ) -> Result<Vec<Step>, Refusal> {
         let mut steps = Vec::new();
         for spot in self.parts.iter_mut().flat_map(|part| &mut part.spots) {
-            if let Some(Port { socket, udp, .. }) = spot.port.take() {
+            if let Some(port) = spot.port.take() {
+                let Port { socket, udp, .. } = *port;
                 steps.push(Step::Tell(Command::AddSocket { socket, udp }));
             }
         }
@@ -316,12 +317,15 @@ impl Seat {
         let kind = Kind::of(line);
         let keys = line.sdes();
         let remotes = [false, true].map(|rtcp| line.remote(rtcp).filter(|_| !kind.ice));
-        let transports = self.parts.iter().zip(remotes).map(|(part, remote)| TransportSpec {
+        // Where RTCP comes to RTP's port, nothing is encrypted on a port of its own.
+        let keyed = [true, !line.mux];
+        let parts = self.parts.iter().zip(remotes).zip(keyed);
+        let transports = parts.map(|((part, remote), keyed)| TransportSpec {
             socket: part.socket(),
             ice: part.ice.as_ref().filter(|_| kind.ice).map(|ice| ice.current.spec(None)),
             remote,
             security: if kind.secure { Security::Srtp } else { Security::Plain },
-            keys: keys.as_ref().and_then(keys_spec),
+            keys: keys.as_ref().filter(|_| keyed).and_then(keys_spec),
             learning,
             raw: kind.raw,
             dscp,
@@ -333,14 +337,14 @@ impl Seat {
             sinks: Vec::new(),
         };
         let state = Leg::new(&spec, random)?;
-        for (part, remote) in self.parts.iter_mut().zip(remotes) {
-            part.suite = keys.as_ref().map(|keys| keys.own.suite);
+        for ((part, remote), keyed) in self.parts.iter_mut().zip(remotes).zip(keyed) {
+            part.suite = keys.as_ref().filter(|_| keyed).map(|keys| keys.own.suite);
             part.remote = remote.or(part.remote);
         }
         self.kind = Some(kind);
         self.told.remotes = remotes;
         self.told.learning = Some(learning);
-        self.told.keys = keys;
+        self.told.keys = keys.map(Box::new);
         self.told.stream = Some(stream);
         steps.push(Step::Own(self.leg));
         steps.push(Step::Tell(Command::AddLeg { leg: self.leg, state }));
@@ -364,15 +368,18 @@ impl Seat {
         }
         self.told.learning = Some(learning);
         let keys = line.sdes();
-        if keys.is_some() && keys != self.told.keys {
-            for index in [MEDIA, REPORTS] {
+        let is_new = keys.as_ref() != self.told.keys.as_deref();
+        let lacks = !line.mux && self.parts[usize::from(REPORTS)].suite.is_none();
+        if keys.is_some() && (is_new || lacks) {
+            let keyed = [(MEDIA, is_new), (REPORTS, !line.mux)];
+            for (index, _) in keyed.into_iter().filter(|(_, keyed)| *keyed) {
                 let Some(spec) = keys.as_ref().and_then(keys_spec) else { continue };
                 let keys = Box::new(Srtp::new(&spec.inbound, &spec.outbound));
                 self.parts[usize::from(index)].suite = Some(spec.outbound.suite());
                 let transport = self.transport(index);
                 steps.push(Step::Tell(Command::SetKeys { transport, keys }));
             }
-            self.told.keys = keys;
+            self.told.keys = keys.map(Box::new);
         }
         let stream = stream_spec(line);
         if self.told.stream.as_ref() != Some(&stream) {
