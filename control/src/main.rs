@@ -16,6 +16,7 @@ use causeway_control::ng_server::NgDoors;
 use causeway_control::proxied::Timeouts as ProxiedTimeouts;
 use causeway_control::{address, rest};
 use causeway_engine::config::EngineConfig;
+use causeway_engine::sys::cpu;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -54,6 +55,11 @@ fn run(loaded: Loaded) -> Result<(), Box<dyn std::error::Error>> {
         interface.announce = Announce::Address(announced(interface)?);
     }
     config.turn.fill_in_secret();
+    // Set-up may be as busy as it likes: on the workers' cores it would delay media. Workers pin themselves.
+    let others = cpu::keep_off(&config.node.workers)?;
+    if others.is_empty() {
+        tracing::warn!("every core has a worker: set-up and the edge share them with media");
+    }
     actix_rt::System::new().block_on(serve(config, asked))
 }
 

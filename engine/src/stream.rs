@@ -606,8 +606,14 @@ fn transit(timestamp: u32, clock_rate: u32, now: Nanos) -> i64 {
 /// `now` in units of a timestamp.
 #[allow(clippy::cast_possible_truncation)] // timestamps wrap
 fn ticks(now: Nanos, clock_rate: u32) -> u32 {
-    (u128::from(now.0) * u128::from(clock_rate) / 1_000_000_000) as u32
+    // Whole seconds apart, or it would take a division of 128 bits, for each packet.
+    let (seconds, rest) = (now.0 / SECOND, now.0 % SECOND);
+    let rate = u64::from(clock_rate);
+    seconds.wrapping_mul(rate).wrapping_add(rest * rate / SECOND) as u32
 }
+
+/// Nanoseconds of one.
+const SECOND: u64 = 1_000_000_000;
 
 /// One m-line's media to a leg, in the node's own name.
 #[derive(Debug)]

@@ -12,9 +12,29 @@ pub fn pin(core: usize) -> io::Result<()> {
     if core >= libc::CPU_SETSIZE as usize {
         return Err(io::ErrorKind::InvalidInput.into());
     }
+    run_on(&[core])
+}
+
+/// Keeps the calling thread, and those that it starts from now on, off `busy` cores, which a worker each has to itself.
+/// Says which others it may run on; none, and then nothing has changed, if there are no others.
+///
+/// # Errors
+/// What the kernel says.
+pub fn keep_off(busy: &[usize]) -> io::Result<Vec<usize>> {
+    let others: Vec<_> = cores()?.into_iter().filter(|core| !busy.contains(core)).collect();
+    if !others.is_empty() {
+        run_on(&others)?;
+    }
+    Ok(others)
+}
+
+/// Lets the calling thread run on these cores alone, each below `CPU_SETSIZE`.
+fn run_on(cores: &[usize]) -> io::Result<()> {
     let mut set = empty_set();
-    // SAFETY: the set is a plain bit array and `core` is below its size.
-    unsafe { libc::CPU_SET(core, &mut set) };
+    for &core in cores {
+        // SAFETY: the set is a plain bit array and the callers keep `core` below its size.
+        unsafe { libc::CPU_SET(core, &mut set) };
+    }
     // SAFETY: thread 0 is the calling one; the set is as long as said.
     let result =
         unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
@@ -96,6 +116,22 @@ mod tests {
             let core = *cores().unwrap().last().unwrap();
             pin(core).unwrap();
             assert_eq!(cores().unwrap(), [core]);
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn threads_that_are_kept_off_a_core_have_the_others_if_there_are_any() {
+        std::thread::spawn(|| {
+            let all = cores().unwrap();
+            let (busy, others) = all.split_last().unwrap();
+            assert_eq!(keep_off(&[*busy]).unwrap(), others);
+            let left = if others.is_empty() { &all[..] } else { others };
+            let heirs = std::thread::spawn(|| cores().unwrap());
+            assert_eq!(heirs.join().unwrap(), left);
+            assert_eq!(keep_off(&all).unwrap(), []);
+            assert_eq!(cores().unwrap(), left);
         })
         .join()
         .unwrap();
