@@ -186,7 +186,7 @@ of_cores() {
 		"other programs on a worker's core make packets wait for a time slice, some milliseconds" \
 		"measured: p90 of a packet's way is 0.6 to 1.2 ms, and 4.1 to 5.2 beside two busy programs on the worker's core" \
 		"isolcpus=$workers on the kernel's command line and a reboot, or AllowedCPUs=$others for the other slices of systemd"
-	by_hand "$(value "$cpu/nohz_full" | sed 's/(null)//')" "covers $workers" "cores without tick" note \
+	by_hand "$(value "$cpu/nohz_full" | sed 's/ *(null)//')" "covers $workers" "cores without tick" note \
 		"the tick interrupts a busy worker up to 1000 times a second" "no figure is known" \
 		"nohz_full=$workers rcu_nocbs=$workers on the kernel's command line and a reboot"
 
@@ -341,7 +341,7 @@ words() {
 
 # Reading and setting, by kind
 
-value() { cat "$1" 2>/dev/null; }
+value() { [ -r "$1" ] && { echo "$(<"$1")"; } 2>/dev/null; }
 
 read_file() { value "$1"; }
 set_file() { printf '%s\n' "$2" >"$1"; }
@@ -431,14 +431,13 @@ deepest_sleep() {
 
 # The cores that irqbalance is kept off; all if it does not run.
 without_irqbalance() {
-	local process
-	for process in "$proc"/[0-9]*; do
-		if [ "$(value "$process/comm")" = irqbalance ]; then
-			tr '\0' '\n' <"$process/environ" 2>/dev/null | sed -n 's/^IRQBALANCE_BANNED_CPULIST=//p'
-			return
-		fi
-	done
-	echo "$online"
+	local runs
+	runs=$(grep -lx irqbalance "$proc"/[0-9]*/comm 2>/dev/null | head -n1)
+	if [ -z "$runs" ]; then
+		echo "$online"
+	else
+		tr '\0' '\n' 2>/dev/null <"${runs%comm}environ" | sed -n 's/^IRQBALANCE_BANNED_CPULIST=//p'
+	fi
 }
 
 most_queues() {

@@ -42,6 +42,11 @@ const GOOD: &[(&str, &str)] = &[
     ("proc/77/status", "Name:\tcauseway\nSeccomp:\t2"),
     ("proc/77/task/78/comm", "worker-0"),
     ("proc/77/task/78/status", "Cpus_allowed_list:\t1"),
+    ("proc/77/task/79/comm", "worker-1"),
+    ("proc/77/task/79/status", "Cpus_allowed_list:\t2"),
+    ("proc/77/task/80/comm", "worker-2"),
+    ("proc/77/task/80/status", "Cpus_allowed_list:\t3"),
+    ("proc/77/task/81/comm", "dtls-0"),
     ("sys/devices/system/cpu/online", "0-3"),
     ("sys/devices/system/cpu/isolated", "1-3"),
     ("sys/devices/system/cpu/nohz_full", "1-3"),
@@ -450,7 +455,10 @@ fn the_readme_tells_of_each_setting() {
     for arguments in [&[][..], &["77"]] {
         for row in host.rows(arguments) {
             let name = row["setting"].as_str().unwrap().replace("card0", "CARD");
-            let name = name.replace("worker-0", "worker-N").replace("tx-0", "tx-N");
+            let name = ["0", "1", "2"]
+                .iter()
+                .fold(name, |name, n| name.replace(&format!("worker-{n}"), "worker-N"));
+            let name = name.replace("tx-0", "tx-N");
             let name = name.replace("tx-1", "tx-N").replace("of the node", "of this shell");
             let name = ["1", "2", "3"].iter().fold(name, |name, core| {
                 name.replace(&format!("siblings of core {core}"), "siblings of core N")
@@ -631,6 +639,11 @@ impl Host {
         symlink("/proc/sys/net/ipv4", host.path("proc/sys/net/ipv4")).unwrap();
         symlink("/sys/class/net", host.path("sys/class/net")).unwrap();
         host.write("proc/sys/net/netfilter/nf_conntrack_max", "262144");
+        // The kernel takes no masks of cores that it lacks.
+        let online = fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
+        for file in ["online", "isolated", "nohz_full"] {
+            host.write(&format!("sys/devices/system/cpu/{file}"), online.trim());
+        }
         let queues = ["numtxqueues", "2", "numrxqueues", "2"];
         let done = host
             .command("ip")
