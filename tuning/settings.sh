@@ -3,9 +3,10 @@
 #
 # `settings` prints a row for each one that this host has:
 #   level|name|found|wanted|why|gain|kind|targets|value
-# level: ok; note, which is yours to judge; POOR, which costs media or calls. gain: what it is worth, and how that is known.
-# kind: how a target is read and set, by the functions read_KIND and set_KIND. For kind `hand` only people can set it, and
-# value says what they do; else value is what is to be set on the targets, which are separated by spaces.
+# level: ok; note, which is yours to judge; POOR, which costs media or calls.
+# gain: what it is worth, and how that is known.
+# kind: how a target is read and set, by the functions read_KIND and set_KIND; `hand` is for people, and value tells them.
+# targets, value: what is to be set to what; targets are separated by spaces.
 
 proc=${PROC:-/proc} sys=${SYS:-/sys}
 table=causeway_tuning # not `causeway`, which is the firewall that `causeway check` prints
@@ -39,7 +40,8 @@ takes() {
 			workers=$(union "$2")
 			;;
 		--ports)
-			{ is_list "$2" && [ -z "$(minus "$2" 1-65535)" ]; } || fail "--ports $2: ports are written as 443,30000-40000"
+			{ is_list "$2" && [ -z "$(minus "$2" 1-65535)" ]; } ||
+				fail "--ports $2: ports are written as 443,30000-40000"
 			ports=$(union "$2")
 			;;
 		--card)
@@ -85,45 +87,47 @@ of_kernel() {
 	at_least_version "$release" 6.12 || level=note
 	at_least_version "$release" 6.1 || level=POOR
 	row "$level" kernel "$release" "6.12 or later, at least 6.1" \
-		"min_wait gathers packets that trickle in, so that a worker sleeps and wakes less; below 6.1 io_uring lacks what the node uses" \
+		"min_wait lets packets gather, so that a worker wakes less; below 6.1 io_uring lacks what the node uses" \
 		"measured with a plain forwarder: 17.9 us of CPU per packet become 9.8 at 20 000 packets/s, one at a time" \
 		hand "" "install a newer kernel"
 	by_hand "$(value "$sys/devices/system/clocksource/clocksource0/current_clocksource")" \
 		"is tsc kvm-clock hyperv_clocksource_tsc_page arch_sys_counter riscv_clocksource" \
-		"clock source" POOR "others are read by a system call, or slowly; each turn of a worker and each time stamp reads one" \
+		"clock source" POOR \
+		"others are read by a system call, or slowly; each turn of a worker and each time stamp reads one" \
 		"measured: 37 ns instead of 280 for each read, without what the device of hpet or acpi_pm costs" \
-		"see the kernel's log for why it is not used; tsc=reliable on the kernel's command line if the host is known to be good"
+		"see the kernel's log for why; tsc=reliable on the kernel's command line if the host is known to be good"
 }
 
 of_sockets() {
-	local way backlog level=note
+	local backlog level=note
 	backlog=$(value "$proc/net/softnet_stat" | while read -r _ dropped _; do echo "$((16#$dropped))"; done | paste -sd+)
 	[ "$((backlog))" = 0 ] || level=POOR
-	for way in rmem wmem; do
-		by "file" "$proc/sys/net/core/${way}_max" "least 1048576" 1048576 "net.core.${way}_max" POOR \
-			"each media socket asks for 1 MiB, and the kernel cuts it to this without a word" \
-			"$([ $way = rmem ] && echo "measured: room for 2520 packets of voice instead of 512, at 20 000/s a stall of 126 ms instead of 26" ||
-				echo "no figure is known; what is lost is counted as tx_refused")"
-	done
+	by file "$proc/sys/net/core/rmem_max" "least 1048576" 1048576 net.core.rmem_max POOR "$buffer_why" \
+		"measured: room for 2520 packets of voice instead of 512: at 20 000/s a stall of 126 ms, not 26"
+	by file "$proc/sys/net/core/wmem_max" "least 1048576" 1048576 net.core.wmem_max POOR "$buffer_why" \
+		"no figure is known; what is lost is counted as tx_refused"
 	by_hand "$(awk '/^Udp: [0-9]/ {print $6}' "$proc/net/snmp" 2>/dev/null)" "is 0" "lost: full sockets" note \
 		"datagrams that socket buffers had no room for since the start, of any program (RcvbufErrors)" \
 		"each is a lost packet" "see the buffers above, and whether workers have their cores for themselves"
-	by "file" "$proc/sys/net/core/netdev_max_backlog" "least 10000" 10000 net.core.netdev_max_backlog $level \
+	by file "$proc/sys/net/core/netdev_max_backlog" "least 10000" 10000 net.core.netdev_max_backlog $level \
 		"packets that wait for a core after RPS, loopback or a virtual card; all calls arrive on few cores" \
 		"no figure is known; what is lost is counted below"
-	by "file" "$proc/sys/net/core/netdev_budget" "least 600" 600 net.core.netdev_budget note \
+	by file "$proc/sys/net/core/netdev_budget" "least 600" 600 net.core.netdev_budget note \
 		"packets that one round of receiving may take before other work gets the core" \
 		"no figure is known; rounds that ran out are column 3 of /proc/net/softnet_stat"
-	by_hand "${backlog:+$((backlog))}" "is 0" "lost: backlog" note "packets that the backlog had no room for since the start" \
-		"each is a lost packet" "see net.core.netdev_max_backlog"
+	by_hand "${backlog:+$((backlog))}" "is 0" "lost: backlog" note \
+		"packets that the backlog had no room for since the start" "each is a lost packet" \
+		"see net.core.netdev_max_backlog"
 }
+
+buffer_why="each media socket asks for 1 MiB, and the kernel cuts it to this without a word"
 
 of_ports() {
 	local low high taken reserved exempt nf=$proc/sys/net/netfilter level=note
 	read -r low high < <(value "$proc/sys/net/ipv4/ip_local_port_range")
 	taken=$(common "$ports" "${low:-0}-${high:-0}")
 	reserved=$(value "$proc/sys/net/ipv4/ip_local_reserved_ports")
-	by "file" "$proc/sys/net/ipv4/ip_local_reserved_ports" "covers $taken" "$(union "$reserved,$taken")" \
+	by file "$proc/sys/net/ipv4/ip_local_reserved_ports" "covers $taken" "$(union "$reserved,$taken")" \
 		net.ipv4.ip_local_reserved_ports POOR \
 		"outgoing connections take ports from $low to $high; one that takes a media port leaves a call without it" \
 		"no figure is known: a call fails for each port that is taken"
@@ -137,7 +141,7 @@ of_ports() {
 	else
 		by notrack $table "covers $ports" "$ports" "conntrack exemption" $level "$conntrack_why" "$conntrack_gain"
 	fi
-	by "file" "$nf/nf_conntrack_max" "least 262144" 262144 net.netfilter.nf_conntrack_max note \
+	by file "$nf/nf_conntrack_max" "least 262144" 262144 net.netfilter.nf_conntrack_max note \
 		"once the table is full, packets of new calls are dropped" \
 		"no figure is known; the kernel logs \"table full, dropping packet\""
 }
@@ -146,18 +150,20 @@ conntrack_gain="measured: 19.4 us of CPU per packet become 16.6 (10 000 packets/
 
 of_uring() {
 	local found
-	by "file" "$proc/sys/kernel/io_uring_disabled" "is 0" 0 kernel.io_uring_disabled POOR \
-		"1 denies io_uring to all but kernel.io_uring_group, 2 to all: the node falls back to recvmmsg and sendmmsg" "$uring_gain"
+	by file "$proc/sys/kernel/io_uring_disabled" "is 0" 0 kernel.io_uring_disabled POOR \
+		"1 denies io_uring to all but kernel.io_uring_group, 2 to all: the node falls back to recvmmsg and sendmmsg" \
+		"$uring_gain"
 	if [ -n "$pid" ]; then
 		found=$(uring_of "$pid")
 		by_hand "$found" "is io_uring" "I/O of the node" POOR \
-			"its seccomp mode is $(status_of "$pid" Seccomp): a container's or a unit's filter denies io_uring, or its configuration does" \
-			"$uring_gain" "tuning/seccomp.json for containers, SystemCallFilter= as in tuning/causeway.service, node.backend"
+			"a filter of its container or unit denies io_uring, or node.backend; its seccomp mode is $(seccomp_of "$pid")" \
+			"$uring_gain" "tuning/seccomp.json for containers, SystemCallFilter= as in tuning/causeway.service"
 	elif command -v perl >/dev/null; then
 		# io_uring_setup has this number on every architecture but Alpha.
 		found=$(perl -e 'my $p = "\0" x 120; print syscall(425, 1, $p) < 0 ? "denied: $!" : "allowed"' 2>&1)
-		by_hand "$found" "is allowed" io_uring POOR "tried from this shell; the node may have another seccomp filter: name its PID" \
-			"$uring_gain" "see kernel.io_uring_disabled and the seccomp filter of this container"
+		by_hand "$found" "is allowed" io_uring POOR \
+			"tried from this shell; the node may have another seccomp filter: name its PID" "$uring_gain" \
+			"see kernel.io_uring_disabled and the seccomp filter of this container"
 	fi
 }
 uring_gain="measured: 17.5 us of CPU per packet become 16.6 (10 000 packets/s over loopback, medians of three)"
@@ -168,11 +174,13 @@ of_process() {
 	whose=${whose:-of this shell}
 	[ -n "$pid" ] || level=note
 	by_hand "$(awk '/^Max open files/ {print $5}' "$limits" 2>/dev/null)" "least 20000" "descriptors $whose" $level \
-		"each media socket is one, the node lifts its soft limit to this hard one" "no figure is known: calls beyond it are refused" \
+		"each media socket is one, the node lifts its soft limit to this hard one" \
+		"no figure is known: calls beyond it are refused" \
 		"LimitNOFILE= in the unit, --ulimit nofile= of a container"
-	by_hand "$(awk '/^Max locked memory/ {print $5}' "$limits" 2>/dev/null)" "least 67108864" "locked memory $whose" note \
-		"rings are locked memory; the kernel counts those of io_uring elsewhere from 5.12 on, other backends' not" \
-		"no figure is known: without it a ring cannot be made" "LimitMEMLOCK= in the unit, --ulimit memlock= of a container"
+	by_hand "$(awk '/^Max locked memory/ {print $5}' "$limits" 2>/dev/null)" "least 67108864" \
+		"locked memory $whose" note "kernels that count rings as locked memory make none beyond this" \
+		"none on a kernel from 5.12 on, which counts them as the process's memory" \
+		"LimitMEMLOCK= in the unit, --ulimit memlock= of a container"
 	[ -n "$pid" ] || return 0
 	while read -r name cores; do
 		by_hand "$cores" one "core of $name" note "it is not pinned, and waits for other threads" "no figure is known" \
@@ -184,8 +192,8 @@ of_cores() {
 	local core siblings deepest cpu=$sys/devices/system/cpu
 	by_hand "$(value "$cpu/isolated")" "covers $workers" "isolated cores" note \
 		"other programs on a worker's core make packets wait for a time slice, some milliseconds" \
-		"measured: p90 of a packet's way is 0.6 to 1.2 ms, and 4.1 to 5.2 beside two busy programs on the worker's core" \
-		"isolcpus=$workers on the kernel's command line and a reboot, or AllowedCPUs=$others for the other slices of systemd"
+		"measured: p90 of a packet's way 0.6 to 1.2 ms instead of 4.1 to 5.2 beside two busy programs" \
+		"isolcpus=$workers on the kernel's command line and a reboot, or AllowedCPUs=$others for systemd's other slices"
 	by_hand "$(value "$cpu/nohz_full" | sed 's/ *(null)//')" "covers $workers" "cores without tick" note \
 		"the tick interrupts a busy worker up to 1000 times a second" "no figure is known" \
 		"nohz_full=$workers rcu_nocbs=$workers on the kernel's command line and a reboot"
@@ -197,16 +205,17 @@ of_cores() {
 			"measured on virtual cores: 1.2 to 1.5 times the CPU per packet beside a busy one" \
 			"leave the siblings out of node.workers and keep them idle, or nosmt on the kernel's command line"
 	done
-	by "file" "$(of_workers "cpufreq/scaling_governor")" "is performance" performance "CPU governor" note \
+	by file "$(of_workers "cpufreq/scaling_governor")" "is performance" performance "CPU governor" note \
 		"a core that clocks down between packets handles the next one slowly" "no figure is known"
 	deepest=$(deepest_sleep)
 	[ "$deepest" -le 20 ] ||
-		by "file" "$(of_workers "power/pm_qos_resume_latency_us")" "limit 20" 20 "CPU sleep" note \
+		by file "$(of_workers "power/pm_qos_resume_latency_us")" "limit 20" 20 "CPU sleep" note \
 			"a core in its deepest sleep takes $deepest us to wake; this limits what is allowed, in us" \
 			"as the kernel tells: up to $deepest us less for a packet that finds the core asleep"
 	by_hand "$(without_irqbalance)" "covers $workers" "cores without irqbalance" note \
 		"it moves interrupts to workers' cores, also those that were placed" \
-		"no figure is known" "systemctl disable --now irqbalance, or IRQBALANCE_BANNED_CPULIST=$workers in /etc/default/irqbalance"
+		"no figure is known" \
+		"systemctl disable --now irqbalance, or IRQBALANCE_BANNED_CPULIST=$workers in /etc/default/irqbalance"
 }
 
 of_card() {
@@ -222,12 +231,12 @@ of_card() {
 		[ ! -e "$proc/irq/${i##*/}/smp_affinity_list" ] || irqs+=("$proc/irq/${i##*/}/smp_affinity_list")
 	done
 	if [ "$to" = "$others" ]; then
-		by "file" "${irqs[*]}" "within $to" "$to" "$card interrupts" note \
+		by file "${irqs[*]}" "within $to" "$to" "$card interrupts" note \
 			"interrupts and the receiving that follows them take time from the worker on the core that they go to" \
 			"no figure is known: measure both, --irq away and --irq spread"
 	else
 		for i in "${irqs[@]}"; do
-			by "file" "$i" "is $(nth $n "$to")" "$(nth $n "$to")" "$card interrupt $(basename "$(dirname "$i")")" note \
+			by file "$i" "is $(nth $n "$to")" "$(nth $n "$to")" "$card interrupt $(basename "$(dirname "$i")")" note \
 				"one queue to each worker's core: receiving is spread evenly" \
 				"no figure is known: measure both, --irq away and --irq spread"
 			n=$((n + 1))
@@ -235,11 +244,12 @@ of_card() {
 	fi
 	# With a queue for each core RPS only adds an interrupt between cores to each packet.
 	[ "$queues" -ge "$(numbers "$to" | wc -w)" ] || steer=$(mask "$to")
-	by "file" "$(echo "$net"/queues/rx-*/rps_cpus)" "mask $steer" "$steer" "$card rps_cpus" note \
+	by file "$(echo "$net"/queues/rx-*/rps_cpus)" "mask $steer" "$steer" "$card rps_cpus" note \
 		"fewer queues than cores: RPS lets other cores receive; with as many it is one more interrupt for each packet" \
 		"no figure is known; as the kernel's networking/scaling.rst suggests"
 	[ "$tx" -le 1 ] || for ((n = 0; n < tx; n++)); do
-		by "file" "$net/queues/tx-$n/xps_cpus" some "$(mask "$(every "$tx" "$n" "$online")")" "$card xps_cpus of tx-$n" note \
+		by file "$net/queues/tx-$n/xps_cpus" some "$(mask "$(every "$tx" "$n" "$online")")" \
+			"$card xps_cpus of tx-$n" note \
 			"each core sends on a queue of its own instead of waiting for the lock of a shared one" \
 			"no figure is known; as the kernel's networking/scaling.rst suggests"
 	done
@@ -251,10 +261,11 @@ of_card() {
 				"packets that the card keeps while the core is busy: 256 are 1 ms of 256 000/s" \
 				"no figure is known; what is lost is rx_missed_errors"
 	done
-	by_hand "$(value "$net/statistics/rx_missed_errors")" "is 0" "lost: $card" note "packets that the card had no room for" \
-		"each is a lost packet" "see its rings and interrupts"
+	by_hand "$(value "$net/statistics/rx_missed_errors")" "is 0" "lost: $card" note \
+		"packets that the card had no room for" "each is a lost packet" "see its rings and interrupts"
 	while read -r feature on; do
-		by offload "$card/$feature" "is $on" "$on" "$card $feature" note "$(offload_why "$feature")" "no figure is known"
+		by offload "$card/$feature" "is $on" "$on" "$card $feature" note \
+			"$(offload_why "$feature")" "no figure is known"
 	done <<-END
 		generic-receive-offload on
 		rx-udp-gro-forwarding off
@@ -266,8 +277,8 @@ of_card() {
 offload_why() {
 	case $1 in
 		generic-receive-offload) echo "streams over TCP 443 come in larger pieces; media over UDP is as it was" ;;
-		tx-udp-segmentation) echo "the card can cut what is sent as one; the node sends packet by packet, so nothing is lost yet" ;;
-		*) echo "packets of a stream are put together and taken apart again before the node, which reads them one by one" ;;
+		tx-udp-segmentation) echo "the card can cut what is sent as one; so far the node sends packet by packet" ;;
+		*) echo "packets are put together and taken apart again before the node, which reads them one by one" ;;
 	esac
 }
 
@@ -283,8 +294,8 @@ row() {
 	printf '%s|%s|%s|%s|%s|%s|%s|%s|%s\n' "$@"
 }
 
-# Of a setting that tuning/apply can set: kind, targets, rule, value, name, level if it is not so, why, gain. Targets that
-# this host lacks are left out, and so are good ones if others are not.
+# Of a setting that tuning/apply can set: kind, targets, rule, value, name, level if it is not so, why, gain. Targets
+# that this host lacks are left out, and so are good ones if others are not.
 by() {
 	local kind=$1 rule=$3 value=$4 name=$5 level=$6 why=$7 gain=$8 target now values=() all=() bad=()
 	for target in $2; do
@@ -295,7 +306,8 @@ by() {
 	done
 	[ ${#all[@]} -gt 0 ] || return 0
 	[ ${#bad[@]} -gt 0 ] || level=ok bad=("${all[@]}")
-	row "$level" "$name" "$(printf '%s\n' "${values[@]}" | sort -u | paste -sd' ')" "$(words "$rule")" "$why" "$gain" "$kind" "${bad[*]}" "$value"
+	now=$(printf '%s\n' "${values[@]}" | sort -u | paste -sd' ')
+	row "$level" "$name" "$now" "$(words "$rule")" "$why" "$gain" "$kind" "${bad[*]}" "$value"
 }
 
 # Of a setting that people must set: found, rule, name, level if it is not so, why, gain, what to do. Nothing found is a
@@ -341,7 +353,7 @@ words() {
 
 # Reading and setting, by kind
 
-value() { [ -r "$1" ] && { echo "$(<"$1")"; } 2>/dev/null; }
+value() { cat "$1" 2>/dev/null; }
 
 read_file() { value "$1"; }
 set_file() { printf '%s\n' "$2" >"$1"; }
@@ -367,17 +379,22 @@ set_offload() { ethtool -K "${1%/*}" "${1#*/}" "$2"; }
 # The ports that our table exempts; none without it.
 read_notrack() { nft list table inet $table 2>/dev/null | notrack_ports; }
 set_notrack() {
-	nft delete table inet $table 2>/dev/null
-	[ -n "$2" ] || return 0
 	nft -f - <<-END
+		table inet $table
+		delete table inet $table
+		$([ -z "$2" ] || exemption "${2//,/, }")
+	END
+}
+exemption() {
+	cat <<-END
 		table inet $table {
 			chain prerouting {
 				type filter hook prerouting priority raw; policy accept;
-				udp dport { ${2//,/, } } notrack
+				udp dport { $1 } notrack
 			}
 			chain output {
 				type filter hook output priority raw; policy accept;
-				udp sport { ${2//,/, } } notrack
+				udp sport { $1 } notrack
 			}
 		}
 	END
@@ -387,19 +404,23 @@ set_notrack() {
 exempt_ports() {
 	{
 		nft list ruleset 2>/dev/null
-		iptables-save -t raw 2>/dev/null | sed -n 's/^-A PREROUTING .*--dport\(s*\) \([0-9:,]*\) .*\(--notrack\|NOTRACK\).*/udp dport \2 notrack/p'
+		# Asked only where the table is: iptables would load its module.
+		! grep -qsx raw "$proc/net/ip_tables_names" ||
+			iptables-save -t raw | sed -n "s/$notrack_of_iptables/udp dport \\1 notrack/p"
 	} | notrack_ports
 }
+notrack_of_iptables='^-A PREROUTING .*--dports* \([0-9:,]*\) .*\(--notrack\|NOTRACK\).*'
 notrack_ports() { union "$(sed -n 's/.*udp dport \(.*\) notrack.*/\1/p' | tr -d '{} ' | tr : - | paste -sd,)"; }
 
 # What the host says of itself
 
 at_least_version() { [ "$(printf '%s\n' "$2" "$1" | sort -V | head -n1)" = "$2" ]; }
 
-status_of() { awk -v name="$2:" '$1 == name {print $2}' "$proc/$1/status" 2>/dev/null; }
+seccomp_of() { awk '$1 == "Seccomp:" {print $2}' "$proc/$1/status" 2>/dev/null; }
 
 uring_of() {
 	local descriptor
+	[ -r "$proc/$1/fd" ] || return 0
 	for descriptor in "$proc/$1/fd"/*; do
 		[[ $(readlink "$descriptor") != *io_uring* ]] || { echo io_uring && return; }
 	done
@@ -442,7 +463,8 @@ without_irqbalance() {
 
 most_queues() {
 	local said
-	said=$(ethtool -l "$1" 2>/dev/null | awk '/^Current/ {exit} /^(RX|Combined):/ && $2 + 0 > most {most = $2} END {print most}')
+	said=$(ethtool -l "$1" 2>/dev/null |
+		awk '/^Current/ {exit} /^(RX|Combined):/ && $2 + 0 > most {most = $2} END {print most}')
 	echo "${said:-1}"
 }
 

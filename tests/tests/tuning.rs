@@ -1,6 +1,8 @@
 //! Setting up a host, `tuning/`: on a host made of files, on a real card in a network namespace, and the node under the
 //! seccomp profile. Nothing of the machine itself is set.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
