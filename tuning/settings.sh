@@ -5,7 +5,7 @@
 #   level|name|found|wanted|why|gain|kind|targets|value
 # level: ok; note, which is yours to judge; POOR, which costs media or calls.
 # gain: what it is worth, and how that is known.
-# kind: how a target is read and set, by the functions read_KIND and set_KIND; `hand` is for people, and value tells them.
+# kind: how a target is read and set, by read_KIND and set_KIND; `hand` is for people, and value tells them what to do.
 # targets, value: what is to be set to what; targets are separated by spaces.
 
 proc=${PROC:-/proc} sys=${SYS:-/sys}
@@ -156,7 +156,7 @@ of_uring() {
 	if [ -n "$pid" ]; then
 		found=$(uring_of "$pid")
 		by_hand "$found" "is io_uring" "I/O of the node" POOR \
-			"a filter of its container or unit denies io_uring, or node.backend; its seccomp mode is $(seccomp_of "$pid")" \
+			"a filter of its container or unit denies io_uring, or node.backend; seccomp mode is $(seccomp_of "$pid")" \
 			"$uring_gain" "tuning/seccomp.json for containers, SystemCallFilter= as in tuning/causeway.service"
 	elif command -v perl >/dev/null; then
 		# io_uring_setup has this number on every architecture but Alpha.
