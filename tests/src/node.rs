@@ -38,10 +38,24 @@ impl Node {
     /// # Panics
     /// If it does not start.
     pub fn start(namespace: Option<&str>, config: &str) -> Self {
+        Self::spawn(namespace, namespace::command(namespace, binary()), config)
+    }
+
+    /// Starts a node by a program that becomes it: `program`, its arguments, and behind them the node's.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_by(program: &Path, arguments: &[&Path], config: &str) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).arg(binary());
+        Self::spawn(None, command, config)
+    }
+
+    fn spawn(namespace: Option<&str>, mut command: Command, config: &str) -> Self {
         let folder = scratch();
         let file = folder.join("causeway.toml");
         fs::write(&file, config).expect("the configuration can be written");
-        let mut child = namespace::command(namespace, binary())
+        let mut child = command
             .arg("--config")
             .arg(file)
             .stdin(Stdio::null())

@@ -18,6 +18,12 @@ pub const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 pub enum Need {
     /// Network namespaces with packet filters and a proxy: root, iproute2, nftables, Python.
     Namespaces,
+    /// What reads and sets network cards.
+    Ethtool,
+    /// What reads shell scripts critically.
+    Shellcheck,
+    /// libseccomp, in the system's Python.
+    Seccomp,
     /// Chromium, and what drives it and feeds it.
     Chromium,
     /// Firefox, and what drives it.
@@ -78,6 +84,9 @@ impl Need {
                     .chain(programs(&["bash", "ip", "nft", "sysctl", "python3"]))
                     .collect()
             }
+            Self::Ethtool => programs(&["ethtool"]),
+            Self::Shellcheck => programs(&["shellcheck"]),
+            Self::Seccomp => python("seccomp").into_iter().collect(),
             Self::Chromium => {
                 let browser = browser("CHROMIUM", "/usr/bin/chromium");
                 browser.into_iter().chain(driver()).chain(programs(&["ffmpeg"])).collect()
@@ -95,7 +104,7 @@ impl Need {
                 "turnutils_peer",
                 "openssl",
             ]),
-            Self::Aioice => aioice().into_iter().collect(),
+            Self::Aioice => python("aioice").into_iter().collect(),
             Self::Rtpengine => programs(&["rtpengine"]),
             Self::MediaServer if server::target() == "rtpengine" => Self::Rtpengine.missing(),
             Self::MediaServer => Vec::new(),
@@ -113,10 +122,10 @@ impl Need {
     }
 }
 
-fn aioice() -> Option<String> {
-    let found = Command::new(SYSTEM_PYTHON).args(["-c", "import aioice"]).output();
+fn python(module: &str) -> Option<String> {
+    let found = Command::new(SYSTEM_PYTHON).args(["-c", &format!("import {module}")]).output();
     let there = found.is_ok_and(|done| done.status.success());
-    (!there).then(|| format!("{SYSTEM_PYTHON} with aioice"))
+    (!there).then(|| format!("{SYSTEM_PYTHON} with {module}"))
 }
 
 /// Debian has the modules in a folder of the architecture, others in `/usr/lib64` or `/usr/lib`.
