@@ -11,12 +11,12 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use arrayvec::ArrayVec;
 use causeway_engine::command::{
     Command, Credentials as EngineCredentials, KeysSpec, LegId, Punt, PuntKind, Refusal, Security,
     SocketId, TransportId, TransportSpec,
 };
 use causeway_engine::config::TRANSPORTS_PER_LEG;
+use causeway_engine::few::Few;
 use causeway_engine::learning::Learning;
 use causeway_engine::packet::Nanos;
 use causeway_engine::srtp::{self, MasterKey, Srtp};
@@ -47,7 +47,7 @@ pub(crate) const REPORTS: u8 = 1;
 const _: () = assert!(2 * sdp::PORTS_MAX <= TRANSPORTS_MAX);
 
 /// The transports of a leg, by their place.
-pub(crate) type Transports = ArrayVec<CallTransport, TRANSPORTS_MAX>;
+pub(crate) type Transports = Few<CallTransport, TRANSPORTS_MAX>;
 
 /// The component that a transport of a bundled leg is.
 pub(crate) fn component(transport: TransportId) -> u8 {

@@ -20,7 +20,7 @@ pub(super) mod null;
 use aead_gcm::AeadGcm;
 use aes_cm::{CounterMode, Folded};
 use f8::F8;
-use hmac_sha1::HmacSha1;
+use hmac_sha1::{Cipher, HmacSha1};
 use kdf::{Kdf, Protocol};
 use null::Null;
 
@@ -63,9 +63,22 @@ pub(super) type Opener = SessionKeys;
 )]
 pub(super) enum SessionKeys {
     AesCm { rtp: HmacSha1<CounterMode>, rtcp: HmacSha1<Folded> },
-    F8 { rtp: HmacSha1<F8>, rtcp: HmacSha1<F8> },
-    Null { rtp: HmacSha1<Null>, rtcp: HmacSha1<Null> },
+    F8(Box<Both<F8>>),
+    Null(Box<Both<Null>>),
     AeadGcm { rtp: AeadGcm, rtcp: AeadGcm },
+}
+
+/// The keys of both protocols for one of the suites that few speak: apart, so that they take no room in all contexts.
+pub(super) struct Both<C> {
+    rtp: HmacSha1<C>,
+    rtcp: HmacSha1<C>,
+}
+
+impl<C: Cipher> Both<C> {
+    fn new(suite: Suite, kdf: &Kdf) -> Self {
+        let keys = |protocol| HmacSha1::new(suite, kdf, protocol);
+        Self { rtp: keys(Protocol::Rtp), rtcp: keys(Protocol::Rtcp) }
+    }
 }
 
 impl SessionKeys {
@@ -76,14 +89,8 @@ impl SessionKeys {
                 rtp: HmacSha1::new(suite, &kdf, Protocol::Rtp),
                 rtcp: HmacSha1::new(suite, &kdf, Protocol::Rtcp),
             },
-            Kind::F8 => Self::F8 {
-                rtp: HmacSha1::new(suite, &kdf, Protocol::Rtp),
-                rtcp: HmacSha1::new(suite, &kdf, Protocol::Rtcp),
-            },
-            Kind::Null => Self::Null {
-                rtp: HmacSha1::new(suite, &kdf, Protocol::Rtp),
-                rtcp: HmacSha1::new(suite, &kdf, Protocol::Rtcp),
-            },
+            Kind::F8 => Self::F8(Box::new(Both::new(suite, &kdf))),
+            Kind::Null => Self::Null(Box::new(Both::new(suite, &kdf))),
             Kind::AeadGcm => Self::AeadGcm {
                 rtp: AeadGcm::new(suite, &kdf, Protocol::Rtp),
                 rtcp: AeadGcm::new(suite, &kdf, Protocol::Rtcp),
@@ -101,8 +108,8 @@ impl SessionKeys {
     ) -> Result<(), DropReason> {
         match self {
             Self::AesCm { rtp, .. } => rtp.protect_rtp(id, header_len, packet),
-            Self::F8 { rtp, .. } => rtp.protect_rtp(id, header_len, packet),
-            Self::Null { rtp, .. } => rtp.protect_rtp(id, header_len, packet),
+            Self::F8(keys) => keys.rtp.protect_rtp(id, header_len, packet),
+            Self::Null(keys) => keys.rtp.protect_rtp(id, header_len, packet),
             Self::AeadGcm { rtp, .. } => rtp.protect_rtp(id, header_len, packet),
         }
         Ok(())
@@ -117,8 +124,8 @@ impl SessionKeys {
     ) -> Result<usize, DropReason> {
         match self {
             Self::AesCm { rtp, .. } => rtp.unprotect_rtp(id, header_len, packet),
-            Self::F8 { rtp, .. } => rtp.unprotect_rtp(id, header_len, packet),
-            Self::Null { rtp, .. } => rtp.unprotect_rtp(id, header_len, packet),
+            Self::F8(keys) => keys.rtp.unprotect_rtp(id, header_len, packet),
+            Self::Null(keys) => keys.rtp.unprotect_rtp(id, header_len, packet),
             Self::AeadGcm { rtp, .. } => rtp.unprotect_rtp(id, header_len, packet),
         }
     }
@@ -133,8 +140,8 @@ impl SessionKeys {
     ) -> Result<(), DropReason> {
         match self {
             Self::AesCm { rtcp, .. } => rtcp.protect_rtcp(id, index_word, packet),
-            Self::F8 { rtcp, .. } => rtcp.protect_rtcp(id, index_word, packet),
-            Self::Null { rtcp, .. } => rtcp.protect_rtcp(id, index_word, packet),
+            Self::F8(keys) => keys.rtcp.protect_rtcp(id, index_word, packet),
+            Self::Null(keys) => keys.rtcp.protect_rtcp(id, index_word, packet),
             Self::AeadGcm { rtcp, .. } => rtcp.protect_rtcp(id, index_word, packet),
         }
         Ok(())
@@ -150,8 +157,8 @@ impl SessionKeys {
     ) -> Result<usize, DropReason> {
         match self {
             Self::AesCm { rtcp, .. } => rtcp.unprotect_rtcp(id, index_word, packet),
-            Self::F8 { rtcp, .. } => rtcp.unprotect_rtcp(id, index_word, packet),
-            Self::Null { rtcp, .. } => rtcp.unprotect_rtcp(id, index_word, packet),
+            Self::F8(keys) => keys.rtcp.unprotect_rtcp(id, index_word, packet),
+            Self::Null(keys) => keys.rtcp.unprotect_rtcp(id, index_word, packet),
             Self::AeadGcm { rtcp, .. } => rtcp.unprotect_rtcp(id, index_word, packet),
         }
     }
