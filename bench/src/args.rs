@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{ArgGroup, Parser};
 use zeroize::Zeroizing;
 
+use crate::contestant::{Contestant, Variant};
 use crate::door::Sdes;
 use crate::make::Make;
 use crate::ng::search::Signalling;
@@ -21,6 +22,7 @@ use crate::turn::args::TurnArgs;
 /// 3 packets were lost, but the generator may have lost them itself.
 #[derive(Debug, Parser)]
 #[command(name = "causeway-load", version, verbatim_doc_comment)]
+#[command(group = ArgGroup::new("varied").args(["spawn", "ng_causeway", "turn_causeway"]).multiple(true))]
 pub struct Args {
     /// The node's admin API.
     #[arg(
@@ -36,6 +38,16 @@ pub struct Args {
     /// Starts this causeway program for the run; what stands behind `--` is for it.
     #[arg(long, value_name = "PROGRAM")]
     pub spawn: Option<PathBuf>,
+    /// Settings of the causeway that is started, under a name that the report gives them: ARGS are split at spaces
+    /// and stand behind all other arguments; assignments such as CAUSEWAY_X=y at their front go to its environment.
+    /// Given several times, the variants run in turn, round after round, each fresh, and are compared with the first.
+    #[arg(
+        long = "variant",
+        value_name = "NAME[=ARGS]",
+        requires = "varied",
+        conflicts_with = "ng_rate"
+    )]
+    pub variants: Vec<Variant>,
     /// The node's process, if it runs on this host and was not started by us: its CPU and memory are looked at.
     #[arg(long, value_name = "PID", conflicts_with = "spawn")]
     pub server_pid: Option<u32>,
@@ -136,13 +148,20 @@ impl Args {
 
     /// Whether calls are made over ng.
     fn is_ng(&self) -> bool {
-        self.ng.is_some() || !self.contestants().is_empty()
+        self.ng.is_some() || self.ng_rtpengine.is_some() || self.ng_causeway.is_some()
     }
 
-    /// The servers that calls over ng are to compare.
-    pub fn contestants(&self) -> Vec<(Make, PathBuf)> {
-        let all = [(Make::Rtpengine, &self.ng_rtpengine), (Make::Causeway, &self.ng_causeway)];
-        all.into_iter().filter_map(|(make, path)| Some((make, path.clone()?))).collect()
+    /// The servers that calls are to compare, in their order; none if a single one is looked at.
+    pub fn contestants(&self) -> Vec<Contestant> {
+        let rtpengine = self.ng_rtpengine.iter();
+        let rtpengine = rtpengine.map(|path| Contestant::new(Make::Rtpengine, path.clone()));
+        let mut all: Vec<_> = rtpengine.collect();
+        let spawned = self.spawn.as_ref().filter(|_| !self.variants.is_empty());
+        if let Some(program) = self.ng_causeway.as_ref().or(spawned) {
+            let own = Contestant::each(Make::Causeway, program, &self.node, &self.variants);
+            all.extend(own);
+        }
+        all
     }
 
     /// What calls without media are wanted besides.
@@ -235,6 +254,9 @@ mod tests {
             "--turn 127.0.0.1:1 --turn-user u",
             "--turn 127.0.0.1:1 --turn-size 20",
             "--turn-flood 100",
+            "--variant a",
+            "--spawn x --variant =--y",
+            "--ng 127.0.0.1:1 --ng-rate 9 --spawn x --variant a",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
@@ -244,5 +266,23 @@ mod tests {
         assert_eq!(sdes("--ng 127.0.0.1:1 --sdes=both"), Sdes::Both);
         let spawned = parse("--spawn causeway -- --workers 1").unwrap();
         assert_eq!(spawned.node, ["--workers", "1"]);
+        assert!(spawned.contestants().is_empty());
+    }
+
+    #[test]
+    fn variants_are_of_the_causeway_that_is_started_beside_others() {
+        let names = |line: &str| {
+            let all = parse(line).unwrap().contestants();
+            all.iter().map(|one| one.name().to_owned()).collect::<Vec<_>>()
+        };
+        let two = "--variant on --variant off=A=b";
+        assert_eq!(names(&format!("--spawn x {two}")), ["on", "off"]);
+        assert_eq!(
+            names(&format!("--ng-rtpengine r --ng-causeway x {two}")),
+            ["rtpengine", "on", "off"]
+        );
+        assert_eq!(names("--ng-rtpengine r --ng-causeway x"), ["rtpengine", "causeway"]);
+        let args = parse("--spawn x --variant a=--y -- --z").unwrap();
+        assert_eq!(args.contestants()[0].variant.arguments, ["--z", "--y"]);
     }
 }

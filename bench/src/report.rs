@@ -11,6 +11,7 @@ use crate::board::histogram;
 use crate::call::{Outcome, StreamOutcome};
 use crate::leg::Faults;
 use crate::process::{Cpu, ThreadCost};
+use crate::rounds::Figure;
 
 /// Share of late packets from which on the generator does not trust itself.
 pub const LATE_SHARE: f64 = 0.01;
@@ -335,6 +336,27 @@ impl Ledger {
             generator,
             each: self.each,
         }
+    }
+}
+
+impl Report {
+    /// What servers are compared by.
+    pub fn figures(&self) -> Vec<Figure> {
+        let latency = &self.latency_us;
+        let mut figures = vec![
+            Figure::cost("loss, %", 100.0 * self.media["total"].loss()),
+            Figure::cost("latency p50, us", latency.p50 as f64),
+            Figure::cost("latency p99, us", latency.p99 as f64),
+            Figure::cost("latency p99.9, us", latency.p999 as f64),
+            Figure::cost("set-up p50, ms", self.set_up_ms.p50 as f64),
+        ];
+        if let Some(server) = &self.server {
+            let [before, after, _] = server.resident;
+            let each = after.saturating_sub(before) as f64 / self.asked.calls.max(1) as f64;
+            figures.insert(0, Figure::cost("CPU us per packet", server.ns_per_packet / 1e3));
+            figures.push(Figure::cost("process kB per call", each / 1e3));
+        }
+        figures
     }
 }
 

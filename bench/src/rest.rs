@@ -22,6 +22,12 @@ pub struct Api {
     address: SocketAddr,
 }
 
+impl From<SocketAddr> for Api {
+    fn from(address: SocketAddr) -> Self {
+        Self { host: address.to_string(), address }
+    }
+}
+
 impl FromStr for Api {
     type Err = String;
 

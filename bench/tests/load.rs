@@ -123,7 +123,7 @@ fn phones_behind_a_proxy_hear_each_other_while_further_calls_are_asked_for() {
     let asked = Signalling { rate: 60.0, search: false, time, core: None };
     let asking = Beside { server: node.proxies, asked: &asked, run: "test" };
     let (stop, own) = (AtomicBool::new(false), Process::own());
-    let report = beside::run(&plan, &mut door, Some(&own), &stop, Some(asking), &mut |_| {});
+    let report = beside::run(&plan, &mut door, Some(&own), &stop, asking, &mut |_| {});
     let report = report.unwrap();
     let text = format!("{}{report}", Table(&report.media));
     assert_eq!((report.media.calls.up, report.media.verdict), (2, Verdict::Clean), "{text}");
@@ -145,6 +145,6 @@ fn a_server_that_is_not_there_ends_the_run_and_whoever_waits_to_ask_beside_it() 
     let asking = Beside { server: gone, asked: &asked, run: "test" };
     let stop = AtomicBool::new(false);
     let plan = plan(1, 1.0, "audio");
-    let error = beside::run(&plan, &mut door, None, &stop, Some(asking), &mut |_| {}).unwrap_err();
+    let error = beside::run(&plan, &mut door, None, &stop, asking, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("cannot be asked"), "{error}");
 }

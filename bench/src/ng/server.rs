@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::client::NgClient;
+use crate::contestant::Contestant;
 use crate::make::Make;
 use crate::started::{LOOPBACK, Started, free_port};
 
@@ -19,26 +20,34 @@ const PORTS: [u16; 2] = [10_000, 32_767];
 pub struct Server {
     /// Where it is asked.
     pub address: SocketAddr,
+    /// Where its REST API is, if it has one.
+    pub api: Option<SocketAddr>,
     started: Started,
 }
 
 impl Server {
-    /// Starts `program` on `core`, for so many calls, and waits until it answers.
+    /// Starts `contestant` on `core`, for so many calls, and waits until it answers.
     ///
     /// # Errors
     /// If it does not.
-    pub fn start(make: Make, program: &Path, core: usize, calls: usize) -> io::Result<Self> {
+    pub fn start(contestant: &Contestant, core: usize, calls: usize) -> io::Result<Self> {
         let address = SocketAddr::new(LOOPBACK, free_port()?);
+        let http = SocketAddr::new(LOOPBACK, free_port()?);
         let mux = free_port()?;
-        let arguments = |folder: &Path| match make {
+        let arguments = |folder: &Path| match contestant.make {
             Make::Rtpengine => Ok(rtpengine(address)),
-            Make::Causeway => causeway(address, mux, calls, folder),
+            Make::Causeway => {
+                let mut all = causeway(address, http, mux, calls, folder)?;
+                all.extend(contestant.workers(core));
+                Ok(all)
+            }
             Make::Coturn => Err(io::Error::other("it has no calls")),
         };
-        let mut started = Started::start(make, program, core, arguments)?;
+        let mut started = Started::start(contestant, core, arguments)?;
         let pongs = |mut client: NgClient| client.ping().is_ok();
         started.wait(|| Ok(NgClient::new(address, "knock").is_ok_and(pongs)))?;
-        Ok(Self { address, started })
+        let api = (contestant.make == Make::Causeway).then_some(http);
+        Ok(Self { address, api, started })
     }
 
     /// Its process.
@@ -65,10 +74,16 @@ fn rtpengine(address: SocketAddr) -> Vec<String> {
     .into()
 }
 
-fn causeway(address: SocketAddr, mux: u16, calls: usize, folder: &Path) -> io::Result<Vec<String>> {
+fn causeway(
+    address: SocketAddr,
+    http: SocketAddr,
+    mux: u16,
+    calls: usize,
+    folder: &Path,
+) -> io::Result<Vec<String>> {
     let ([first, last], legs) = (PORTS, 2 * calls);
     let text = format!(
-        "[http]\nlisten = \"{LOOPBACK}:0\"\n\
+        "[http]\nlisten = \"{http}\"\n\
          [public]\nlisten = \"{LOOPBACK}:0\"\n\
          [ng]\nudp = \"{address}\"\n\
          [limits]\ncalls = {calls}\nlegs_per_worker = {legs}\n\
@@ -76,5 +91,5 @@ fn causeway(address: SocketAddr, mux: u16, calls: usize, folder: &Path) -> io::R
     );
     let file = folder.join("causeway.toml");
     fs::write(&file, text)?;
-    Ok(["run", "--config", &file.display().to_string(), "--workers", "1"].map(str::to_owned).into())
+    Ok(["run", "--config", &file.display().to_string()].map(str::to_owned).into())
 }

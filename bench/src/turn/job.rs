@@ -16,9 +16,10 @@ use super::report::{AllocationsReport, FloodReport, TrafficReport};
 use super::server::Server;
 use super::{allocations, traffic};
 use crate::args::Args;
+use crate::contestant::Contestant;
 use crate::make::Make;
 use crate::report::Verdict;
-use crate::rounds::{self, Comparison, Rounds};
+use crate::rounds::{self, Comparison, Figure, Rounds};
 
 /// What clients do.
 #[derive(Debug, Clone, Copy)]
@@ -110,11 +111,14 @@ impl Job {
                 }
             });
         }
-        let programs = [(Make::Coturn, &turn.turn_coturn), (Make::Causeway, &turn.turn_causeway)];
-        let programs: Vec<_> =
-            programs.into_iter().filter_map(|(make, path)| Some((make, path.clone()?))).collect();
-        let rounds = Rounds { programs, core: args.core, rounds: args.rounds };
-        (!rounds.programs.is_empty()).then(|| Self::Rounds(plan.into(), work, rounds))
+        let coturn =
+            turn.turn_coturn.iter().map(|path| Contestant::new(Make::Coturn, path.clone()));
+        let mut contestants: Vec<_> = coturn.collect();
+        if let Some(program) = &turn.turn_causeway {
+            contestants.extend(Contestant::each(Make::Causeway, program, &[], &args.variants));
+        }
+        let rounds = Rounds { contestants, core: args.core, rounds: args.rounds };
+        (!rounds.contestants.is_empty()).then(|| Self::Rounds(plan.into(), work, rounds))
     }
 
     /// Does it; `say` hears how it goes.
@@ -129,8 +133,8 @@ impl Job {
         Ok(match self {
             Self::One(plan, work, target) => Report::One(work.run(plan, *target, stop)?),
             Self::Rounds(plan, work, rounds) => {
-                let comparison = rounds.run(stop, say, |make, program| {
-                    let server = Server::start(make, program, rounds.core, plan)?;
+                let comparison = rounds.run(stop, say, |contestant| {
+                    let server = Server::start(contestant, rounds.core, plan)?;
                     Ok(work.run(plan, server.target, stop)?)
                 });
                 Report::Rounds(RoundsReport { plan: (**plan).clone(), comparison: comparison? })
@@ -161,7 +165,7 @@ impl rounds::Outcome for Outcome {
         }
     }
 
-    fn figures(&self) -> Vec<(&'static str, f64)> {
+    fn figures(&self) -> Vec<Figure> {
         match self {
             Self::Traffic(report) => report.figures(),
             Self::Allocations(report) => report.figures(),

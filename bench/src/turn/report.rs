@@ -11,6 +11,7 @@ use super::plan::Plan;
 use super::traffic::SLEEP_MIN;
 use crate::process::{Cpu, ThreadCost, sum};
 use crate::report::{BUSY_SHARE, Generator, LATE_SHARE, Quantiles, Tally, Verdict};
+use crate::rounds::Figure;
 
 /// Packets that were relayed.
 #[derive(Debug, Serialize)]
@@ -147,16 +148,16 @@ impl TrafficReport {
         self
     }
 
-    /// What servers are compared by: each is better if it is lower.
-    pub fn figures(&self) -> Vec<(&'static str, f64)> {
+    /// What servers are compared by.
+    pub fn figures(&self) -> Vec<Figure> {
         let total = self.ways.get("total").copied().unwrap_or_default();
         let mut figures = vec![
-            ("loss, %", 100.0 * total.loss()),
-            ("latency p50, us", self.latency_us.p50 as f64),
-            ("latency p99, us", self.latency_us.p99 as f64),
+            Figure::cost("loss, %", 100.0 * total.loss()),
+            Figure::cost("latency p50, us", self.latency_us.p50 as f64),
+            Figure::cost("latency p99, us", self.latency_us.p99 as f64),
         ];
         if let Some(cost) = &self.server {
-            figures.insert(0, ("CPU us per packet", cost.us_per_packet()));
+            figures.insert(0, Figure::cost("CPU us per packet", cost.us_per_packet()));
         }
         figures
     }
@@ -175,18 +176,18 @@ impl AllocationsReport {
         self.made as f64 / self.seconds.max(f64::EPSILON)
     }
 
-    /// What servers are compared by: each is better if it is lower.
-    pub fn figures(&self) -> Vec<(&'static str, f64)> {
+    /// What servers are compared by.
+    pub fn figures(&self) -> Vec<Figure> {
         let made = self.made.max(1) as f64;
-        let mut figures = vec![("wall us per allocation", 1e6 * self.seconds / made)];
+        let mut figures = vec![Figure::cost("wall us per allocation", 1e6 * self.seconds / made)];
         if let Some(cpu) = self.cpu {
-            figures.push(("CPU us per allocation", 1e6 * cpu.total() / made));
+            figures.push(Figure::cost("CPU us per allocation", 1e6 * cpu.total() / made));
         }
         if let Some(each) = self.each {
             figures.extend([
-                ("process bytes each", each.process),
-                ("kernel bytes each", each.kernel()),
-                ("all bytes each", each.total()),
+                Figure::cost("process bytes each", each.process),
+                Figure::cost("kernel bytes each", each.kernel()),
+                Figure::cost("all bytes each", each.total()),
             ]);
         }
         figures

@@ -1,0 +1,303 @@
+//! What the command line asks of calls, and its doing: with a server that runs, with one that is started, or with
+//! several in turn.
+
+use std::error::Error;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::args::Args;
+use crate::contestant::Contestant;
+use crate::door::{Door, NgDoor, Sdes};
+use crate::ng::beside::{self, Beside};
+use crate::ng::client::NgClient;
+use crate::ng::report::NgReport;
+use crate::ng::search::Signalling;
+use crate::ng::server::Server;
+use crate::node::Node;
+use crate::plan::Plan;
+use crate::process::Process;
+use crate::report::{Report as CallsReport, Verdict};
+use crate::rest::{Api, Rest};
+use crate::rounds::{self, Comparison, Figure, Rounds};
+use crate::run::{Flags, Progress, RunError, run};
+use crate::table::Table;
+
+/// Calls that are ended and made anew beside those that a plan says: a server has to have room for both.
+const SPARE: usize = 64;
+
+/// What is done with a server.
+#[derive(Debug)]
+pub struct Work {
+    plan: Plan,
+    sdes: Sdes,
+    beside: Option<Signalling>,
+}
+
+/// Where calls are asked for.
+pub struct Target {
+    /// The REST API: where legs are browsers, and else where a server that has one says what it does.
+    pub rest: Option<Rest>,
+    /// Where legs are phones, the ng protocol.
+    pub ng: Option<SocketAddr>,
+    /// The process, if it may be looked at.
+    pub process: Option<Process>,
+}
+
+/// How servers are reached that are started.
+#[derive(Debug)]
+pub struct Way {
+    token: Option<Zeroizing<String>>,
+    ng: Option<SocketAddr>,
+    /// Whether they are nodes that get all their settings from the command line; else servers of ng that are
+    /// configured alike.
+    is_node: bool,
+}
+
+/// What is to be done.
+pub enum Job {
+    /// Work with a server that runs.
+    Running(Work, Target),
+    /// Work with a node that is started.
+    Spawned(Work, Way, Contestant),
+    /// Work with several in turn.
+    Rounds(Work, Way, Rounds),
+}
+
+/// What came of work with one server.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Outcome {
+    /// Calls.
+    Calls(Box<CallsReport>),
+    /// Calls, and requests beside them.
+    Beside(Box<NgReport>),
+}
+
+/// What came of all rounds.
+#[derive(Debug, Serialize)]
+pub struct RoundsReport {
+    /// Calls.
+    pub calls: usize,
+    /// What legs are.
+    pub legs: &'static str,
+    /// Bytes of a payload of audio.
+    pub payload: usize,
+    /// How the servers compare.
+    #[serde(flatten)]
+    pub comparison: Comparison<Outcome>,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Report {
+    /// Of the work.
+    One(Outcome),
+    /// Of all rounds.
+    Rounds(RoundsReport),
+}
+
+/// A server that was started, and where it is asked; stopped when dropped.
+struct Started {
+    target: Target,
+    _node: Option<Node>,
+    _server: Option<Server>,
+}
+
+impl Way {
+    /// Starts `contestant` with room for so many calls, on `core` if that matters.
+    fn start(
+        &self,
+        contestant: &Contestant,
+        core: Option<usize>,
+        calls: usize,
+    ) -> Result<Started, Box<dyn Error>> {
+        let rest = |api: Api| Rest::new(api, self.token.clone());
+        if self.is_node {
+            let node = Node::spawn(contestant, core)?;
+            let (api, process) = (node.api().clone(), Process::new(node.pid())?);
+            let target = Target { rest: Some(rest(api)), ng: self.ng, process: Some(process) };
+            return Ok(Started { target, _node: Some(node), _server: None });
+        }
+        let server = Server::start(contestant, core.unwrap_or_default(), calls)?;
+        let target = Target {
+            rest: server.api.map(|at| rest(at.into())),
+            ng: Some(server.address),
+            process: Some(Process::new(server.pid())?),
+        };
+        Ok(Started { target, _node: None, _server: Some(server) })
+    }
+}
+
+impl Target {
+    /// A way to ask for calls, which `run` sets apart from others.
+    fn door<'a>(&'a self, sdes: Sdes, run: &'a str) -> Result<Door<'a>, RunError> {
+        match (self.ng, &self.rest) {
+            (Some(address), rest) => {
+                let client = NgClient::new(address, run).map_err(crate::door::DoorError::from)?;
+                Ok(Door::Ng(NgDoor { client, run, sdes, rest: rest.as_ref() }))
+            }
+            (None, Some(rest)) => Ok(Door::Rest(rest)),
+            (None, None) => Err(std::io::Error::other("there is nobody to ask").into()),
+        }
+    }
+}
+
+impl Work {
+    /// Does it; `tell` hears of each second.
+    fn run(
+        &self,
+        target: &Target,
+        stop: &AtomicBool,
+        tell: &mut dyn FnMut(&Progress),
+    ) -> Result<Outcome, Box<dyn Error>> {
+        let name = format!("load{}", std::process::id());
+        let mut door = target.door(self.sdes, &name)?;
+        let process = target.process.as_ref();
+        if let (Some(asked), Some(server)) = (&self.beside, target.ng) {
+            let beside = Beside { server, asked, run: &name };
+            let report = beside::run(&self.plan, &mut door, process, stop, beside, tell)?;
+            return Ok(Outcome::Beside(Box::new(report)));
+        }
+        let flags = Flags { stop, enough: &AtomicBool::new(false) };
+        Ok(Outcome::Calls(Box::new(run(&self.plan, &mut door, process, flags, tell)?)))
+    }
+
+    /// What legs are, where calls are made this way.
+    fn legs(&self, way: &Way) -> &'static str {
+        match (way.is_node && way.ng.is_none(), self.sdes) {
+            (true, _) => "WebRTC",
+            (false, Sdes::None) => "plain RTP",
+            (false, Sdes::Caller) => "SDES to plain RTP",
+            (false, Sdes::Both) => "SDES to SDES",
+        }
+    }
+}
+
+impl Job {
+    /// What `args` ask for.
+    ///
+    /// # Errors
+    /// If the process that they name cannot be looked at.
+    pub fn of(args: &mut Args) -> Result<Self, Box<dyn Error>> {
+        let work = Work { plan: args.plan(), sdes: args.sdes, beside: args.signalling() };
+        let token = args.token();
+        let way = |is_node| Way { token: token.clone(), ng: args.ng, is_node };
+        let contestants = args.contestants();
+        if let (Some(program), []) = (&args.spawn, &args.variants[..]) {
+            let mut all = Contestant::each(crate::make::Make::Causeway, program, &args.node, &[]);
+            return Ok(Self::Spawned(work, way(true), all.remove(0)));
+        }
+        if !contestants.is_empty() {
+            let rounds = Rounds { contestants, core: args.core, rounds: args.rounds };
+            return Ok(Self::Rounds(work, way(args.spawn.is_some()), rounds));
+        }
+        let process = args.server_pid.map(Process::new).transpose();
+        let process =
+            process.map_err(|error| format!("the node's process cannot be looked at: {error}"))?;
+        let rest = args.ng.is_none().then(|| Rest::new(args.api.clone(), token));
+        Ok(Self::Running(work, Target { rest, ng: args.ng, process }))
+    }
+
+    /// Does it; `say` hears how it goes, and `tell` of each second.
+    ///
+    /// # Errors
+    /// If it cannot be done.
+    pub fn run(
+        &self,
+        stop: &AtomicBool,
+        say: &mut dyn FnMut(&str),
+        tell: &mut dyn FnMut(&Progress),
+    ) -> Result<Report, Box<dyn Error>> {
+        Ok(match self {
+            Self::Running(work, target) => Report::One(work.run(target, stop, tell)?),
+            Self::Spawned(work, way, contestant) => {
+                let started = way.start(contestant, None, work.plan.calls)?;
+                Report::One(work.run(&started.target, stop, tell)?)
+            }
+            Self::Rounds(work, way, rounds) => {
+                let calls = work.plan.calls;
+                let comparison = rounds.run(stop, say, |contestant| {
+                    let started = way.start(contestant, Some(rounds.core), calls + SPARE)?;
+                    work.run(&started.target, stop, tell)
+                })?;
+                let (legs, payload) = (work.legs(way), work.plan.audio_bytes);
+                Report::Rounds(RoundsReport { calls, legs, payload, comparison })
+            }
+        })
+    }
+}
+
+impl Report {
+    /// The program's exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::One(Outcome::Calls(report)) => report.verdict.exit_code(),
+            Self::One(Outcome::Beside(report)) => report.exit_code(),
+            Self::Rounds(report) => report.comparison.exit_code(),
+        }
+    }
+}
+
+impl Outcome {
+    fn calls(&self) -> &CallsReport {
+        match self {
+            Self::Calls(report) => report,
+            Self::Beside(report) => &report.media,
+        }
+    }
+}
+
+impl rounds::Outcome for Outcome {
+    /// A generator that did not offer what was asked for proves nothing, whatever was lost.
+    fn verdict(&self) -> Verdict {
+        let report = self.calls();
+        let doubts = !report.generator.doubts(report.media["total"].sent).is_empty();
+        match report.verdict {
+            Verdict::Clean if doubts => Verdict::Inconclusive,
+            verdict => verdict,
+        }
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        self.calls().figures()
+    }
+
+    fn remarks(&self) -> &[String] {
+        &self.calls().remarks
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Calls(report) => Table(report).fmt(f),
+            Self::Beside(report) => write!(f, "{}{report}", Table(&report.media)),
+        }
+    }
+}
+
+impl fmt::Display for RoundsReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { calls, legs, payload, comparison } = self;
+        let (runs, left_out) = (comparison.rounds.len(), comparison.left_out());
+        writeln!(
+            f,
+            "{calls} calls, {legs}, payloads of {payload} bytes: {runs} runs, {left_out} left out"
+        )?;
+        comparison.fmt(f)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(outcome) => outcome.fmt(f),
+            Self::Rounds(report) => report.fmt(f),
+        }
+    }
+}
