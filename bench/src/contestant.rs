@@ -2,7 +2,7 @@
 
 use std::env;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
 
@@ -41,17 +41,12 @@ impl Contestant {
     }
 
     /// One for each variant; one without settings if there are none. `common` stands before what each has itself.
-    pub fn each(
-        make: Make,
-        program: &PathBuf,
-        common: &[String],
-        variants: &[Variant],
-    ) -> Vec<Self> {
-        let mut all = vec![Self::new(make, program.clone())];
+    pub fn each(make: Make, program: &Path, common: &[String], variants: &[Variant]) -> Vec<Self> {
+        let mut all = vec![Self::new(make, program.to_path_buf())];
         if !variants.is_empty() {
             let one = |variant: &Variant| Self {
                 make,
-                program: program.clone(),
+                program: program.to_path_buf(),
                 variant: variant.clone(),
             };
             all = variants.iter().map(one).collect();
@@ -153,14 +148,14 @@ mod tests {
 
     #[test]
     fn without_variants_there_is_one_by_the_name_of_its_make() {
-        let program = PathBuf::from("/bin/causeway");
+        let program = Path::new("/bin/causeway");
         let common = words(&["--backend", "mmsg"]);
-        let [one] = &Contestant::each(Make::Causeway, &program, &common, &[])[..] else {
+        let [one] = &Contestant::each(Make::Causeway, program, &common, &[])[..] else {
             panic!("one")
         };
         assert_eq!((one.name(), &one.variant.arguments), ("causeway", &common));
         let variants = ["a".parse().unwrap(), "b=--x".parse().unwrap()];
-        let two = Contestant::each(Make::Causeway, &program, &common, &variants);
+        let two = Contestant::each(Make::Causeway, program, &common, &variants);
         assert_eq!(two[1].variant.arguments, words(&["--backend", "mmsg", "--x"]));
         assert_eq!((two.len(), two[0].name()), (2, "a"));
     }

@@ -1,12 +1,10 @@
 //! Which way a run asks for its calls.
 
-use std::collections::BTreeMap;
-
 use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::ng::client::{NgClient, NgError};
-use crate::rest::{Rest, RestError};
+use crate::rest::{Rest, RestError, Workers};
 
 /// The node's REST API, where each leg is a browser; or the ng protocol, where each is a phone.
 pub enum Door<'a> {
@@ -42,18 +40,27 @@ pub struct NgDoor<'a> {
 }
 
 impl Door<'_> {
-    /// Whether somebody is behind it, and what the server's workers have dropped so far.
+    /// Whether somebody is behind it.
     ///
     /// # Errors
     /// [`RestError`], [`NgError`]
-    pub fn knock(&mut self) -> Result<BTreeMap<String, u64>, DoorError> {
+    pub fn knock(&mut self) -> Result<(), DoorError> {
         match self {
-            Self::Rest(rest) => Ok(rest.drops()?),
-            Self::Ng(door) => {
-                door.client.ping()?;
-                Ok(door.rest.map(Rest::drops).transpose()?.unwrap_or_default())
-            }
+            Self::Rest(_) => self.workers().map(drop),
+            Self::Ng(door) => Ok(door.client.ping()?),
         }
+    }
+
+    /// What the server's workers have done so far; none if it does not say.
+    ///
+    /// # Errors
+    /// [`RestError`]
+    pub fn workers(&self) -> Result<Option<Workers>, DoorError> {
+        let rest = match self {
+            Self::Rest(rest) => Some(*rest),
+            Self::Ng(door) => door.rest,
+        };
+        Ok(rest.map(Rest::workers).transpose()?)
     }
 
     /// Makes a call and returns its id.

@@ -23,6 +23,7 @@ pub mod arrivals;
 pub mod board;
 pub mod call;
 pub mod contestant;
+pub mod counters;
 pub mod door;
 pub mod flow;
 pub mod job;

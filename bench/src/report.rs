@@ -9,8 +9,10 @@ use serde::Serialize;
 
 use crate::board::histogram;
 use crate::call::{Outcome, StreamOutcome};
+use crate::counters::Counted;
 use crate::leg::Faults;
 use crate::process::{Cpu, ThreadCost};
+use crate::rest::Workers;
 use crate::rounds::Figure;
 
 /// Share of late packets from which on the generator does not trust itself.
@@ -204,6 +206,30 @@ pub struct Server {
     pub socket_drops: u64,
     /// Packets that its workers dropped, by reason, from the first call to the last.
     pub drops: BTreeMap<String, u64>,
+    /// What its workers do at a time, where it says so.
+    pub batch: Option<Batch>,
+    /// What the kernel and the CPU counted, afterwards.
+    pub counted: Option<Counted>,
+}
+
+/// Turns of a causeway's workers, as they count them, and what they received in them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Batch {
+    /// Turns.
+    pub turns: u64,
+    /// Datagrams.
+    pub packets: u64,
+    /// Datagrams of each turn.
+    pub packets_per_turn: f64,
+}
+
+impl Batch {
+    /// Of what was done between two looks.
+    pub fn of(now: &Workers, then: &Workers) -> Self {
+        let turns = now.turns.saturating_sub(then.turns);
+        let packets = now.packets_in.saturating_sub(then.packets_in);
+        Self { turns, packets, packets_per_turn: packets as f64 / turns.max(1) as f64 }
+    }
 }
 
 /// What the generator itself did.
@@ -355,9 +381,35 @@ impl Report {
             let each = after.saturating_sub(before) as f64 / self.asked.calls.max(1) as f64;
             figures.insert(0, Figure::cost("CPU us per packet", server.ns_per_packet / 1e3));
             figures.push(Figure::cost("process kB per call", each / 1e3));
+            let sleeps = server.threads.iter().map(|thread| thread.sleeps).sum::<u64>();
+            let sleeps = sleeps as f64 / server.forwarded.max(1) as f64;
+            figures.extend(kernel_figures(sleeps, server.batch, server.counted.as_ref()));
         }
         figures
     }
+}
+
+/// What servers are compared by beside what they cost: why they cost it.
+pub fn kernel_figures(
+    sleeps: f64,
+    batch: Option<Batch>,
+    counted: Option<&Counted>,
+) -> impl Iterator<Item = Figure> {
+    let of = |count: fn(&Counted) -> Option<u64>| {
+        counted.and_then(|counted| counted.per_packet(count(counted)))
+    };
+    let turn = batch.filter(|batch| batch.turns > 0).map(|batch| batch.packets_per_turn);
+    let packets = counted.and_then(Counted::packets_per_call);
+    [
+        Some(Figure::cost("sleeps per packet", sleeps)),
+        of(|c| c.total.system_calls).map(|each| Figure::cost("system calls per packet", each)),
+        packets.map(|each| Figure::gain("packets per system call", each)),
+        turn.map(|each| Figure::gain("packets in per turn", each)),
+        of(|c| c.total.cycles).map(|each| Figure::cost("cycles per packet", each)),
+        of(|c| c.total.instructions).map(|each| Figure::cost("instructions per packet", each)),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 impl Generator {
@@ -509,6 +561,7 @@ mod tests {
                 name: name.into(),
                 threads: 1,
                 cpu: Cpu::default(),
+                sleeps: 0,
                 busiest,
             }],
             ..Generator::default()

@@ -20,6 +20,7 @@ use hdrhistogram::Histogram;
 
 use crate::board::histogram;
 use crate::call::{Call, DRAIN};
+use crate::counters::{COUNTING, Counted, Counters};
 use crate::door::{Door, DoorError, NgDoor, Sdes};
 use crate::flow::Flow;
 use crate::leg::{Incoming, Leg};
@@ -29,7 +30,7 @@ use crate::offer::{Answer, BadAnswer, Offer};
 use crate::plain::Plain;
 use crate::plan::{Deal, Kind, Plan, Stream};
 use crate::process::{Process, Sample};
-use crate::report::{Asked, Generator, Ledger, Quantiles, Report, STATION, Server};
+use crate::report::{Asked, Batch, Generator, Ledger, Quantiles, Report, STATION, Server};
 use crate::rest::Rest;
 use crate::station::{News, Order, Punctuality, Station};
 use crate::transport::Transport;
@@ -128,8 +129,9 @@ pub fn run(
     say: &mut dyn FnMut(&Progress),
 ) -> Result<Report, RunError> {
     check_limits(plan)?;
-    // Says early what is wrong with address or token, and what the node had dropped before.
-    let drops = door.knock()?;
+    // Says early what is wrong with address or token.
+    door.knock()?;
+    let before = door.workers()?.unwrap_or_default();
     let resident = server.map(Process::sample).transpose()?.unwrap_or_default().resident;
     let mut conductor = Conductor::new(plan, door, server, flags, say)?;
     let driven = conductor.drive();
@@ -142,7 +144,7 @@ pub fn run(
             // What the node says of itself is a second old; here it matters.
             std::thread::sleep(SECOND);
         }
-        server.drops = difference(&door.knock()?, &drops);
+        server.drops = difference(&door.workers()?.unwrap_or_default().drops, &before.drops);
     }
     Ok(report)
 }
@@ -176,6 +178,8 @@ struct Window {
     forwarded: u64,
     own: [Sample; 2],
     node: Option<[Sample; 2]>,
+    batch: Option<Batch>,
+    counted: Option<Counted>,
     /// Whether it was cut short.
     early: bool,
 }
@@ -294,6 +298,7 @@ impl<'a, 'd> Conductor<'a, 'd> {
 
     fn hold(&mut self) -> Result<Window, RunError> {
         self.phase = HOLD;
+        let workers = self.door.workers()?;
         let (start, received) = (Instant::now(), self.received());
         let end = start + self.plan.duration;
         let first = self.sample()?;
@@ -315,8 +320,21 @@ impl<'a, 'd> Conductor<'a, 'd> {
         let forwarded = self.received() - received;
         let last = self.sample()?;
         let node = first.1.zip(last.1).map(|(first, last)| [first, last]);
+        let batch = workers.zip(self.door.workers()?).map(|(then, now)| Batch::of(&now, &then));
+        let counted = if finished { self.count()? } else { None };
         let finished = finished && self.settle();
-        Ok(Window { seconds, forwarded, own: [first.0, last.0], node, early: !finished })
+        let own = [first.0, last.0];
+        Ok(Window { seconds, forwarded, own, node, batch, counted, early: !finished })
+    }
+
+    /// Counts what the server's threads do for a packet, after all else was measured.
+    fn count(&mut self) -> Result<Option<Counted>, RunError> {
+        let Some(server) = self.server else { return Ok(None) };
+        self.phase = "count";
+        let counters = Counters::attach(server).map_err(RunError::NodeGone)?;
+        let received = self.received();
+        self.listen_until(Instant::now() + COUNTING.min(self.plan.duration));
+        Ok(Some(counters.read(self.received() - received)))
     }
 
     fn sample(&self) -> Result<(Sample, Option<Sample>), RunError> {
@@ -531,6 +549,8 @@ impl<'a, 'd> Conductor<'a, 'd> {
             resident: [0, last.resident, last.resident_peak],
             socket_drops: process.socket_drops(&ports)?,
             drops: BTreeMap::new(),
+            batch: window.batch,
+            counted: window.counted.clone(),
         }))
     }
 

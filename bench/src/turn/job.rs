@@ -101,7 +101,7 @@ impl Job {
             None => Work::Traffic,
         };
         if let Some(address) = turn.turn {
-            let target = Target { address, pid: args.server_pid };
+            let target = Target { address, pid: args.server_pid, api: None };
             return Some(match turn.turn_flood {
                 None => Self::One(plan.into(), work, target),
                 Some(rate) => {

@@ -9,9 +9,13 @@ use super::crowd::Tale;
 use super::memory::Growth;
 use super::plan::Plan;
 use super::traffic::SLEEP_MIN;
+use crate::counters::Counted;
 use crate::process::{Cpu, ThreadCost, sum};
-use crate::report::{BUSY_SHARE, Generator, LATE_SHARE, Quantiles, Tally, Verdict};
+use crate::report::{
+    BUSY_SHARE, Batch, Generator, LATE_SHARE, Quantiles, Tally, Verdict, kernel_figures,
+};
 use crate::rounds::Figure;
+use crate::table::CountedTable;
 
 /// Packets that were relayed.
 #[derive(Debug, Serialize)]
@@ -66,6 +70,10 @@ pub struct Cost {
     pub threads: Vec<ThreadCost>,
     /// Bytes of memory before and after.
     pub resident: [u64; 2],
+    /// What its workers do at a time, where it says so.
+    pub batch: Option<Batch>,
+    /// What the kernel and the CPU counted, afterwards.
+    pub counted: Option<Counted>,
 }
 
 /// Allocations that were made as fast as the server made them.
@@ -158,6 +166,8 @@ impl TrafficReport {
         ];
         if let Some(cost) = &self.server {
             figures.insert(0, Figure::cost("CPU us per packet", cost.us_per_packet()));
+            let counted = cost.counted.as_ref();
+            figures.extend(kernel_figures(cost.sleeps_per_packet(), cost.batch, counted));
         }
         figures
     }
@@ -167,6 +177,12 @@ impl Cost {
     /// Microseconds of CPU per packet.
     pub fn us_per_packet(&self) -> f64 {
         1e6 * self.cpu.total() / self.packets.max(1) as f64
+    }
+
+    /// Voluntary context switches per packet.
+    pub fn sleeps_per_packet(&self) -> f64 {
+        let sleeps = self.threads.iter().map(|thread| thread.sleeps).sum::<u64>();
+        sleeps as f64 / self.packets.max(1) as f64
     }
 }
 
@@ -230,7 +246,15 @@ impl fmt::Display for TrafficReport {
         quantiles(f, "sent late by, us", &self.generator.lateness_us)?;
         if let Some(cost) = &self.server {
             server(f, cost)?;
-            writeln!(f, "{:.2} us of CPU per packet of {}", cost.us_per_packet(), cost.packets)?;
+            let (us, sleeps) = (cost.us_per_packet(), cost.sleeps_per_packet());
+            writeln!(f, "{us:.2} us of CPU and {sleeps:.3} sleeps per packet of {}", cost.packets)?;
+            if let Some(batch) = &cost.batch {
+                let each = batch.packets_per_turn;
+                writeln!(f, "its workers received {each:.2} packets in each turn")?;
+            }
+            if let Some(counted) = &cost.counted {
+                write!(f, "{}", CountedTable(counted))?;
+            }
         }
         let own = &self.generator;
         writeln!(f, "generator: {:.2} s user, {:.2} s system", own.cpu.user, own.cpu.system)?;

@@ -39,10 +39,11 @@ impl Server {
     /// If it does not.
     pub fn start(contestant: &Contestant, core: usize, plan: &Plan) -> io::Result<Self> {
         let (make, ports) = (contestant.make, [free_port()?, free_port()?]);
+        let http = SocketAddr::new(LOOPBACK, free_port()?);
         let arguments = |folder: &Path| match make {
             Make::Coturn => coturn(ports, folder, plan),
             Make::Causeway => {
-                let mut all = causeway(ports, folder, plan)?;
+                let mut all = causeway(ports, http, folder, plan)?;
                 all.extend(contestant.workers(core));
                 Ok(all)
             }
@@ -51,7 +52,9 @@ impl Server {
         let mut started = Started::start(contestant, core, arguments)?;
         let address = SocketAddr::new(LOOPBACK, port(make, plan.transport, ports));
         started.wait(|| answers(plan.transport, address))?;
-        Ok(Self { target: Target { address, pid: Some(started.pid()) }, _started: started })
+        let api = (make == Make::Causeway).then_some(http);
+        let target = Target { address, pid: Some(started.pid()), api };
+        Ok(Self { target, _started: started })
     }
 }
 
@@ -88,12 +91,17 @@ fn coturn(ports: [u16; 2], folder: &Path, plan: &Plan) -> io::Result<Vec<String>
 }
 
 /// Descriptors are counted before it starts, so it gets what the run needs and little more.
-fn causeway(ports: [u16; 2], folder: &Path, plan: &Plan) -> io::Result<Vec<String>> {
+fn causeway(
+    ports: [u16; 2],
+    http: SocketAddr,
+    folder: &Path,
+    plan: &Plan,
+) -> io::Result<Vec<String>> {
     let ([media, edge], [first, last], login) = (ports, relays(plan.clients), &plan.login);
     let most = plan.clients + SPARE;
     let streams = if plan.transport.is_stream() { most } else { SPARE };
     let text = format!(
-        "[http]\nlisten = \"{LOOPBACK}:0\"\n\
+        "[http]\nlisten = \"{http}\"\n\
          [public]\nlisten = \"{LOOPBACK}:0\"\n\
          [edge]\nlisten = \"{LOOPBACK}:{edge}\"\nstreams = {streams}\nstreams_per_address = {streams}\n\
          [turn]\nrealm = \"{REALM}\"\nusers = {{ {:?} = {:?} }}\nallow_loopback_peers = true\n\

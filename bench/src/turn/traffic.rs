@@ -22,9 +22,11 @@ use super::report::{Cost, Faults, TrafficReport};
 use crate::arrivals::Arrivals;
 use crate::board::histogram;
 use crate::call::StreamOutcome;
+use crate::counters::{COUNTING, Counters};
 use crate::payload::{self, Stamp};
 use crate::process::{Process, sum};
-use crate::report::{Generator, Quantiles, Tally, Verdict};
+use crate::report::{Batch, Generator, Quantiles, Tally, Verdict};
+use crate::rest::Rest;
 use crate::station::LATE;
 
 /// A shorter tick is not slept through: no sleep ends so exactly.
@@ -65,10 +67,20 @@ pub fn run(plan: &Plan, target: Target, stop: &AtomicBool) -> io::Result<Traffic
     traffic.counted = true;
     let (own, start) = (Process::own(), Instant::now());
     let before = (server.as_ref().map(Process::sample).transpose()?, own.sample()?);
-    let came = traffic.came;
+    let rest = target.api.map(|at| Rest::new(at.into(), None));
+    let workers = || rest.as_ref().map(Rest::workers).transpose().map_err(io::Error::other);
+    let (came, turns) = (traffic.came, workers()?);
     traffic.span(plan.duration, stop)?;
     let after = (server.as_ref().map(Process::sample).transpose()?, own.sample()?);
     let (seconds, came) = (start.elapsed().as_secs_f64(), traffic.came - came);
+    let batch = turns.zip(workers()?).map(|(then, now)| Batch::of(&now, &then));
+    let counters = server.as_ref().map(Counters::attach).transpose()?;
+    let mut counted = None;
+    if let Some(counters) = counters {
+        let came = traffic.came;
+        traffic.span(COUNTING.min(plan.duration), stop)?;
+        counted = Some(counters.read(traffic.came - came));
+    }
     let drained = Instant::now() + DRAIN;
     while Instant::now() < drained {
         traffic.receive()?;
@@ -77,7 +89,8 @@ pub fn run(plan: &Plan, target: Target, stop: &AtomicBool) -> io::Result<Traffic
     let cost = before.0.zip(after.0).map(|(before, after)| {
         let threads = after.since(&before, seconds);
         let resident = [before.resident, after.resident];
-        Cost { seconds, cpu: sum(&threads), packets: came, threads, resident }
+        let cpu = sum(&threads);
+        Cost { seconds, cpu, packets: came, threads, resident, batch, counted }
     });
     let threads = after.1.since(&before.1, seconds);
     let generator = Generator { cpu: sum(&threads), threads, ..Generator::default() };
