@@ -13,6 +13,7 @@ use crate::make::Make;
 use crate::ng::search::Signalling;
 use crate::plan::{CALLS_MAX, G711_CLOCK, Mix, OPUS_CLOCK, PAYLOAD_MAX, Plan, Video};
 use crate::rest::Api;
+use crate::search::Goal;
 use crate::turn::args::TurnArgs;
 
 /// Puts real calls on a causeway node, WebRTC over REST or phones over ng, and says what became of their packets and
@@ -81,6 +82,13 @@ pub struct Args {
     /// Calls at a time.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=CALLS_MAX as i64))]
     pub calls: u32,
+    /// Looks for the highest number of calls that the server carries, from --calls on: half as many more each time
+    /// until --p99 or --allow-loss is not kept, then in between, each for --duration.
+    #[arg(long, conflicts_with_all = ["ng_rate", "turn", "turn_coturn", "turn_causeway"])]
+    pub search: bool,
+    /// One-way latency in milliseconds that 99 packets of a hundred keep in a search.
+    #[arg(long, value_name = "MS", default_value_t = 5.0, requires = "search", value_parser = milliseconds)]
+    pub p99: f64,
     /// New calls per second.
     #[arg(long, default_value_t = 10.0, value_parser = rate)]
     pub ramp: f64,
@@ -164,6 +172,11 @@ impl Args {
         all
     }
 
+    /// What a number of calls has to keep, if the highest is looked for.
+    pub fn goal(&self) -> Option<Goal> {
+        self.search.then_some(Goal { p99_ms: self.p99, allow_loss: self.allow_loss })
+    }
+
     /// What calls without media are wanted besides.
     pub fn signalling(&self) -> Option<Signalling> {
         Some(Signalling {
@@ -188,6 +201,11 @@ fn rate(text: &str) -> Result<f64, String> {
 fn rate_of_requests(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| (1.0..=100_000.0).contains(rate));
     rate.ok_or_else(|| "a rate is 1 to 100000 requests per second".into())
+}
+
+fn milliseconds(text: &str) -> Result<f64, String> {
+    let ms = text.parse().ok().filter(|ms| (0.01..=10_000.0).contains(ms));
+    ms.ok_or_else(|| "a latency is 0.01 to 10000 ms".into())
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -255,6 +273,9 @@ mod tests {
             "--turn 127.0.0.1:1 --turn-size 20",
             "--turn-flood 100",
             "--variant a",
+            "--p99 3",
+            "--search --p99 0",
+            "--search --turn 127.0.0.1:1",
             "--spawn x --variant =--y",
             "--ng 127.0.0.1:1 --ng-rate 9 --spawn x --variant a",
         ] {

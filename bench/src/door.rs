@@ -86,6 +86,16 @@ impl Door<'_> {
     }
 }
 
+impl DoorError {
+    /// Whether the server was asked for more than it gives: it has reached a limit, refuses, or says nothing.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Rest(error) => matches!(error, RestError::Limit { .. }),
+            Self::Ng(error) => matches!(error, NgError::Refused(..) | NgError::Silent(..)),
+        }
+    }
+}
+
 /// Why the server did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum DoorError {

@@ -4,8 +4,9 @@
 use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use causeway_engine::config::SOCKETS_PER_WORKER;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -16,14 +17,15 @@ use crate::ng::beside::{self, Beside};
 use crate::ng::client::NgClient;
 use crate::ng::report::NgReport;
 use crate::ng::search::Signalling;
-use crate::ng::server::Server;
+use crate::ng::server::{self, Server};
 use crate::node::Node;
-use crate::plan::Plan;
+use crate::plan::{CALLS_MAX, Plan};
 use crate::process::Process;
 use crate::report::{Report as CallsReport, Verdict};
 use crate::rest::{Api, Rest};
 use crate::rounds::{self, Comparison, Figure, Rounds};
 use crate::run::{Flags, Progress, RunError, run};
+use crate::search::{Goal, Range, SearchReport, Tried, search};
 use crate::table::Table;
 
 /// Calls that are ended and made anew beside those that a plan says: a server has to have room for both.
@@ -35,6 +37,7 @@ pub struct Work {
     plan: Plan,
     sdes: Sdes,
     beside: Option<Signalling>,
+    goal: Option<Goal>,
 }
 
 /// Where calls are asked for.
@@ -75,6 +78,8 @@ pub enum Outcome {
     Calls(Box<CallsReport>),
     /// Calls, and requests beside them.
     Beside(Box<NgReport>),
+    /// Calls, more and more of them.
+    Search(Box<SearchReport>),
 }
 
 /// What came of all rounds.
@@ -148,13 +153,19 @@ impl Target {
 }
 
 impl Work {
-    /// Does it; `tell` hears of each second.
+    /// Does it; `say` hears how it goes, and `tell` of each second.
     fn run(
         &self,
         target: &Target,
         stop: &AtomicBool,
+        say: &dyn Fn(&str),
         tell: &mut dyn FnMut(&Progress),
     ) -> Result<Outcome, Box<dyn Error>> {
+        if let Some(goal) = self.goal {
+            let range = Range { first: self.plan.calls, most: self.most() };
+            let make = |calls| self.try_calls(calls, target, stop, tell);
+            return Ok(Outcome::Search(Box::new(search(goal, range, make, say)?)));
+        }
         let name = format!("load{}", std::process::id());
         let mut door = target.door(self.sdes, &name)?;
         let process = target.process.as_ref();
@@ -165,6 +176,46 @@ impl Work {
         }
         let flags = Flags { stop, enough: &AtomicBool::new(false) };
         Ok(Outcome::Calls(Box::new(run(&self.plan, &mut door, process, flags, tell)?)))
+    }
+
+    /// Whether the server carries so many.
+    fn try_calls(
+        &self,
+        calls: usize,
+        target: &Target,
+        stop: &AtomicBool,
+        tell: &mut dyn FnMut(&Progress),
+    ) -> Result<Tried, RunError> {
+        // A server remembers what it has answered, so each step has names of its own.
+        let name = format!("load{}n{calls}", std::process::id());
+        let mut door = target.door(self.sdes, &name)?;
+        let plan = Plan { calls, ..self.plan.clone() };
+        let flags = Flags { stop, enough: &AtomicBool::new(false) };
+        let made = run(&plan, &mut door, target.process.as_ref(), flags, tell);
+        if stop.load(Ordering::Relaxed) {
+            return Ok(Tried::Stopped);
+        }
+        match made {
+            Ok(report) => Ok(Tried::Made(Box::new(report))),
+            Err(RunError::Door(error)) if error.is_refusal() => {
+                Ok(Tried::Refused(error.to_string()))
+            }
+            Err(error @ (RunError::Descriptors { .. } | RunError::Crowded { .. })) => {
+                Ok(Tried::Unable(error.to_string()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Calls that can be made, most: at a server of ng no more than it has ports for.
+    fn most(&self) -> usize {
+        let own = self.plan.threads * SOCKETS_PER_WORKER / 2;
+        own.min(CALLS_MAX).min(server::CALLS_MAX - SPARE)
+    }
+
+    /// Calls that a server is to have room for.
+    fn room(&self) -> usize {
+        SPARE + if self.goal.is_some() { self.most() } else { self.plan.calls }
     }
 
     /// What legs are, where calls are made this way.
@@ -184,7 +235,12 @@ impl Job {
     /// # Errors
     /// If the process that they name cannot be looked at.
     pub fn of(args: &mut Args) -> Result<Self, Box<dyn Error>> {
-        let work = Work { plan: args.plan(), sdes: args.sdes, beside: args.signalling() };
+        let work = Work {
+            plan: args.plan(),
+            sdes: args.sdes,
+            beside: args.signalling(),
+            goal: args.goal(),
+        };
         let token = args.token();
         let way = |is_node| Way { token: token.clone(), ng: args.ng, is_node };
         let contestants = args.contestants();
@@ -210,20 +266,20 @@ impl Job {
     pub fn run(
         &self,
         stop: &AtomicBool,
-        say: &mut dyn FnMut(&str),
+        say: &dyn Fn(&str),
         tell: &mut dyn FnMut(&Progress),
     ) -> Result<Report, Box<dyn Error>> {
         Ok(match self {
-            Self::Running(work, target) => Report::One(work.run(target, stop, tell)?),
+            Self::Running(work, target) => Report::One(work.run(target, stop, say, tell)?),
             Self::Spawned(work, way, contestant) => {
-                let started = way.start(contestant, None, work.plan.calls)?;
-                Report::One(work.run(&started.target, stop, tell)?)
+                let started = way.start(contestant, None, work.room())?;
+                Report::One(work.run(&started.target, stop, say, tell)?)
             }
             Self::Rounds(work, way, rounds) => {
                 let calls = work.plan.calls;
                 let comparison = rounds.run(stop, say, |contestant| {
-                    let started = way.start(contestant, Some(rounds.core), calls + SPARE)?;
-                    work.run(&started.target, stop, tell)
+                    let started = way.start(contestant, Some(rounds.core), work.room())?;
+                    work.run(&started.target, stop, say, tell)
                 })?;
                 let (legs, payload) = (work.legs(way), work.plan.audio_bytes);
                 Report::Rounds(RoundsReport { calls, legs, payload, comparison })
@@ -238,16 +294,8 @@ impl Report {
         match self {
             Self::One(Outcome::Calls(report)) => report.verdict.exit_code(),
             Self::One(Outcome::Beside(report)) => report.exit_code(),
+            Self::One(Outcome::Search(report)) => report.verdict.exit_code(),
             Self::Rounds(report) => report.comparison.exit_code(),
-        }
-    }
-}
-
-impl Outcome {
-    fn calls(&self) -> &CallsReport {
-        match self {
-            Self::Calls(report) => report,
-            Self::Beside(report) => &report.media,
         }
     }
 }
@@ -255,20 +303,31 @@ impl Outcome {
 impl rounds::Outcome for Outcome {
     /// A generator that did not offer what was asked for proves nothing, whatever was lost.
     fn verdict(&self) -> Verdict {
-        let report = self.calls();
-        let doubts = !report.generator.doubts(report.media["total"].sent).is_empty();
+        let report = match self {
+            Self::Calls(report) => report,
+            Self::Beside(report) => &report.media,
+            Self::Search(report) => return report.verdict,
+        };
         match report.verdict {
-            Verdict::Clean if doubts => Verdict::Inconclusive,
+            Verdict::Clean if report.generator.headroom.is_exceeded => Verdict::Inconclusive,
             verdict => verdict,
         }
     }
 
     fn figures(&self) -> Vec<Figure> {
-        self.calls().figures()
+        match self {
+            Self::Calls(report) => report.figures(),
+            Self::Beside(report) => report.media.figures(),
+            Self::Search(report) => report.figures(),
+        }
     }
 
     fn remarks(&self) -> &[String] {
-        &self.calls().remarks
+        match self {
+            Self::Calls(report) => &report.remarks,
+            Self::Beside(report) => &report.media.remarks,
+            Self::Search(report) => &report.remarks,
+        }
     }
 }
 
@@ -277,6 +336,7 @@ impl fmt::Display for Outcome {
         match self {
             Self::Calls(report) => Table(report).fmt(f),
             Self::Beside(report) => write!(f, "{}{report}", Table(&report.media)),
+            Self::Search(report) => report.fmt(f),
         }
     }
 }

@@ -29,13 +29,13 @@ fn main() -> ExitCode {
 /// Does what the command line says, prints what came of it, and returns the exit code.
 fn load(mut args: Args) -> Result<u8, Box<dyn Error>> {
     let stop = signals::flag()?;
-    let mut say = |words: &str| eprintln!("{words}");
+    let say = |words: &str| eprintln!("{words}");
     if let Some(job) = turn::job::Job::of(&args) {
-        let report = job.run(&stop, &mut say)?;
+        let report = job.run(&stop, &say)?;
         write(&args, &report)?;
         return Ok(report.exit_code());
     }
-    let report = job::Job::of(&mut args)?.run(&stop, &mut say, &mut tell)?;
+    let report = job::Job::of(&mut args)?.run(&stop, &say, &mut tell)?;
     write(&args, &report)?;
     Ok(report.exit_code())
 }

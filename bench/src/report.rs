@@ -247,6 +247,24 @@ pub struct Generator {
     pub unsent: u64,
     /// Datagrams that the legs' own sockets had no room for.
     pub socket_drops: u64,
+    /// How much of it was used.
+    pub headroom: Headroom,
+}
+
+/// How much of the generator a load takes, and at which load it would itself become the limit.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Headroom {
+    /// Share of its time that the busiest thread that makes the load was busy; none if that says nothing, since it
+    /// spins.
+    pub busy: Option<f64>,
+    /// The load, in `unit`.
+    pub load: f64,
+    /// The load at which that thread would be too busy, if a packet went on costing what it costs now.
+    pub limit: Option<f64>,
+    /// What loads are counted in.
+    pub unit: &'static str,
+    /// Whether the generator was too slow, so that figures are not the server's alone.
+    pub is_exceeded: bool,
 }
 
 /// A call in the report.
@@ -346,6 +364,7 @@ impl Ledger {
         self.media.entry("total").or_default();
         self.each.sort_by_key(|call| call.call);
         let total = self.media["total"];
+        generator.headroom = generator.headroom(asked.calls as f64, "calls", total.sent, false);
         let doubts = generator.doubts(total.sent);
         let verdict = judge(&self.calls, &total, &self.faults, !doubts.is_empty(), allow_loss);
         remarks.extend(doubts);
@@ -413,6 +432,23 @@ pub fn kernel_figures(
 }
 
 impl Generator {
+    /// Share of its time that the busiest thread that makes the load was busy; none if none was.
+    pub fn busy(&self) -> Option<f64> {
+        let makers = self
+            .threads
+            .iter()
+            .filter(|cost| MAKERS.iter().any(|name| cost.name.starts_with(name)));
+        makers.map(|cost| cost.busiest).reduce(f64::max)
+    }
+
+    /// How much of it a load of so many `unit` took, when so many packets were sent; `spins` says that it was busy
+    /// whatever the load.
+    pub fn headroom(&self, load: f64, unit: &'static str, sent: u64, spins: bool) -> Headroom {
+        let busy = self.busy().filter(|_| !spins);
+        let limit = busy.filter(|busy| *busy > 0.0).map(|busy| load * BUSY_SHARE / busy);
+        Headroom { busy, load, limit, unit, is_exceeded: !self.doubts(sent).is_empty() }
+    }
+
     /// Why losses may be the generator's own.
     pub fn doubts(&self, sent: u64) -> Vec<String> {
         let mut doubts = Vec::new();
@@ -446,6 +482,33 @@ impl Generator {
 
 /// How the threads of stations are called, before their number.
 pub const STATION: &str = "station-";
+/// How the thread is called that is all clients and peers of a TURN server.
+pub const CROWD: &str = "turn";
+/// Threads that make the load.
+const MAKERS: [&str; 2] = [STATION, CROWD];
+
+impl fmt::Display for Headroom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_exceeded {
+            return f.write_str(
+                "the generator was too slow for this load: the figures are not the server's alone",
+            );
+        }
+        let Some(busy) = self.busy else {
+            return f.write_str(
+                "how much of its core the generator had left is not known: it spins between ticks",
+            );
+        };
+        write!(f, "the generator had {:.0} % of its core left", 100.0 * (1.0 - busy).max(0.0))?;
+        match self.limit {
+            Some(limit) => {
+                let (times, unit) = (limit / self.load.max(f64::EPSILON), self.unit);
+                write!(f, "; at {limit:.0} {unit}, {times:.1} times as many, it would be the limit")
+            }
+            None => Ok(()),
+        }
+    }
+}
 
 fn judge(
     calls: &Calls,
@@ -475,7 +538,7 @@ fn name(media: Media) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
@@ -524,6 +587,38 @@ mod tests {
             ledger.note(outcome);
         }
         ledger.report(asked(), allow_loss, None, generator, Vec::new())
+    }
+
+    /// A report of so many calls with so many microseconds of latency; of 1000 packets some were lost.
+    pub(crate) fn made(calls: usize, latency: u64, lost: u64) -> Report {
+        let mut outcome = outcome(1, vec![stream(Media::Audio, 1000, 1000 - lost)]);
+        outcome.latency = histogram();
+        outcome.latency.record_n(latency, 100).unwrap();
+        let mut report = report(&[outcome], Generator::default(), 0.0);
+        report.asked.calls = calls;
+        report
+    }
+
+    #[test]
+    fn headroom_says_at_which_load_the_generator_is_the_limit() {
+        let busy = |name: &str, busiest| ThreadCost {
+            name: name.into(),
+            threads: 1,
+            cpu: Cpu::default(),
+            sleeps: 0,
+            busiest,
+        };
+        let threads = vec![busy("station-1", 0.25), busy("station-0", 0.38), busy("signals", 0.9)];
+        let generator = Generator { threads, ..Generator::default() };
+        let headroom = generator.headroom(200.0, "calls", 1000, false);
+        assert_eq!((headroom.busy, headroom.is_exceeded), (Some(0.38), false));
+        assert!((headroom.limit.unwrap() - 500.0).abs() < 1e-9);
+        let text = headroom.to_string();
+        assert!(text.contains("62 % of its core left") && text.contains("500 calls"), "{text}");
+        assert_eq!(generator.headroom(200.0, "packets/s", 1000, true).busy, None);
+        let late = Generator { late: 500, ..Generator::default() };
+        let text = late.headroom(200.0, "calls", 1000, false).to_string();
+        assert!(text.contains("too slow"), "{text}");
     }
 
     #[test]

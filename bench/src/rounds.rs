@@ -132,7 +132,7 @@ impl Rounds {
     pub fn run<O: Outcome>(
         &self,
         stop: &AtomicBool,
-        say: &mut dyn FnMut(&str),
+        say: &dyn Fn(&str),
         mut work: impl FnMut(&Contestant) -> Result<O, Box<dyn Error>>,
     ) -> Result<Comparison<O>, Box<dyn Error>> {
         let mut rounds = Vec::new();
@@ -362,7 +362,7 @@ mod tests {
         let rounds =
             Rounds { contestants: vec![contestant("on"), contestant("off")], core: 0, rounds: 3 };
         let mut order = Vec::new();
-        let comparison = rounds.run(&AtomicBool::new(false), &mut |_| {}, |contestant| {
+        let comparison = rounds.run(&AtomicBool::new(false), &|_| {}, |contestant| {
             order.push(contestant.name().to_owned());
             let verdict = if order.len() == 2 { Verdict::Inconclusive } else { Verdict::Clean };
             Ok(Fake(verdict, order.len() as f64))

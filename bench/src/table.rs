@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use crate::counters::{Counted, Counts};
 use crate::process::{Cpu, ThreadCost, sum};
-use crate::report::{Quantiles, Report, Server, Verdict};
+use crate::report::{Generator, Quantiles, Report, Server, Verdict};
 
 /// Writes a report as a table.
 pub struct Table<'a>(pub &'a Report);
@@ -80,7 +80,13 @@ fn cpu(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     if let Some(server) = &report.server {
         costs(f, "node", &server.threads, packets)?;
     }
-    costs(f, "generator", &report.generator.threads, packets)
+    costs(f, "generator", &report.generator.threads, packets)?;
+    let Generator { late, unsent, socket_drops, headroom, .. } = &report.generator;
+    writeln!(
+        f,
+        "{late} packets sent more than 5 ms late, {unsent} not at all; own sockets dropped {socket_drops}"
+    )?;
+    writeln!(f, "{headroom}")
 }
 
 fn costs(

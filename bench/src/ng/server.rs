@@ -16,6 +16,9 @@ use crate::started::{LOOPBACK, Started, free_port};
 /// The first and the last port of media: below those that the kernel gives to clients.
 const PORTS: [u16; 2] = [10_000, 32_767];
 
+/// Calls that these ports have room for: a leg may take two pairs of them.
+pub const CALLS_MAX: usize = (PORTS[1] - PORTS[0] + 1) as usize / 4;
+
 /// A running server; stopped when dropped.
 pub struct Server {
     /// Where it is asked.

@@ -18,7 +18,7 @@ use super::{allocations, traffic};
 use crate::args::Args;
 use crate::contestant::Contestant;
 use crate::make::Make;
-use crate::report::Verdict;
+use crate::report::{CROWD, Verdict};
 use crate::rounds::{self, Comparison, Figure, Rounds};
 
 /// What clients do.
@@ -125,11 +125,7 @@ impl Job {
     ///
     /// # Errors
     /// If it cannot be done.
-    pub fn run(
-        &self,
-        stop: &AtomicBool,
-        say: &mut dyn FnMut(&str),
-    ) -> Result<Report, Box<dyn Error>> {
+    pub fn run(&self, stop: &AtomicBool, say: &dyn Fn(&str)) -> Result<Report, Box<dyn Error>> {
         Ok(match self {
             Self::One(plan, work, target) => Report::One(work.run(plan, *target, stop)?),
             Self::Rounds(plan, work, rounds) => {
@@ -211,7 +207,7 @@ impl fmt::Display for Report {
 /// Does something on a thread of its own that is pinned to `core`: what is started elsewhere is not.
 fn on<T: Send>(core: Option<usize>, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     thread::scope(|scope| {
-        let builder = thread::Builder::new().name("turn".into());
+        let builder = thread::Builder::new().name(CROWD.into());
         let pinned = || {
             core.map_or(Ok(()), cpu::pin)?;
             work()

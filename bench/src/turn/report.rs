@@ -133,12 +133,16 @@ impl TrafficReport {
     pub fn judged(mut self) -> Self {
         let total = self.ways.get("total").copied().unwrap_or_default();
         let mut doubts = self.generator.doubts(total.sent);
+        let spins = self.plan.tick < SLEEP_MIN;
+        self.generator.headroom =
+            self.generator.headroom(self.plan.rate, "packets/s", total.sent, spins);
         if total.received == 0 {
             self.remarks
                 .push("nothing came: are these peers that the server does not relay to?".into());
         }
         let busiest = self.generator.threads.iter().map(|cost| cost.busiest).fold(0.0, f64::max);
-        if busiest > BUSY_SHARE && self.plan.tick >= SLEEP_MIN {
+        if busiest > BUSY_SHARE && !spins {
+            self.generator.headroom.is_exceeded = true;
             doubts.push(format!("the generator was busy {:.0} % of the time", 100.0 * busiest));
         }
         self.verdict = if self.faults.corrupt + self.faults.misrouted > 0 {
@@ -257,7 +261,13 @@ impl fmt::Display for TrafficReport {
             }
         }
         let own = &self.generator;
-        writeln!(f, "generator: {:.2} s user, {:.2} s system", own.cpu.user, own.cpu.system)?;
+        writeln!(
+            f,
+            "generator: {:.2} s user, {:.2} s system; {} packets sent more than 5 ms late, {} not at all; own sockets \
+             dropped {}",
+            own.cpu.user, own.cpu.system, own.late, own.unsent, own.socket_drops
+        )?;
+        writeln!(f, "{}", own.headroom)?;
         self.remarks.iter().try_for_each(|remark| writeln!(f, "! {remark}"))?;
         writeln!(f, "{}", self.verdict)
     }
