@@ -128,6 +128,9 @@ pub struct Args {
     /// Where the report goes as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Where the report goes as one page of HTML, with plots.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// For the node that is started: see `causeway --help`.
     #[arg(last = true, value_name = "NODE ARGUMENTS", requires = "spawn")]
     pub node: Vec<String>,

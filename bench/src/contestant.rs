@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
 
+use crate::about::{self, Server};
 use crate::make::Make;
 
 /// The variable that says what a node logs.
@@ -82,6 +83,14 @@ impl Contestant {
         // Ctrl-C at the terminal is for us; a server outlives the calls that we delete.
         command.process_group(0);
         command
+    }
+
+    /// Which one it is, as it says itself.
+    pub fn about(&self) -> Server {
+        let Variant { name, environment, arguments } = &self.variant;
+        let variables = environment.iter().map(|(name, value)| format!("{name}={value}"));
+        let settings = about::shown(variables.chain(arguments.iter().cloned()));
+        Server { name: name.clone(), version: about::version_of(&self.program), settings }
     }
 
     /// Its cores, as causeway's `--workers` has them: the one that it is started on, unless its settings say.

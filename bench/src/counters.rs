@@ -95,8 +95,7 @@ impl Counters {
             let mut watch = || {
                 let event = kind.event()?;
                 for (id, _, counters) in &mut threads {
-                    counters[kind as usize] =
-                        event.watch(*id).map_err(|error| error.to_string())?;
+                    counters[kind as usize] = event.watch(*id).map_err(|error| refusal(&error))?;
                 }
                 Ok::<_, String>(())
             };
@@ -171,6 +170,19 @@ impl Kind {
             Self::Cycles => Event::Hardware(Hardware::CPU_CYCLES),
             Self::Instructions => Event::Hardware(Hardware::INSTRUCTIONS),
         })
+    }
+}
+
+/// Why the kernel does not count.
+fn refusal(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::Unsupported => {
+            "this machine has no such counter".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "not allowed: see kernel.perf_event_paranoid, or give CAP_PERFMON".to_owned()
+        }
+        _ => error.to_string(),
     }
 }
 

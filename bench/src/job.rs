@@ -10,6 +10,7 @@ use causeway_engine::config::SOCKETS_PER_WORKER;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use crate::about;
 use crate::args::Args;
 use crate::contestant::Contestant;
 use crate::door::{Door, NgDoor, Sdes};
@@ -139,6 +140,14 @@ impl Way {
 }
 
 impl Target {
+    /// Which server it is, as far as it says.
+    fn about(&self) -> about::Server {
+        let version = self.rest.as_ref().and_then(|rest| rest.version().ok());
+        let version =
+            version.map_or_else(|| "unknown".to_owned(), |said| format!("causeway {said}"));
+        about::Server { name: "server".into(), version, settings: String::new() }
+    }
+
     /// A way to ask for calls, which `run` sets apart from others.
     fn door<'a>(&'a self, sdes: Sdes, run: &'a str) -> Result<Door<'a>, RunError> {
         match (self.ng, &self.rest) {
@@ -230,6 +239,17 @@ impl Work {
 }
 
 impl Job {
+    /// The servers, and which ones they are as far as they say.
+    pub fn servers(&self) -> Vec<about::Server> {
+        match self {
+            Self::Running(_, target) => vec![target.about()],
+            Self::Spawned(_, _, contestant) => vec![contestant.about()],
+            Self::Rounds(_, _, rounds) => {
+                rounds.contestants.iter().map(Contestant::about).collect()
+            }
+        }
+    }
+
     /// What `args` ask for.
     ///
     /// # Errors
@@ -296,6 +316,17 @@ impl Report {
             Self::One(Outcome::Beside(report)) => report.exit_code(),
             Self::One(Outcome::Search(report)) => report.verdict.exit_code(),
             Self::Rounds(report) => report.comparison.exit_code(),
+        }
+    }
+}
+
+impl Outcome {
+    /// The calls; in a search those at the highest number.
+    pub fn report(&self) -> Option<&CallsReport> {
+        match self {
+            Self::Calls(report) => Some(report),
+            Self::Beside(report) => Some(&report.media),
+            Self::Search(report) => report.best.as_deref(),
         }
     }
 }

@@ -17,6 +17,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod about;
 pub mod agenda;
 pub mod args;
 pub mod arrivals;
@@ -25,8 +26,10 @@ pub mod bracket;
 pub mod call;
 pub mod contestant;
 pub mod counters;
+pub mod curve;
 pub mod door;
 pub mod flow;
+pub mod html;
 pub mod job;
 pub mod leg;
 pub mod make;
@@ -42,6 +45,7 @@ pub mod rest;
 pub mod rounds;
 pub mod run;
 pub mod search;
+pub mod second;
 pub mod signals;
 pub mod started;
 pub mod station;

@@ -5,11 +5,14 @@
 use std::error::Error;
 use std::fmt::Display;
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
+use causeway_bench::about::About;
 use causeway_bench::args::Args;
+use causeway_bench::html::Show;
 use causeway_bench::run::Progress;
-use causeway_bench::{job, signals, turn};
+use causeway_bench::{html, job, signals, turn};
 use clap::Parser;
 use serde::Serialize;
 
@@ -31,21 +34,43 @@ fn load(mut args: Args) -> Result<u8, Box<dyn Error>> {
     let stop = signals::flag()?;
     let say = |words: &str| eprintln!("{words}");
     if let Some(job) = turn::job::Job::of(&args) {
+        let about = About::now(job.servers());
         let report = job.run(&stop, &say)?;
-        write(&args, &report)?;
+        write(&args, about, &report)?;
         return Ok(report.exit_code());
     }
-    let report = job::Job::of(&mut args)?.run(&stop, &say, &mut tell)?;
-    write(&args, &report)?;
+    let job = job::Job::of(&mut args)?;
+    let about = About::now(job.servers());
+    let report = job.run(&stop, &say, &mut tell)?;
+    write(&args, about, &report)?;
     Ok(report.exit_code())
 }
 
-/// To standard output, and to the file that is named.
-fn write(args: &Args, report: &(impl Serialize + Display)) -> Result<(), Box<dyn Error>> {
+/// What is written as JSON.
+#[derive(Serialize)]
+struct Document<'a, R> {
+    about: About,
+    #[serde(flatten)]
+    report: &'a R,
+}
+
+/// To standard output, and to the files that are named.
+fn write<R>(args: &Args, about: About, report: &R) -> Result<(), Box<dyn Error>>
+where
+    R: Serialize + Display + Show,
+{
     print!("{report}");
-    let Some(file) = &args.json else { return Ok(()) };
-    fs::write(file, serde_json::to_vec_pretty(report)?)
-        .map_err(|error| format!("{}: {error}", file.display()).into())
+    if let Some(file) = &args.html {
+        save(file, html::page(report, &about).as_bytes())?;
+    }
+    if let Some(file) = &args.json {
+        save(file, &serde_json::to_vec_pretty(&Document { about, report })?)?;
+    }
+    Ok(())
+}
+
+fn save(file: &Path, bytes: &[u8]) -> Result<(), String> {
+    fs::write(file, bytes).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn tell(progress: &Progress) {

@@ -10,10 +10,12 @@ use serde::Serialize;
 use crate::board::histogram;
 use crate::call::{Outcome, StreamOutcome};
 use crate::counters::Counted;
+use crate::curve::Curve;
 use crate::leg::Faults;
 use crate::process::{Cpu, ThreadCost};
 use crate::rest::Workers;
 use crate::rounds::Figure;
+use crate::second::Second;
 
 /// Share of late packets from which on the generator does not trust itself.
 pub const LATE_SHARE: f64 = 0.01;
@@ -37,12 +39,16 @@ pub struct Report {
     pub faults: Faults,
     /// One-way latency in microseconds: from before the send to the kernel's receive time.
     pub latency_us: Quantiles,
+    /// The same as a curve.
+    pub latency_curve: Curve,
     /// Milliseconds from asking for a call to media both ways.
     pub set_up_ms: Quantiles,
     /// What the node cost while all calls stood.
     pub server: Option<Server>,
     /// What the generator itself did.
     pub generator: Generator,
+    /// How it went.
+    pub seconds: Vec<Second>,
     /// Each call.
     pub each: Vec<CallReport>,
 }
@@ -376,6 +382,8 @@ impl Ledger {
             media: self.media,
             faults: self.faults,
             latency_us: Quantiles::of(&self.latency),
+            latency_curve: Curve(self.latency),
+            seconds: Vec::new(),
             set_up_ms: Quantiles::of(&self.set_up),
             server,
             generator,

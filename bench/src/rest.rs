@@ -187,6 +187,14 @@ impl Rest {
         }
     }
 
+    /// The version that the node says it is.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub fn version(&self) -> Result<String, RestError> {
+        self.text(&self.ask("GET", "/v1/node", None)?["version"])
+    }
+
     /// What the node's workers have done, as of a second ago at most.
     ///
     /// # Errors

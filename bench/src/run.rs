@@ -32,6 +32,7 @@ use crate::plan::{Deal, Kind, Plan, Stream};
 use crate::process::{Process, Sample};
 use crate::report::{Asked, Batch, Generator, Ledger, Quantiles, Report, STATION, Server};
 use crate::rest::Rest;
+use crate::second::Second;
 use crate::station::{News, Order, Punctuality, Station};
 use crate::transport::Transport;
 use crate::webrtc::Webrtc;
@@ -114,6 +115,23 @@ pub struct Progress {
     pub node: Option<f64>,
     /// Cores that the generator was busy on in the last second.
     pub own: f64,
+}
+
+impl Progress {
+    /// The second that it is about, which was so long, when so many packets had been missing before.
+    fn second(&self, seconds: f64, missing: u64) -> Second {
+        Second {
+            at: self.elapsed.as_secs_f64(),
+            phase: self.phase,
+            sent: self.sent as f64 / seconds,
+            received: self.received as f64 / seconds,
+            missing: self.missing.saturating_sub(missing),
+            p50_us: self.latency_us.p50,
+            p99_us: self.latency_us.p99,
+            server: self.node,
+            generator: self.own,
+        }
+    }
 }
 
 /// Runs `plan` against the node behind `door`, whose process is `server` if that is on this host.
@@ -214,6 +232,7 @@ struct Conductor<'a, 'd> {
     phase: &'static str,
     started: Instant,
     beat: Beat,
+    seconds: Vec<Second>,
 }
 
 /// What the last progress report was made of.
@@ -221,6 +240,7 @@ struct Beat {
     next: Instant,
     sent: u64,
     received: u64,
+    missing: u64,
     latency: Histogram<u64>,
     own: Sample,
     node: Option<Sample>,
@@ -267,10 +287,12 @@ impl<'a, 'd> Conductor<'a, 'd> {
                 next: started + SECOND,
                 sent: 0,
                 received: 0,
+                missing: 0,
                 latency: histogram(),
                 own: Process::own().sample()?,
                 node: server.map(Process::sample).transpose()?,
             },
+            seconds: Vec::new(),
         })
     }
 
@@ -530,7 +552,8 @@ impl<'a, 'd> Conductor<'a, 'd> {
         if self.undeleted > 0 {
             remarks.push(format!("{} calls could not be deleted", self.undeleted));
         }
-        Ok(self.ledger.report(asked, self.plan.allow_loss, server, generator, remarks))
+        let report = self.ledger.report(asked, self.plan.allow_loss, server, generator, remarks);
+        Ok(Report { seconds: self.seconds, ..report })
     }
 
     fn server_cost(&self, window: &Window) -> Result<Option<Server>, RunError> {
@@ -581,7 +604,9 @@ impl<'a, 'd> Conductor<'a, 'd> {
             }),
             own: crate::process::sum(&own.since(&self.beat.own, seconds)).total() / seconds,
         };
+        self.seconds.push(progress.second(seconds, self.beat.missing));
         (self.beat.sent, self.beat.received) = (sent, received);
+        self.beat.missing = progress.missing;
         (self.beat.own, self.beat.node) = (own, node);
         self.beat.latency.reset();
         (self.say)(&progress);

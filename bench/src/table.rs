@@ -25,7 +25,7 @@ impl fmt::Display for Table<'_> {
         for remark in &report.remarks {
             writeln!(f, "! {remark}")?;
         }
-        writeln!(f, "\n{}", verdict(report.verdict))
+        writeln!(f, "\n{}: {}", report.verdict, verdict(report.verdict))
     }
 }
 
@@ -158,18 +158,20 @@ impl fmt::Display for CountedTable<'_> {
     }
 }
 
-fn several(name: &str, threads: usize) -> String {
+/// A name, and how many threads have it.
+pub fn several(name: &str, threads: usize) -> String {
     if threads == 1 { name.to_owned() } else { format!("{name} x{threads}") }
 }
 
-fn verdict(verdict: Verdict) -> &'static str {
+/// What a verdict means, in words.
+pub fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Clean => "CLEAN",
-        Verdict::Lossy => "LOSSY: more was lost than is allowed",
-        Verdict::Corrupt => "CORRUPT: packets came that were not what was sent",
-        Verdict::Failed => "FAILED: calls did not come up or broke",
+        Verdict::Clean => "calls came up and stayed, and no more was lost than is allowed",
+        Verdict::Lossy => "more was lost than is allowed",
+        Verdict::Corrupt => "packets came that were not what was sent",
+        Verdict::Failed => "calls did not come up or broke",
         Verdict::Inconclusive => {
-            "INCONCLUSIVE: more was lost than is allowed, but the generator may have lost it"
+            "more was lost than is allowed, but the generator may have lost it"
         }
     }
 }

@@ -13,8 +13,9 @@ use super::args::SOURCES;
 use super::flood::{self, Flood};
 use super::plan::{Plan, Target};
 use super::report::{AllocationsReport, FloodReport, TrafficReport};
-use super::server::Server;
+use super::server;
 use super::{allocations, traffic};
+use crate::about::Server;
 use crate::args::Args;
 use crate::contestant::Contestant;
 use crate::make::Make;
@@ -121,6 +122,19 @@ impl Job {
         (!rounds.contestants.is_empty()).then(|| Self::Rounds(plan.into(), work, rounds))
     }
 
+    /// The servers, and which ones they are as far as they say.
+    pub fn servers(&self) -> Vec<Server> {
+        match self {
+            Self::One(_, _, target) | Self::Flood(_, target, _) => {
+                let (name, version) = (target.address.to_string(), "unknown".to_owned());
+                vec![Server { name, version, settings: String::new() }]
+            }
+            Self::Rounds(_, _, rounds) => {
+                rounds.contestants.iter().map(Contestant::about).collect()
+            }
+        }
+    }
+
     /// Does it; `say` hears how it goes.
     ///
     /// # Errors
@@ -130,7 +144,7 @@ impl Job {
             Self::One(plan, work, target) => Report::One(work.run(plan, *target, stop)?),
             Self::Rounds(plan, work, rounds) => {
                 let comparison = rounds.run(stop, say, |contestant| {
-                    let server = Server::start(contestant, rounds.core, plan)?;
+                    let server = server::Server::start(contestant, rounds.core, plan)?;
                     Ok(work.run(plan, server.target, stop)?)
                 });
                 Report::Rounds(RoundsReport { plan: (**plan).clone(), comparison: comparison? })

@@ -10,11 +10,13 @@ use super::memory::Growth;
 use super::plan::Plan;
 use super::traffic::SLEEP_MIN;
 use crate::counters::Counted;
+use crate::curve::Curve;
 use crate::process::{Cpu, ThreadCost, sum};
 use crate::report::{
     BUSY_SHARE, Batch, Generator, LATE_SHARE, Quantiles, Tally, Verdict, kernel_figures,
 };
 use crate::rounds::Figure;
+use crate::second::Second;
 use crate::table::CountedTable;
 
 /// Packets that were relayed.
@@ -38,6 +40,10 @@ pub struct TrafficReport {
     pub faults: Faults,
     /// One-way latency in microseconds.
     pub latency_us: Quantiles,
+    /// The same as a curve.
+    pub latency_curve: Curve,
+    /// How it went.
+    pub seconds: Vec<Second>,
     /// What the server cost.
     pub server: Option<Cost>,
     /// What the generator itself did.
