@@ -4,14 +4,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use causeway_engine::srtp::Suite;
 use clap::{ArgGroup, Parser};
 use zeroize::Zeroizing;
 
 use crate::contestant::{Contestant, Variant};
-use crate::door::Sdes;
 use crate::make::Make;
 use crate::ng::search::Signalling;
-use crate::plan::{CALLS_MAX, G711_CLOCK, Mix, OPUS_CLOCK, PAYLOAD_MAX, Plan, Video};
+use crate::phones::{self, Codec, Phones, Sdes};
+use crate::plan::{CALLS_MAX, Mix, PAYLOAD_MAX, Plan, Video};
 use crate::rest::Api;
 use crate::search::Goal;
 use crate::turn::args::TurnArgs;
@@ -52,7 +53,7 @@ pub struct Args {
     /// The node's process, if it runs on this host and was not started by us: its CPU and memory are looked at.
     #[arg(long, value_name = "PID", conflicts_with = "spawn")]
     pub server_pid: Option<u32>,
-    /// Where a server takes datagrams of the ng protocol: a causeway or an rtpengine. The legs are phones with G.711.
+    /// Where a server takes datagrams of the ng protocol: a causeway or an rtpengine. The legs are phones.
     #[arg(long, value_name = "ADDRESS")]
     pub ng: Option<SocketAddr>,
     /// Starts this rtpengine for each round in its turn, fresh, in user space; the load is that of --ng.
@@ -70,6 +71,12 @@ pub struct Args {
     /// Which legs of each call over ng encrypt their media, under SDES keys.
     #[arg(long, value_name = "LEGS", default_value = "none", default_missing_value = "caller", num_args = 0..=1, require_equals = true)]
     pub sdes: Sdes,
+    /// The SRTP suite of callers that encrypt, such as AEAD_AES_128_GCM; who is called and encrypts has another one.
+    #[arg(long, value_name = "SUITE", default_value = "AES_CM_128_HMAC_SHA1_80", value_parser = phones::suite)]
+    pub suite: Suite,
+    /// What phones over ng send.
+    #[arg(long, value_name = "CODEC", default_value = "pcmu")]
+    pub codec: Codec,
     /// Asks for calls without media besides, so many requests per second: offers, answers and deletes, at their times.
     #[arg(long, value_name = "RATE", requires = "ng", value_parser = rate_of_requests)]
     pub ng_rate: Option<f64>,
@@ -101,14 +108,14 @@ pub struct Args {
     /// What the calls carry: audio, video (which has audio, too), or shares such as audio=80,video=20.
     #[arg(long, default_value = "audio", conflicts_with_all = ["ng", "ng_rtpengine", "ng_causeway"])]
     pub mix: Mix,
-    /// Bytes of an audio payload, one each 20 ms; 80 by default, with --ng 160.
+    /// Bytes of an audio payload, one each 20 ms; 80 by default, of G.711 160.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(28..=PAYLOAD_MAX as i64))]
     pub audio_bytes: Option<u32>,
     /// Frames of video per second.
     #[arg(long, value_name = "FPS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=240))]
     pub video_fps: u32,
     /// Payload of a leg's video, in thousand bits per second.
-    #[arg(long, value_name = "KBPS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(8..=100_000))]
+    #[arg(long, value_name = "KBPS", default_value_t = 1500, value_parser = clap::value_parser!(u32).range(8..=100_000))]
     pub video_kbps: u32,
     /// Threads that own the calls.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -139,16 +146,15 @@ pub struct Args {
 impl Args {
     /// What load is wanted.
     pub fn plan(&self) -> Plan {
-        let (audio_bytes, audio_clock) =
-            if self.is_ng() { (160, G711_CLOCK) } else { (80, OPUS_CLOCK) };
+        let codec = if self.is_ng() { self.codec } else { Codec::Opus };
         Plan {
             calls: self.calls as usize,
             ramp: self.ramp,
             duration: self.duration,
             churn: self.churn.unwrap_or(0.0),
             mix: self.mix.clone(),
-            audio_bytes: self.audio_bytes.unwrap_or(audio_bytes) as usize,
-            audio_clock,
+            audio_bytes: self.audio_bytes.unwrap_or(codec.bytes()) as usize,
+            audio_clock: codec.clock(),
             video: Video { fps: self.video_fps, kbps: self.video_kbps },
             threads: self.threads as usize,
             pin: self.pin.clone(),
@@ -173,6 +179,11 @@ impl Args {
             all.extend(own);
         }
         all
+    }
+
+    /// What legs over ng are like.
+    pub fn phones(&self) -> Phones {
+        Phones { sdes: self.sdes, suite: self.suite, codec: self.codec }
     }
 
     /// What a number of calls has to keep, if the highest is looked for.
@@ -277,6 +288,8 @@ mod tests {
             "--turn-flood 100",
             "--variant a",
             "--p99 3",
+            "--suite DES",
+            "--codec g729",
             "--search --p99 0",
             "--search --turn 127.0.0.1:1",
             "--spawn x --variant =--y",
@@ -284,6 +297,11 @@ mod tests {
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
+        let plan = |line| parse(line).unwrap().plan();
+        let opus = plan("--ng 127.0.0.1:1 --codec opus");
+        assert_eq!((opus.audio_bytes, opus.audio_clock), (80, 48_000));
+        let g711 = plan("--ng 127.0.0.1:1");
+        assert_eq!((g711.audio_bytes, g711.audio_clock), (160, 8_000));
         let sdes = |line| parse(line).unwrap().sdes;
         assert_eq!(sdes("--ng 127.0.0.1:1"), Sdes::None);
         assert_eq!(sdes("--ng 127.0.0.1:1 --sdes"), Sdes::Caller);

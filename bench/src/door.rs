@@ -1,9 +1,7 @@
 //! Which way a run asks for its calls.
 
-use clap::ValueEnum;
-use serde::Serialize;
-
 use crate::ng::client::{NgClient, NgError};
+use crate::phones::Phones;
 use crate::rest::{Rest, RestError, Workers};
 
 /// The node's REST API, where each leg is a browser; or the ng protocol, where each is a phone.
@@ -14,27 +12,14 @@ pub enum Door<'a> {
     Ng(NgDoor<'a>),
 }
 
-/// Which legs are encrypted, under SDES keys (RFC 4568).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Sdes {
-    /// None.
-    #[default]
-    None,
-    /// The caller's.
-    Caller,
-    /// Both, each under its own key.
-    Both,
-}
-
 /// A way over the ng protocol.
 pub struct NgDoor<'a> {
     /// Who asks.
     pub client: NgClient,
     /// Sets the calls of this run apart from others.
     pub run: &'a str,
-    /// Which legs of each call are encrypted, under SDES keys.
-    pub sdes: Sdes,
+    /// What legs are like.
+    pub phones: Phones,
     /// The server's REST API, where it has one: what it has dropped is read there.
     pub rest: Option<&'a Rest>,
 }

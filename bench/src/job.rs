@@ -13,16 +13,17 @@ use zeroize::Zeroizing;
 use crate::about;
 use crate::args::Args;
 use crate::contestant::Contestant;
-use crate::door::{Door, NgDoor, Sdes};
+use crate::door::{Door, NgDoor};
 use crate::ng::beside::{self, Beside};
 use crate::ng::client::NgClient;
 use crate::ng::report::NgReport;
 use crate::ng::search::Signalling;
 use crate::ng::server::{self, Server};
 use crate::node::Node;
+use crate::phones::Phones;
 use crate::plan::{CALLS_MAX, Plan};
 use crate::process::Process;
-use crate::report::{Report as CallsReport, Verdict};
+use crate::report::{Headroom, Report as CallsReport, Verdict};
 use crate::rest::{Api, Rest};
 use crate::rounds::{self, Comparison, Figure, Rounds};
 use crate::run::{Flags, Progress, RunError, run};
@@ -36,7 +37,7 @@ const SPARE: usize = 64;
 #[derive(Debug)]
 pub struct Work {
     plan: Plan,
-    sdes: Sdes,
+    phones: Phones,
     beside: Option<Signalling>,
     goal: Option<Goal>,
 }
@@ -89,7 +90,7 @@ pub struct RoundsReport {
     /// Calls.
     pub calls: usize,
     /// What legs are.
-    pub legs: &'static str,
+    pub legs: String,
     /// Bytes of a payload of audio.
     pub payload: usize,
     /// How the servers compare.
@@ -149,11 +150,11 @@ impl Target {
     }
 
     /// A way to ask for calls, which `run` sets apart from others.
-    fn door<'a>(&'a self, sdes: Sdes, run: &'a str) -> Result<Door<'a>, RunError> {
+    fn door<'a>(&'a self, phones: Phones, run: &'a str) -> Result<Door<'a>, RunError> {
         match (self.ng, &self.rest) {
             (Some(address), rest) => {
                 let client = NgClient::new(address, run).map_err(crate::door::DoorError::from)?;
-                Ok(Door::Ng(NgDoor { client, run, sdes, rest: rest.as_ref() }))
+                Ok(Door::Ng(NgDoor { client, run, phones, rest: rest.as_ref() }))
             }
             (None, Some(rest)) => Ok(Door::Rest(rest)),
             (None, None) => Err(std::io::Error::other("there is nobody to ask").into()),
@@ -176,7 +177,7 @@ impl Work {
             return Ok(Outcome::Search(Box::new(search(goal, range, make, say)?)));
         }
         let name = format!("load{}", std::process::id());
-        let mut door = target.door(self.sdes, &name)?;
+        let mut door = target.door(self.phones, &name)?;
         let process = target.process.as_ref();
         if let (Some(asked), Some(server)) = (&self.beside, target.ng) {
             let beside = Beside { server, asked, run: &name };
@@ -197,7 +198,7 @@ impl Work {
     ) -> Result<Tried, RunError> {
         // A server remembers what it has answered, so each step has names of its own.
         let name = format!("load{}n{calls}", std::process::id());
-        let mut door = target.door(self.sdes, &name)?;
+        let mut door = target.door(self.phones, &name)?;
         let plan = Plan { calls, ..self.plan.clone() };
         let flags = Flags { stop, enough: &AtomicBool::new(false) };
         let made = run(&plan, &mut door, target.process.as_ref(), flags, tell);
@@ -228,13 +229,9 @@ impl Work {
     }
 
     /// What legs are, where calls are made this way.
-    fn legs(&self, way: &Way) -> &'static str {
-        match (way.is_node && way.ng.is_none(), self.sdes) {
-            (true, _) => "WebRTC",
-            (false, Sdes::None) => "plain RTP",
-            (false, Sdes::Caller) => "SDES to plain RTP",
-            (false, Sdes::Both) => "SDES to SDES",
-        }
+    fn legs(&self, way: &Way) -> String {
+        let is_rest = way.is_node && way.ng.is_none();
+        if is_rest { format!("WebRTC, {}", self.plan.mix) } else { self.phones.words() }
     }
 }
 
@@ -257,7 +254,7 @@ impl Job {
     pub fn of(args: &mut Args) -> Result<Self, Box<dyn Error>> {
         let work = Work {
             plan: args.plan(),
-            sdes: args.sdes,
+            phones: args.phones(),
             beside: args.signalling(),
             goal: args.goal(),
         };
@@ -359,6 +356,10 @@ impl rounds::Outcome for Outcome {
             Self::Beside(report) => &report.media.remarks,
             Self::Search(report) => &report.remarks,
         }
+    }
+
+    fn headroom(&self) -> Option<&Headroom> {
+        self.report().map(|report| &report.generator.headroom)
     }
 }
 

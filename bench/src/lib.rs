@@ -37,6 +37,7 @@ pub mod ng;
 pub mod node;
 pub mod offer;
 pub mod payload;
+pub mod phones;
 pub mod plain;
 pub mod plan;
 pub mod process;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 
 use crate::contestant::Contestant;
-use crate::report::Verdict;
+use crate::report::{Headroom, Verdict};
 
 /// Servers, and how often.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub trait Outcome {
     fn figures(&self) -> Vec<Figure>;
     /// What else a reader has to know.
     fn remarks(&self) -> &[String];
+    /// How much of the generator it took.
+    fn headroom(&self) -> Option<&Headroom>;
 }
 
 /// Something that servers are compared by.
@@ -183,6 +185,15 @@ impl<O: Outcome> Comparison<O> {
         codes.max().unwrap_or(0)
     }
 
+    /// How much of the generator was used in the round that took most of it.
+    pub fn headroom(&self) -> Option<&Headroom> {
+        let all = self.rounds.iter().filter_map(|round| round.outcome.headroom());
+        all.max_by(|one, other| {
+            let exceeded = one.is_exceeded.cmp(&other.is_exceeded);
+            exceeded.then_with(|| one.busy.unwrap_or(0.0).total_cmp(&other.busy.unwrap_or(0.0)))
+        })
+    }
+
     /// Rounds whose figures are not the server's.
     pub fn left_out(&self) -> usize {
         self.rounds.iter().filter(|round| !counts(&round.outcome)).count()
@@ -277,10 +288,10 @@ impl<O: Outcome> fmt::Display for Comparison<O> {
             others.iter().try_for_each(|name| write!(f, "{:<24}", cells(name)))?;
             writeln!(f)?;
         }
-        if others.is_empty() {
-            return Ok(());
+        if !others.is_empty() {
+            writeln!(f, "ratios above 1 speak against {first}; they are taken round by round")?;
         }
-        writeln!(f, "ratios above 1 speak against {first}; they are taken round by round")
+        self.headroom().map_or(Ok(()), |headroom| writeln!(f, "at the least, {headroom}"))
     }
 }
 
@@ -349,6 +360,10 @@ mod tests {
 
         fn remarks(&self) -> &[String] {
             &[]
+        }
+
+        fn headroom(&self) -> Option<&Headroom> {
+            None
         }
     }
 

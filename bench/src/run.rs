@@ -21,12 +21,13 @@ use hdrhistogram::Histogram;
 use crate::board::histogram;
 use crate::call::{Call, DRAIN};
 use crate::counters::{COUNTING, Counted, Counters};
-use crate::door::{Door, DoorError, NgDoor, Sdes};
+use crate::door::{Door, DoorError, NgDoor};
 use crate::flow::Flow;
 use crate::leg::{Incoming, Leg};
 use crate::ng::client::NgError;
-use crate::ng::sdp::{CALLED, CALLER, answering, describe, key_of, media_of, srtp};
+use crate::ng::sdp::{answering, describe, key_of, media_of, srtp};
 use crate::offer::{Answer, BadAnswer, Offer};
+use crate::phones::{Codec, Phones, Sdes};
 use crate::plain::Plain;
 use crate::plan::{Deal, Kind, Plan, Stream};
 use crate::process::{Process, Sample};
@@ -646,15 +647,16 @@ fn dial(
     let bind = || socket::bind(SocketAddr::new(plan.bind, 0), false);
     let sockets = [bind()?, bind()?];
     let [one, other] = [sockets[0].local_addr()?, sockets[1].local_addr()?];
-    let key = (door.sdes != Sdes::None).then(|| key_of(2 * number, CALLER));
-    let transport = if door.sdes == Sdes::Both { "RTP/SAVP" } else { "RTP/AVP" };
-    let offered = door.client.offer(id, &describe(one, key.as_ref()), transport);
+    let Phones { sdes, suite, codec } = door.phones;
+    let key = (sdes != Sdes::None).then(|| key_of(2 * number, suite));
+    let transport = if sdes == Sdes::Both { "RTP/SAVP" } else { "RTP/AVP" };
+    let offered = door.client.offer(id, &describe(one, key.as_ref(), codec), transport);
     let offered = offered.map_err(DoorError::from)?;
     // What is answered is of the node's offer, whose tag it keeps (RFC 4568 §5.1.2).
-    let back =
-        (door.sdes == Sdes::Both).then(|| answering(key_of(2 * number + 1, CALLED), &offered));
+    let back = (sdes == Sdes::Both)
+        .then(|| answering(key_of(2 * number + 1, door.phones.called_suite()), &offered));
     let answered =
-        door.client.answer(id, &describe(other, back.as_ref())).map_err(DoorError::from)?;
+        door.client.answer(id, &describe(other, back.as_ref(), codec)).map_err(DoorError::from)?;
     let useless = |sdp: &str| DoorError::from(NgError::Description(sdp.to_owned()));
     let remote = |sdp: &str| media_of(sdp).ok_or_else(|| useless(sdp));
     let keys = |own: Option<&Crypto>, theirs: &str| {
@@ -662,17 +664,24 @@ fn dial(
     };
     let (mine, theirs) = (keys(key.as_ref(), &answered)?, keys(back.as_ref(), &offered)?);
     let legs = [
-        phone(remote(&answered)?, mine, streams, names),
-        phone(remote(&offered)?, theirs, streams, [names[1], names[0]]),
+        phone(remote(&answered)?, mine, codec, streams, names),
+        phone(remote(&offered)?, theirs, codec, streams, [names[1], names[0]]),
     ];
     Ok((legs, sockets))
 }
 
 /// A leg that sends there. `names` are the ids of what it sends and of what it receives.
-fn phone(remote: SocketAddr, keys: Option<Srtp>, streams: &[Stream], names: [u32; 2]) -> Leg {
+fn phone(
+    remote: SocketAddr,
+    keys: Option<Srtp>,
+    codec: Codec,
+    streams: &[Stream],
+    names: [u32; 2],
+) -> Leg {
     let now = Instant::now();
+    let number = codec.payload_type();
     let flow =
-        |(name, stream): (u32, &Stream)| Flow::new(*stream, name, ssrc(name), PCMU, None, now);
+        |(name, stream): (u32, &Stream)| Flow::new(*stream, name, ssrc(name), number, None, now);
     let flows = (names[0]..).zip(streams).map(flow).collect();
     let incoming = (names[1]..).zip(streams);
     let incoming = incoming.map(|(name, stream)| Incoming::new(name, stream.media)).collect();
@@ -683,9 +692,6 @@ fn phone(remote: SocketAddr, keys: Option<Srtp>, streams: &[Stream], names: [u32
 fn ssrc(stream: u32) -> u32 {
     stream.wrapping_mul(0x9e37_79b1) | 2
 }
-
-/// G.711 in its static payload type (RFC 3551 §6).
-const PCMU: u8 = 0;
 
 /// The port of a `candidate:…` line (RFC 8839 §5.1).
 fn port_of(candidate: &str) -> Option<u16> {

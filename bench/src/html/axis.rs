@@ -19,7 +19,7 @@ impl Axis {
     pub fn linear(label: &str, most: f64, about: usize) -> Self {
         let most = if most.is_finite() && most > 0.0 { most } else { 1.0 };
         let step = round_up(most / about.max(1) as f64);
-        let count = (most / step - 1e-9).ceil().max(1.0) as usize;
+        let count = (most / step - 0.02).ceil().max(1.0) as usize;
         let digits = (-step.log10().floor()).max(0.0) as usize;
         let tick = |place: usize| {
             let value = step * place as f64;

@@ -9,7 +9,7 @@ use crate::curve::Curve;
 use crate::job::{Outcome, Report as JobReport};
 use crate::ng::report::{NgReport, Step};
 use crate::process::{Cpu, ThreadCost, sum};
-use crate::report::{Generator, Quantiles, Report, Server};
+use crate::report::{Generator, Headroom, Quantiles, Report, Server};
 use crate::search::SearchReport;
 use crate::second::Second;
 use crate::table;
@@ -121,13 +121,12 @@ fn tiles(report: &Report) -> Vec<Tile> {
             tiles.push(Tile::new("system calls per packet", number(each), String::new()));
         }
     }
-    tiles.extend(headroom(&report.generator));
+    tiles.extend(headroom(&report.generator.headroom));
     tiles
 }
 
 /// How much of the generator was left.
-pub fn headroom(generator: &Generator) -> Option<Tile> {
-    let headroom = &generator.headroom;
+pub fn headroom(headroom: &Headroom) -> Option<Tile> {
     let left = format!("{:.0} %", 100.0 * (1.0 - headroom.busy?).max(0.0));
     let limit = headroom.limit.map(|limit| format!("limit at {} {}", number(limit), headroom.unit));
     let more = if headroom.is_exceeded {
@@ -270,7 +269,7 @@ fn counts(counted: &Counted, page: &mut Page) {
 /// What the generator did, and how much of it was used.
 pub fn generator(generator: &Generator, packets: u64, page: &mut Page) {
     let Generator { late, unsent, socket_drops, headroom, .. } = generator;
-    page.paragraph(&format!("{headroom}."));
+    page.paragraph(&capital(&format!("{headroom}.")));
     page.paragraph(&format!(
         "{} packets left more than 5 ms late (99 % of all: {} us, max {} us), {} not at all; its own sockets dropped \
          {}.",
@@ -281,6 +280,11 @@ pub fn generator(generator: &Generator, packets: u64, page: &mut Page) {
         whole(*socket_drops)
     ));
     threads(&generator.threads, packets, None, page);
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn requests(report: &NgReport, page: &mut Page) {

@@ -1,6 +1,6 @@
 //! The plots that reports share.
 
-use super::axis::{Axis, number, rarity};
+use super::axis::{Axis, number, rarity, whole};
 use super::plot::{Mark, Plot};
 use crate::curve::Curve;
 use crate::rounds::Row;
@@ -8,9 +8,9 @@ use crate::search::{Finding, SearchReport};
 use crate::second::Second;
 
 /// A plot of its own line, and one of two beside each other.
-const WIDE: [f64; 2] = [860.0, 320.0];
-const LOW: [f64; 2] = [860.0, 210.0];
-const SMALL: f64 = 420.0;
+const WIDE: [f64; 2] = [980.0, 330.0];
+const LOW: [f64; 2] = [980.0, 210.0];
+const SMALL: f64 = 310.0;
 
 /// Latency by percentile, a curve each.
 pub fn percentiles(curves: &[(&str, &Curve)]) -> Option<Plot> {
@@ -42,9 +42,11 @@ pub fn percentiles(curves: &[(&str, &Curve)]) -> Option<Plot> {
 
 /// A figure's rounds: a mark each, and a bar at the median.
 pub fn spread(row: &Row, names: &[String], is_wide: bool) -> Plot {
-    let height = 62.0 + if is_wide { 48.0 } else { 34.0 } * names.len() as f64;
+    let height =
+        if is_wide { 62.0 + 48.0 * names.len() as f64 } else { 42.0 + 34.0 * names.len() as f64 };
     let most = row.of.iter().map(|cell| cell.spread.max).fold(0.0, f64::max);
-    let x = Axis::linear(row.figure, 1.08 * most, if is_wide { 8 } else { 4 });
+    let label = if is_wide { row.figure } else { "" };
+    let x = Axis::linear(label, 1.08 * most, if is_wide { 8 } else { 4 });
     let width = if is_wide { WIDE[0] } else { SMALL };
     let mut plot = Plot::new(row.figure, [width, height], x, Axis::names(names));
     let mut words = Vec::new();
@@ -76,7 +78,9 @@ pub fn arrivals(seconds: &[Second]) -> Vec<Plot> {
     changes(&mut packets, seconds);
     let packets =
         packets.described(format!("up to {} packets per second sent", number(most(&sent))));
-    vec![packets, missing(&[("", seconds)], end), latency(seconds, time())]
+    let mut plots = vec![packets, latency(seconds, time())];
+    plots.extend(missing(&[("", seconds)], end));
+    plots
 }
 
 fn latency(seconds: &[Second], time: Axis) -> Plot {
@@ -109,15 +113,18 @@ pub fn beside(all: &[(&str, &[Second])]) -> Vec<Plot> {
         plot.name(series, name, None);
     }
     let plot = plot.described(format!("up to {} packets per second", number(most)));
-    vec![plot, missing(all, end)]
+    std::iter::once(plot).chain(missing(all, end)).collect()
 }
 
-/// Bars of what was missing; series beside each other.
-fn missing(all: &[(&str, &[Second])], end: f64) -> Plot {
+/// Bars of what was missing, if anything was; series beside each other.
+fn missing(all: &[(&str, &[Second])], end: f64) -> Option<Plot> {
     let time = Axis::linear("seconds since the start", end, 10);
     let lost = all.iter().flat_map(|(_, seconds)| *seconds).map(|second| second.missing);
     let (most, sum) = lost.fold((0, 0), |(most, sum), lost| (lost.max(most), sum + lost));
-    let y = Axis::linear("packets/s", (most as f64).max(1.0), 3);
+    if sum == 0 {
+        return None;
+    }
+    let y = Axis::linear("packets/s", most as f64, 3);
     let mut plot = Plot::new("Packets missing", [LOW[0], 160.0], time, y);
     let width = 0.8 / all.len().max(1) as f64;
     for (series, (name, seconds)) in all.iter().enumerate() {
@@ -129,13 +136,7 @@ fn missing(all: &[(&str, &[Second])], end: f64) -> Plot {
             plot.name(series, name, Some(Mark::Disc));
         }
     }
-    let words = if sum == 0 {
-        "nothing was missing".to_owned()
-    } else {
-        format!("{} in all", number(sum as f64))
-    };
-    plot.title = format!("Packets missing: {words}");
-    plot.described(words)
+    Some(plot.described(format!("{} in all", whole(sum))))
 }
 
 fn changes(plot: &mut Plot, seconds: &[Second]) {

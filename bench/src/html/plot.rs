@@ -7,10 +7,9 @@ use super::escape::Escaped;
 
 /// Series that look different from each other: their colours and dashes stand in the style sheet.
 pub const SERIES: usize = 6;
-/// Room for the lower axis, and above and to the right of the plot.
-const BELOW: f64 = 46.0;
+/// Room above and to the right of the plot.
 const ABOVE: f64 = 14.0;
-const RIGHT: f64 = 18.0;
+const RIGHT: f64 = 30.0;
 
 /// What stands for a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +133,7 @@ impl Plot {
 
     /// An upright line with a word at its top: where something changes.
     pub fn change(&mut self, x: f64, word: &str) {
-        let (at, bottom) = (self.across(x), self.height - BELOW);
+        let (at, bottom) = (self.across(x), self.height - self.below());
         let _ = write!(
             self.inside,
             "<line class=\"change\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{ABOVE}\" y2=\"{bottom:.1}\"/>\
@@ -169,7 +168,7 @@ impl Plot {
     }
 
     fn axes(&self, out: &mut String) {
-        let (right, bottom) = (self.width - RIGHT, self.height - BELOW);
+        let (right, bottom) = (self.width - RIGHT, self.height - self.below());
         let mut free = f64::NEG_INFINITY;
         for (value, word) in &self.x.ticks {
             let at = self.across(*value);
@@ -219,8 +218,13 @@ impl Plot {
         self.left + (self.width - RIGHT - self.left) * self.x.share(value)
     }
 
+    /// Room for the lower axis.
+    fn below(&self) -> f64 {
+        if self.x.label.is_empty() { 26.0 } else { 46.0 }
+    }
+
     fn down(&self, value: f64) -> f64 {
-        let bottom = self.height - BELOW;
+        let bottom = self.height - self.below();
         bottom - (bottom - ABOVE) * self.y.share(value)
     }
 }

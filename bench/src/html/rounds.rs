@@ -1,11 +1,11 @@
 //! What a page says of several servers that did the same in turn.
 
-use super::Drawn;
 use super::axis::number;
 use super::figures;
 use super::page::{Cell, Page, Tile};
+use super::{Drawn, calls};
 use crate::curve::Curve;
-use crate::report::Verdict;
+use crate::report::{Headroom, Verdict};
 use crate::rounds::{Better, Comparison, Round, Row, counts};
 
 /// Puts a comparison on the page.
@@ -76,7 +76,7 @@ fn severity(verdict: Verdict) -> u8 {
 }
 
 /// The first figure of each server, and how it compares.
-fn tiles<O>(comparison: &Comparison<O>) -> Vec<Tile> {
+fn tiles<O: Drawn>(comparison: &Comparison<O>) -> Vec<Tile> {
     let Some(row) = comparison.rows.first() else { return Vec::new() };
     let first = comparison.contestants.first().map_or("", String::as_str);
     let tile = |cell: &crate::rounds::Cell| {
@@ -87,7 +87,8 @@ fn tiles<O>(comparison: &Comparison<O>) -> Vec<Tile> {
         let what = format!("{}: {}", cell.contestant, row.figure);
         Tile::new(&what, number(cell.spread.median), more.unwrap_or_else(|| spread(&cell.spread)))
     };
-    row.of.iter().map(tile).collect()
+    let own = comparison.headroom().and_then(calls::headroom);
+    row.of.iter().map(tile).chain(own).collect()
 }
 
 fn spread(spread: &crate::rounds::Spread) -> String {
@@ -145,6 +146,11 @@ fn searches<O: Drawn>(comparison: &Comparison<O>, page: &mut Page) {
     }
 }
 
+/// How much of its core the generator had left.
+fn left(headroom: &Headroom) -> Option<String> {
+    Some(format!("{:.0} %", 100.0 * (1.0 - headroom.busy?).max(0.0)))
+}
+
 fn all<O: Drawn>(rounds: &[Round<O>], page: &mut Page) {
     let row = |round: &Round<O>| {
         let outcome = &round.outcome;
@@ -156,6 +162,7 @@ fn all<O: Drawn>(rounds: &[Round<O>], page: &mut Page) {
             Cell::Value(round.contestant.clone()),
             Cell::Value(outcome.verdict().to_string()),
             Cell::Value(figure.map_or_else(String::new, |figure| number(figure.value))),
+            Cell::Value(outcome.headroom().and_then(left).unwrap_or_default()),
             Cell::Value(counted.to_owned()),
             Cell::Words(remarks),
         ]
@@ -165,7 +172,7 @@ fn all<O: Drawn>(rounds: &[Round<O>], page: &mut Page) {
     let rows: Vec<_> = rounds.iter().map(row).collect();
     page.table(
         "In the order in which they ran",
-        &["round", "server", "verdict", name, "", "remarks"],
+        &["round", "server", "verdict", name, "generator left", "", "remarks"],
         &rows,
     );
 }

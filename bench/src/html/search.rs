@@ -55,7 +55,7 @@ impl SearchReport {
                 .as_ref()
                 .map(|server| format!("{} us", number(server.ns_per_packet / 1e3)));
             tiles.extend(us.map(|us| Tile::new("CPU per packet there", us, String::new())));
-            tiles.extend(calls::headroom(&best.generator));
+            tiles.extend(calls::headroom(&best.generator.headroom));
         }
         tiles
     }

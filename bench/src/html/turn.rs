@@ -70,7 +70,7 @@ fn traffic(report: &TrafficReport, page: &mut Page) {
             String::new(),
         ));
     }
-    tiles.extend(calls::headroom(&report.generator));
+    tiles.extend(calls::headroom(&report.generator.headroom));
     page.tiles(&tiles);
     page.heading("Packets");
     let row = |(way, tally): (&&str, &Tally)| {

@@ -19,7 +19,7 @@ use crate::about::Server;
 use crate::args::Args;
 use crate::contestant::Contestant;
 use crate::make::Make;
-use crate::report::{CROWD, Verdict};
+use crate::report::{CROWD, Headroom, Verdict};
 use crate::rounds::{self, Comparison, Figure, Rounds};
 
 /// What clients do.
@@ -187,6 +187,10 @@ impl rounds::Outcome for Outcome {
             Self::Traffic(report) => &report.remarks,
             Self::Allocations(report) => &report.remarks,
         }
+    }
+
+    fn headroom(&self) -> Option<&Headroom> {
+        if let Self::Traffic(report) = self { Some(&report.generator.headroom) } else { None }
     }
 }
 
