@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -157,7 +158,7 @@ impl Target {
                 Ok(Door::Ng(NgDoor { client, run, phones, rest: rest.as_ref() }))
             }
             (None, Some(rest)) => Ok(Door::Rest(rest)),
-            (None, None) => Err(std::io::Error::other("there is nobody to ask").into()),
+            (None, None) => Err(io::Error::other("there is nobody to ask").into()),
         }
     }
 }
@@ -172,8 +173,13 @@ impl Work {
         tell: &mut dyn FnMut(&Progress),
     ) -> Result<Outcome, Box<dyn Error>> {
         if let Some(goal) = self.goal {
-            let range = Range { first: self.plan.calls, most: self.most() };
-            let make = |calls| self.try_calls(calls, target, stop, tell);
+            let range = Range { first: self.plan.calls, most: self.most()? };
+            // A server remembers what it has answered, so each step has names of its own.
+            let mut names = (1..).map(|step| format!("load{}n{step}", std::process::id()));
+            let make = |calls| {
+                let name = names.next().unwrap_or_default();
+                self.try_calls(calls, &name, target, stop, tell)
+            };
             return Ok(Outcome::Search(Box::new(search(goal, range, make, say)?)));
         }
         let name = format!("load{}", std::process::id());
@@ -192,13 +198,12 @@ impl Work {
     fn try_calls(
         &self,
         calls: usize,
+        name: &str,
         target: &Target,
         stop: &AtomicBool,
         tell: &mut dyn FnMut(&Progress),
     ) -> Result<Tried, RunError> {
-        // A server remembers what it has answered, so each step has names of its own.
-        let name = format!("load{}n{calls}", std::process::id());
-        let mut door = target.door(self.phones, &name)?;
+        let mut door = target.door(self.phones, name)?;
         let plan = Plan { calls, ..self.plan.clone() };
         let flags = Flags { stop, enough: &AtomicBool::new(false) };
         let made = run(&plan, &mut door, target.process.as_ref(), flags, tell);
@@ -218,14 +223,14 @@ impl Work {
     }
 
     /// Calls that can be made, most: at a server of ng no more than it has ports for.
-    fn most(&self) -> usize {
+    fn most(&self) -> io::Result<usize> {
         let own = self.plan.threads * SOCKETS_PER_WORKER / 2;
-        own.min(CALLS_MAX).min(server::CALLS_MAX - SPARE)
+        Ok(own.min(CALLS_MAX).min(server::room()?.saturating_sub(SPARE)))
     }
 
     /// Calls that a server is to have room for.
-    fn room(&self) -> usize {
-        SPARE + if self.goal.is_some() { self.most() } else { self.plan.calls }
+    fn room(&self) -> io::Result<usize> {
+        Ok(SPARE + if self.goal.is_some() { self.most()? } else { self.plan.calls })
     }
 
     /// What legs are, where calls are made this way.
@@ -289,13 +294,13 @@ impl Job {
         Ok(match self {
             Self::Running(work, target) => Report::One(work.run(target, stop, say, tell)?),
             Self::Spawned(work, way, contestant) => {
-                let started = way.start(contestant, None, work.room())?;
+                let started = way.start(contestant, None, work.room()?)?;
                 Report::One(work.run(&started.target, stop, say, tell)?)
             }
             Self::Rounds(work, way, rounds) => {
                 let calls = work.plan.calls;
                 let comparison = rounds.run(stop, say, |contestant| {
-                    let started = way.start(contestant, Some(rounds.core), work.room())?;
+                    let started = way.start(contestant, Some(rounds.core), work.room()?)?;
                     work.run(&started.target, stop, say, tell)
                 })?;
                 let (legs, payload) = (work.legs(way), work.plan.audio_bytes);

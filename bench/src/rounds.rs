@@ -291,7 +291,8 @@ impl<O: Outcome> fmt::Display for Comparison<O> {
         if !others.is_empty() {
             writeln!(f, "ratios above 1 speak against {first}; they are taken round by round")?;
         }
-        self.headroom().map_or(Ok(()), |headroom| writeln!(f, "at the least, {headroom}"))
+        self.headroom()
+            .map_or(Ok(()), |headroom| writeln!(f, "in the round that took most of it, {headroom}"))
     }
 }
 

@@ -2,7 +2,8 @@
 //! a limit.
 //!
 //! Calls of the same mix are put on it, half as many more each time, until they do not hold; then the search closes
-//! in between the two. A step in which the generator was too slow says nothing of the server, so it ends the search.
+//! in between the two. A step in which the generator was too slow says nothing of the server: it is done once more, since
+//! something else may have kept the generator off its core, and then ends the search.
 
 use std::fmt;
 use std::time::Duration;
@@ -134,7 +135,7 @@ pub fn search<E>(
     say: &dyn Fn(&str),
 ) -> Result<SearchReport, E> {
     let mut bracket = Bracket::new(range.first as f64, range.most as f64, PRECISION);
-    let (mut steps, mut best, mut end) = (Vec::new(), None, None);
+    let (mut steps, mut best, mut end, mut is_again) = (Vec::new(), None, None, false);
     while let Some(calls) = bracket.next().map(|calls| calls.round() as usize) {
         let tried = make(calls)?;
         if matches!(tried, Tried::Stopped) {
@@ -148,6 +149,7 @@ pub fn search<E>(
         say(&step.to_string());
         steps.push(step);
         match finding {
+            Finding::Unknown if !std::mem::replace(&mut is_again, true) => continue,
             Finding::Unknown => {
                 end = Some(End::Generator);
                 break;
@@ -155,6 +157,7 @@ pub fn search<E>(
             Finding::Holds => best = report,
             Finding::Fails => {}
         }
+        is_again = false;
         bracket.note(calls as f64, finding == Finding::Holds);
     }
     let [highest, lowest] =
@@ -361,16 +364,29 @@ mod tests {
     fn a_generator_that_is_too_slow_ends_it_without_a_claim() {
         let report = at(RANGE, 160, |_| 900);
         assert_eq!((report.verdict, report.end), (Verdict::Inconclusive, End::Generator));
-        assert_eq!((report.highest, report.lowest, report.steps.len()), (Some(150), None, 3));
+        assert_eq!((report.highest, report.lowest, report.steps.len()), (Some(150), None, 4));
         assert!(
             report.claim().starts_with("at least 150 calls: the generator's limit"),
             "{}",
             report.claim()
         );
         let report = at(RANGE, 10, |_| 900);
-        assert_eq!((report.highest, report.steps.len()), (None, 1));
+        assert_eq!((report.highest, report.steps.len()), (None, 2));
         let report = at(Range { first: 100, most: 150 }, 1000, |_| 900);
         assert_eq!((report.verdict, report.highest), (Verdict::Inconclusive, Some(150)));
+    }
+
+    #[test]
+    fn a_step_that_said_nothing_is_done_once_more() {
+        let mut count = 0;
+        let make = |calls: usize| {
+            count += 1;
+            let mut report = made(calls, if calls <= 205 { 900 } else { 9000 }, 0);
+            report.generator.unsent = u64::from(count % 3 == 2);
+            Ok::<_, Infallible>(Tried::Made(Box::new(report)))
+        };
+        let report = search(GOAL, RANGE, make, &|_| {}).unwrap();
+        assert_eq!((report.end, report.highest, report.lowest), (End::Found, Some(198), Some(207)));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use causeway_engine::sys::socket;
+
 use super::client::NgClient;
 use crate::contestant::Contestant;
 use crate::make::Make;
@@ -16,8 +18,27 @@ use crate::started::{LOOPBACK, Started, free_port};
 /// The first and the last port of media: below those that the kernel gives to clients.
 const PORTS: [u16; 2] = [10_000, 32_767];
 
-/// Calls that these ports have room for: a leg may take two pairs of them.
-pub const CALLS_MAX: usize = (PORTS[1] - PORTS[0] + 1) as usize / 4;
+/// Ports, and so sockets, that a call may take: two pairs for each leg.
+const PORTS_PER_CALL: usize = 4;
+/// Descriptors of a server beside those of its calls.
+const SPARE_DESCRIPTORS: u64 = 2000;
+
+/// Calls that a server has room for, if it may open as many descriptors as we.
+///
+/// # Errors
+/// The kernel's.
+pub fn room() -> io::Result<usize> {
+    let [first, last] = ports()?;
+    Ok((usize::from(last - first) + 1) / PORTS_PER_CALL)
+}
+
+/// The first and the last port that a server gets: a causeway wants a descriptor for each.
+fn ports() -> io::Result<[u16; 2]> {
+    let descriptors = socket::lift_descriptor_limit()?.saturating_sub(SPARE_DESCRIPTORS);
+    let [first, last] = PORTS;
+    let count = u64::from(last - first).min(descriptors);
+    Ok([first, first + count as u16])
+}
 
 /// A running server; stopped when dropped.
 pub struct Server {
@@ -38,7 +59,7 @@ impl Server {
         let http = SocketAddr::new(LOOPBACK, free_port()?);
         let mux = free_port()?;
         let arguments = |folder: &Path| match contestant.make {
-            Make::Rtpengine => Ok(rtpengine(address)),
+            Make::Rtpengine => rtpengine(address),
             Make::Causeway => {
                 let mut all = causeway(address, http, mux, calls, folder)?;
                 all.extend(contestant.workers(core));
@@ -60,9 +81,9 @@ impl Server {
 }
 
 /// Table -1 forwards in user space.
-fn rtpengine(address: SocketAddr) -> Vec<String> {
-    let [first, last] = PORTS;
-    [
+fn rtpengine(address: SocketAddr) -> io::Result<Vec<String>> {
+    let [first, last] = ports()?;
+    Ok([
         "--config-file=none".to_owned(),
         "--table=-1".to_owned(),
         "--foreground".to_owned(),
@@ -74,7 +95,7 @@ fn rtpengine(address: SocketAddr) -> Vec<String> {
         format!("--port-min={first}"),
         format!("--port-max={last}"),
     ]
-    .into()
+    .into())
 }
 
 fn causeway(
@@ -84,7 +105,7 @@ fn causeway(
     calls: usize,
     folder: &Path,
 ) -> io::Result<Vec<String>> {
-    let ([first, last], legs) = (PORTS, 2 * calls);
+    let ([first, last], legs) = (ports()?, 2 * calls);
     let text = format!(
         "[http]\nlisten = \"{http}\"\n\
          [public]\nlisten = \"{LOOPBACK}:0\"\n\
