@@ -4,14 +4,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use causeway_engine::srtp::Suite;
+use clap::{ArgGroup, Parser};
 use zeroize::Zeroizing;
 
-use crate::door::Sdes;
+use crate::contestant::{Contestant, Variant};
 use crate::make::Make;
 use crate::ng::search::Signalling;
-use crate::plan::{CALLS_MAX, G711_CLOCK, Mix, OPUS_CLOCK, PAYLOAD_MAX, Plan, Video};
+use crate::phones::{self, Codec, Phones, Sdes};
+use crate::plan::{CALLS_MAX, Mix, PAYLOAD_MAX, Plan, Video};
 use crate::rest::Api;
+use crate::search::Goal;
 use crate::turn::args::TurnArgs;
 
 /// Puts real calls on a causeway node, WebRTC over REST or phones over ng, and says what became of their packets and
@@ -21,6 +24,7 @@ use crate::turn::args::TurnArgs;
 /// 3 packets were lost, but the generator may have lost them itself.
 #[derive(Debug, Parser)]
 #[command(name = "causeway-load", version, verbatim_doc_comment)]
+#[command(group = ArgGroup::new("varied").args(["spawn", "ng_causeway", "turn_causeway"]).multiple(true))]
 pub struct Args {
     /// The node's admin API.
     #[arg(
@@ -36,10 +40,20 @@ pub struct Args {
     /// Starts this causeway program for the run; what stands behind `--` is for it.
     #[arg(long, value_name = "PROGRAM")]
     pub spawn: Option<PathBuf>,
+    /// Settings of the causeway that is started, under a name that the report gives them: ARGS are split at spaces
+    /// and stand behind all other arguments; assignments such as CAUSEWAY_X=y at their front go to its environment.
+    /// Given several times, the variants run in turn, round after round, each fresh, and are compared with the first.
+    #[arg(
+        long = "variant",
+        value_name = "NAME[=ARGS]",
+        requires = "varied",
+        conflicts_with = "ng_rate"
+    )]
+    pub variants: Vec<Variant>,
     /// The node's process, if it runs on this host and was not started by us: its CPU and memory are looked at.
     #[arg(long, value_name = "PID", conflicts_with = "spawn")]
     pub server_pid: Option<u32>,
-    /// Where a server takes datagrams of the ng protocol: a causeway or an rtpengine. The legs are phones with G.711.
+    /// Where a server takes datagrams of the ng protocol: a causeway or an rtpengine. The legs are phones.
     #[arg(long, value_name = "ADDRESS")]
     pub ng: Option<SocketAddr>,
     /// Starts this rtpengine for each round in its turn, fresh, in user space; the load is that of --ng.
@@ -57,6 +71,12 @@ pub struct Args {
     /// Which legs of each call over ng encrypt their media, under SDES keys.
     #[arg(long, value_name = "LEGS", default_value = "none", default_missing_value = "caller", num_args = 0..=1, require_equals = true)]
     pub sdes: Sdes,
+    /// The SRTP suite of callers that encrypt, such as AEAD_AES_128_GCM; who is called and encrypts has another one.
+    #[arg(long, value_name = "SUITE", default_value = "AES_CM_128_HMAC_SHA1_80", value_parser = phones::suite)]
+    pub suite: Suite,
+    /// What phones over ng send.
+    #[arg(long, value_name = "CODEC", default_value = "pcmu")]
+    pub codec: Codec,
     /// Asks for calls without media besides, so many requests per second: offers, answers and deletes, at their times.
     #[arg(long, value_name = "RATE", requires = "ng", value_parser = rate_of_requests)]
     pub ng_rate: Option<f64>,
@@ -69,6 +89,13 @@ pub struct Args {
     /// Calls at a time.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=CALLS_MAX as i64))]
     pub calls: u32,
+    /// Looks for the highest number of calls that the server carries, from --calls on: half as many more each time
+    /// until --p99 or --allow-loss is not kept, then in between, each for --duration.
+    #[arg(long, conflicts_with_all = ["ng_rate", "turn", "turn_coturn", "turn_causeway"])]
+    pub search: bool,
+    /// One-way latency in milliseconds that 99 packets of a hundred keep in a search.
+    #[arg(long, value_name = "MS", default_value_t = 5.0, requires = "search", value_parser = milliseconds)]
+    pub p99: f64,
     /// New calls per second.
     #[arg(long, default_value_t = 10.0, value_parser = rate)]
     pub ramp: f64,
@@ -81,14 +108,14 @@ pub struct Args {
     /// What the calls carry: audio, video (which has audio, too), or shares such as audio=80,video=20.
     #[arg(long, default_value = "audio", conflicts_with_all = ["ng", "ng_rtpengine", "ng_causeway"])]
     pub mix: Mix,
-    /// Bytes of an audio payload, one each 20 ms; 80 by default, with --ng 160.
+    /// Bytes of an audio payload, one each 20 ms; 80 by default, of G.711 160.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(28..=PAYLOAD_MAX as i64))]
     pub audio_bytes: Option<u32>,
     /// Frames of video per second.
     #[arg(long, value_name = "FPS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=240))]
     pub video_fps: u32,
     /// Payload of a leg's video, in thousand bits per second.
-    #[arg(long, value_name = "KBPS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(8..=100_000))]
+    #[arg(long, value_name = "KBPS", default_value_t = 1500, value_parser = clap::value_parser!(u32).range(8..=100_000))]
     pub video_kbps: u32,
     /// Threads that own the calls.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -108,6 +135,9 @@ pub struct Args {
     /// Where the report goes as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Where the report goes as one page of HTML, with plots.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// For the node that is started: see `causeway --help`.
     #[arg(last = true, value_name = "NODE ARGUMENTS", requires = "spawn")]
     pub node: Vec<String>,
@@ -116,16 +146,15 @@ pub struct Args {
 impl Args {
     /// What load is wanted.
     pub fn plan(&self) -> Plan {
-        let (audio_bytes, audio_clock) =
-            if self.is_ng() { (160, G711_CLOCK) } else { (80, OPUS_CLOCK) };
+        let codec = if self.is_ng() { self.codec } else { Codec::Opus };
         Plan {
             calls: self.calls as usize,
             ramp: self.ramp,
             duration: self.duration,
             churn: self.churn.unwrap_or(0.0),
             mix: self.mix.clone(),
-            audio_bytes: self.audio_bytes.unwrap_or(audio_bytes) as usize,
-            audio_clock,
+            audio_bytes: self.audio_bytes.unwrap_or(codec.bytes()) as usize,
+            audio_clock: codec.clock(),
             video: Video { fps: self.video_fps, kbps: self.video_kbps },
             threads: self.threads as usize,
             pin: self.pin.clone(),
@@ -136,13 +165,30 @@ impl Args {
 
     /// Whether calls are made over ng.
     fn is_ng(&self) -> bool {
-        self.ng.is_some() || !self.contestants().is_empty()
+        self.ng.is_some() || self.ng_rtpengine.is_some() || self.ng_causeway.is_some()
     }
 
-    /// The servers that calls over ng are to compare.
-    pub fn contestants(&self) -> Vec<(Make, PathBuf)> {
-        let all = [(Make::Rtpengine, &self.ng_rtpengine), (Make::Causeway, &self.ng_causeway)];
-        all.into_iter().filter_map(|(make, path)| Some((make, path.clone()?))).collect()
+    /// The servers that calls are to compare, in their order; none if a single one is looked at.
+    pub fn contestants(&self) -> Vec<Contestant> {
+        let rtpengine = self.ng_rtpengine.iter();
+        let rtpengine = rtpengine.map(|path| Contestant::new(Make::Rtpengine, path.clone()));
+        let mut all: Vec<_> = rtpengine.collect();
+        let spawned = self.spawn.as_ref().filter(|_| !self.variants.is_empty());
+        if let Some(program) = self.ng_causeway.as_ref().or(spawned) {
+            let own = Contestant::each(Make::Causeway, program, &self.node, &self.variants);
+            all.extend(own);
+        }
+        all
+    }
+
+    /// What legs over ng are like.
+    pub fn phones(&self) -> Phones {
+        Phones { sdes: self.sdes, suite: self.suite, codec: self.codec }
+    }
+
+    /// What a number of calls has to keep, if the highest is looked for.
+    pub fn goal(&self) -> Option<Goal> {
+        self.search.then_some(Goal { p99_ms: self.p99, allow_loss: self.allow_loss })
     }
 
     /// What calls without media are wanted besides.
@@ -169,6 +215,11 @@ fn rate(text: &str) -> Result<f64, String> {
 fn rate_of_requests(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| (1.0..=100_000.0).contains(rate));
     rate.ok_or_else(|| "a rate is 1 to 100000 requests per second".into())
+}
+
+fn milliseconds(text: &str) -> Result<f64, String> {
+    let ms = text.parse().ok().filter(|ms| (0.01..=10_000.0).contains(ms));
+    ms.ok_or_else(|| "a latency is 0.01 to 10000 ms".into())
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -235,14 +286,45 @@ mod tests {
             "--turn 127.0.0.1:1 --turn-user u",
             "--turn 127.0.0.1:1 --turn-size 20",
             "--turn-flood 100",
+            "--variant a",
+            "--p99 3",
+            "--suite DES",
+            "--codec g729",
+            "--search --p99 0",
+            "--search --turn 127.0.0.1:1",
+            "--spawn x --variant =--y",
+            "--ng 127.0.0.1:1 --ng-rate 9 --spawn x --variant a",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
+        let plan = |line| parse(line).unwrap().plan();
+        let opus = plan("--ng 127.0.0.1:1 --codec opus");
+        assert_eq!((opus.audio_bytes, opus.audio_clock), (80, 48_000));
+        let g711 = plan("--ng 127.0.0.1:1");
+        assert_eq!((g711.audio_bytes, g711.audio_clock), (160, 8_000));
         let sdes = |line| parse(line).unwrap().sdes;
         assert_eq!(sdes("--ng 127.0.0.1:1"), Sdes::None);
         assert_eq!(sdes("--ng 127.0.0.1:1 --sdes"), Sdes::Caller);
         assert_eq!(sdes("--ng 127.0.0.1:1 --sdes=both"), Sdes::Both);
         let spawned = parse("--spawn causeway -- --workers 1").unwrap();
         assert_eq!(spawned.node, ["--workers", "1"]);
+        assert!(spawned.contestants().is_empty());
+    }
+
+    #[test]
+    fn variants_are_of_the_causeway_that_is_started_beside_others() {
+        let names = |line: &str| {
+            let all = parse(line).unwrap().contestants();
+            all.iter().map(|one| one.name().to_owned()).collect::<Vec<_>>()
+        };
+        let two = "--variant on --variant off=A=b";
+        assert_eq!(names(&format!("--spawn x {two}")), ["on", "off"]);
+        assert_eq!(
+            names(&format!("--ng-rtpengine r --ng-causeway x {two}")),
+            ["rtpengine", "on", "off"]
+        );
+        assert_eq!(names("--ng-rtpengine r --ng-causeway x"), ["rtpengine", "causeway"]);
+        let args = parse("--spawn x --variant a=--y -- --z").unwrap();
+        assert_eq!(args.contestants()[0].variant.arguments, ["--z", "--y"]);
     }
 }

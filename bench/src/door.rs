@@ -1,12 +1,8 @@
 //! Which way a run asks for its calls.
 
-use std::collections::BTreeMap;
-
-use clap::ValueEnum;
-use serde::Serialize;
-
 use crate::ng::client::{NgClient, NgError};
-use crate::rest::{Rest, RestError};
+use crate::phones::Phones;
+use crate::rest::{Rest, RestError, Workers};
 
 /// The node's REST API, where each leg is a browser; or the ng protocol, where each is a phone.
 pub enum Door<'a> {
@@ -16,44 +12,40 @@ pub enum Door<'a> {
     Ng(NgDoor<'a>),
 }
 
-/// Which legs are encrypted, under SDES keys (RFC 4568).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Sdes {
-    /// None.
-    #[default]
-    None,
-    /// The caller's.
-    Caller,
-    /// Both, each under its own key.
-    Both,
-}
-
 /// A way over the ng protocol.
 pub struct NgDoor<'a> {
     /// Who asks.
     pub client: NgClient,
     /// Sets the calls of this run apart from others.
     pub run: &'a str,
-    /// Which legs of each call are encrypted, under SDES keys.
-    pub sdes: Sdes,
+    /// What legs are like.
+    pub phones: Phones,
     /// The server's REST API, where it has one: what it has dropped is read there.
     pub rest: Option<&'a Rest>,
 }
 
 impl Door<'_> {
-    /// Whether somebody is behind it, and what the server's workers have dropped so far.
+    /// Whether somebody is behind it.
     ///
     /// # Errors
     /// [`RestError`], [`NgError`]
-    pub fn knock(&mut self) -> Result<BTreeMap<String, u64>, DoorError> {
+    pub fn knock(&mut self) -> Result<(), DoorError> {
         match self {
-            Self::Rest(rest) => Ok(rest.drops()?),
-            Self::Ng(door) => {
-                door.client.ping()?;
-                Ok(door.rest.map(Rest::drops).transpose()?.unwrap_or_default())
-            }
+            Self::Rest(_) => self.workers().map(drop),
+            Self::Ng(door) => Ok(door.client.ping()?),
         }
+    }
+
+    /// What the server's workers have done so far; none if it does not say.
+    ///
+    /// # Errors
+    /// [`RestError`]
+    pub fn workers(&self) -> Result<Option<Workers>, DoorError> {
+        let rest = match self {
+            Self::Rest(rest) => Some(*rest),
+            Self::Ng(door) => door.rest,
+        };
+        Ok(rest.map(Rest::workers).transpose()?)
     }
 
     /// Makes a call and returns its id.
@@ -75,6 +67,16 @@ impl Door<'_> {
         match self {
             Self::Rest(rest) => Ok(rest.delete_call(id)?),
             Self::Ng(door) => Ok(door.client.delete(id)?),
+        }
+    }
+}
+
+impl DoorError {
+    /// Whether the server was asked for more than it gives: it has reached a limit, refuses, or says nothing.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Rest(error) => matches!(error, RestError::Limit { .. }),
+            Self::Ng(error) => matches!(error, NgError::Refused(..) | NgError::Silent(..)),
         }
     }
 }

@@ -17,19 +17,27 @@
 
 #![forbid(unsafe_code)]
 
+pub mod about;
 pub mod agenda;
 pub mod args;
 pub mod arrivals;
 pub mod board;
+pub mod bracket;
 pub mod call;
+pub mod contestant;
+pub mod counters;
+pub mod curve;
 pub mod door;
 pub mod flow;
+pub mod html;
+pub mod job;
 pub mod leg;
 pub mod make;
 pub mod ng;
 pub mod node;
 pub mod offer;
 pub mod payload;
+pub mod phones;
 pub mod plain;
 pub mod plan;
 pub mod process;
@@ -37,6 +45,8 @@ pub mod report;
 pub mod rest;
 pub mod rounds;
 pub mod run;
+pub mod search;
+pub mod second;
 pub mod signals;
 pub mod started;
 pub mod station;

@@ -1,24 +1,18 @@
-//! `causeway-load`: the command line around [`causeway_bench::run`].
+//! `causeway-load`: the command line around [`causeway_bench::job`].
 
 #![forbid(unsafe_code)]
 
 use std::error::Error;
+use std::fmt::Display;
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 
+use causeway_bench::about::About;
 use causeway_bench::args::Args;
-use causeway_bench::door::{Door, NgDoor};
-use causeway_bench::ng::beside::{self, Beside};
-use causeway_bench::ng::client::NgClient;
-use causeway_bench::ng::job as calls;
-use causeway_bench::node::Node;
-use causeway_bench::process::Process;
-use causeway_bench::rest::Rest;
-use causeway_bench::run::{Flags, Progress, run};
-use causeway_bench::signals;
-use causeway_bench::table::Table;
-use causeway_bench::turn::job::Job;
+use causeway_bench::html::Show;
+use causeway_bench::run::Progress;
+use causeway_bench::{html, job, signals, turn};
 use clap::Parser;
 use serde::Serialize;
 
@@ -37,55 +31,49 @@ fn main() -> ExitCode {
 
 /// Does what the command line says, prints what came of it, and returns the exit code.
 fn load(mut args: Args) -> Result<u8, Box<dyn Error>> {
-    let (plan, token) = (args.plan(), args.token());
     let stop = signals::flag()?;
-    if let Some(job) = Job::of(&args) {
-        let report = job.run(&stop, &mut |words| eprintln!("{words}"))?;
-        write(&args, &report)?;
-        print!("{report}");
+    let say = |words: &str| eprintln!("{words}");
+    if let Some(job) = turn::job::Job::of(&args) {
+        let about = About::now(job.servers());
+        let report = job.run(&stop, &say)?;
+        write(&args, about, &report)?;
         return Ok(report.exit_code());
     }
-    if let Some(job) = calls::Job::of(&args) {
-        let report = job.run(&stop, &mut |words| eprintln!("{words}"), &mut say)?;
-        write(&args, &report)?;
-        print!("{report}");
-        return Ok(report.comparison.exit_code());
-    }
-    let node = args.spawn.as_ref().map(|program| Node::spawn(program, &args.node)).transpose()?;
-    let api = node.as_ref().map_or(&args.api, Node::api).clone();
-    let pid = node.as_ref().map(Node::pid).or(args.server_pid);
-    let server = pid
-        .map(Process::new)
-        .transpose()
-        .map_err(|error| format!("the node's process cannot be looked at: {error}"))?;
-    let rest = Rest::new(api, token);
-    let Some(ng) = args.ng else {
-        let (mut door, enough) = (Door::Rest(&rest), AtomicBool::new(false));
-        let flags = Flags { stop: &stop, enough: &enough };
-        let report = run(&plan, &mut door, server.as_ref(), flags, &mut say)?;
-        write(&args, &report)?;
-        print!("{}", Table(&report));
-        return Ok(report.verdict.exit_code());
-    };
-    let name = format!("load{}", std::process::id());
-    let client = NgClient::new(ng, &name)?;
-    let rest = node.is_some().then_some(&rest);
-    let mut door = Door::Ng(NgDoor { client, run: &name, sdes: args.sdes, rest });
-    let asked = args.signalling();
-    let beside = asked.as_ref().map(|asked| Beside { server: ng, asked, run: &name });
-    let report = beside::run(&plan, &mut door, server.as_ref(), &stop, beside, &mut say)?;
-    write(&args, &report)?;
-    print!("{}{report}", Table(&report.media));
+    let job = job::Job::of(&mut args)?;
+    let about = About::now(job.servers());
+    let report = job.run(&stop, &say, &mut tell)?;
+    write(&args, about, &report)?;
     Ok(report.exit_code())
 }
 
-fn write(args: &Args, report: &impl Serialize) -> Result<(), Box<dyn Error>> {
-    let Some(file) = &args.json else { return Ok(()) };
-    fs::write(file, serde_json::to_vec_pretty(report)?)
-        .map_err(|error| format!("{}: {error}", file.display()).into())
+/// What is written as JSON.
+#[derive(Serialize)]
+struct Document<'a, R> {
+    about: About,
+    #[serde(flatten)]
+    report: &'a R,
 }
 
-fn say(progress: &Progress) {
+/// To standard output, and to the files that are named.
+fn write<R>(args: &Args, about: About, report: &R) -> Result<(), Box<dyn Error>>
+where
+    R: Serialize + Display + Show,
+{
+    print!("{report}");
+    if let Some(file) = &args.html {
+        save(file, html::page(report, &about).as_bytes())?;
+    }
+    if let Some(file) = &args.json {
+        save(file, &serde_json::to_vec_pretty(&Document { about, report })?)?;
+    }
+    Ok(())
+}
+
+fn save(file: &Path, bytes: &[u8]) -> Result<(), String> {
+    fs::write(file, bytes).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn tell(progress: &Progress) {
     let node = progress.node.map(|cores| format!("  node {:.0} %", 100.0 * cores));
     eprintln!(
         "{:>4.0} s  {:<5}calls {} up {}  sent {}/s received {}/s  missing {} wrong {} late {}  \

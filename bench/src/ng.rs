@@ -3,11 +3,10 @@
 //! [`client`] asks for one call after the other and waits, as the calls with media want it. [`rate`] asks at given
 //! times whether or not anybody answers, and says how long the answers took; [`search`] looks with it for the
 //! highest rate that is answered in time, and then asks twice as often; [`beside`] does it while calls with media
-//! stand. [`job`] has the same calls with several servers in turn, each fresh ([`server`]).
+//! stand. [`server`] starts a server, as fresh as any other.
 
 pub mod beside;
 pub mod client;
-pub mod job;
 pub mod rate;
 pub mod report;
 pub mod sdp;

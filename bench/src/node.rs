@@ -1,25 +1,20 @@
 //! A node that the load generator starts itself.
 
-use std::env;
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::contestant::Contestant;
 use crate::rest::Api;
 
 /// Longest wait for the node to say that it runs.
 const START: Duration = Duration::from_secs(20);
 /// Longest wait for the node to stop by itself.
 const STOP: Duration = Duration::from_secs(10);
-
-/// The variable that says what a node logs.
-const LOG_LEVEL: &str = "CAUSEWAY_LOG_LEVEL";
 
 /// A running node; stopped when dropped.
 pub struct Node {
@@ -39,26 +34,19 @@ pub enum SpawnError {
 }
 
 impl Node {
-    /// Starts `program` with ports that the kernel chooses for its listeners, then `arguments`, and
-    /// waits until it runs. What it logs goes to our standard error: warnings, unless the
-    /// environment says otherwise.
+    /// Starts `contestant`, on `core` alone if there is one, with ports that the kernel chooses for its listeners,
+    /// and waits until it runs. What it logs goes to our standard error.
     ///
     /// # Errors
     /// If it does not run.
-    pub fn spawn(program: &Path, arguments: &[String]) -> Result<Self, SpawnError> {
-        let name = program.display().to_string();
-        let mut command = Command::new(program);
-        if env::var_os(LOG_LEVEL).is_none() {
-            // A node under load has much to tell of calls that we know.
-            command.env(LOG_LEVEL, "warn");
-        }
-        let mut child = command
-            .args(["--http", "127.0.0.1:0", "--public", "127.0.0.1:0"])
-            .args(arguments)
-            .stdin(Stdio::null())
+    pub fn spawn(contestant: &Contestant, core: Option<usize>) -> Result<Self, SpawnError> {
+        let name = contestant.program.display().to_string();
+        let mut own =
+            ["--http", "127.0.0.1:0", "--public", "127.0.0.1:0"].map(str::to_owned).to_vec();
+        own.extend(core.map(|core| contestant.workers(core)).unwrap_or_default());
+        let mut child = contestant
+            .command(core, &own)
             .stdout(Stdio::piped())
-            // Ctrl-C at the terminal is for us; the node outlives the calls that we delete.
-            .process_group(0)
             .spawn()
             .map_err(|error| SpawnError::Program(name.clone(), error))?;
         let words = child.stdout.take().map(lines);

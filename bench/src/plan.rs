@@ -224,7 +224,7 @@ mod tests {
             mix: "video".parse().unwrap(),
             audio_bytes: 80,
             audio_clock: OPUS_CLOCK,
-            video: Video { fps: 30, kbps: 1000 },
+            video: Video { fps: 30, kbps: 1500 },
             threads: 1,
             pin: Vec::new(),
             bind: IpAddr::from([127, 0, 0, 1]),
@@ -234,6 +234,7 @@ mod tests {
         assert_eq!((audio.payload, audio.burst), (80, 1));
         assert!(video.payload <= PAYLOAD_MAX);
         let rate = video.payload * video.burst * 8 * 30;
-        assert!((1_000_000..1_010_000).contains(&rate), "{rate}");
+        assert!((1_500_000..1_510_000).contains(&rate), "{rate}");
+        assert_eq!(video.burst, 6, "the packets of a frame leave together");
     }
 }

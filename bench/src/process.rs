@@ -25,11 +25,29 @@ pub struct Cpu {
     pub system: f64,
 }
 
+/// A thread of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thread {
+    /// Its id.
+    pub id: i32,
+    /// Its name.
+    pub name: String,
+}
+
+/// What a thread had cost at one moment.
+#[derive(Debug, Clone, Default)]
+struct Spent {
+    name: String,
+    cpu: Cpu,
+    /// Voluntary context switches.
+    sleeps: u64,
+}
+
 /// What a process had cost at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Sample {
-    /// CPU of each thread by its id, with its name.
-    threads: BTreeMap<u32, (String, Cpu)>,
+    /// Each thread by its id.
+    threads: BTreeMap<u32, Spent>,
     /// Bytes of memory that it has.
     pub resident: u64,
     /// Bytes of memory that it had at most.
@@ -45,6 +63,8 @@ pub struct ThreadCost {
     pub threads: usize,
     /// CPU seconds.
     pub cpu: Cpu,
+    /// Times that they gave up the CPU to wait for something: voluntary context switches.
+    pub sleeps: u64,
     /// The highest of the shares of time that one of them ran.
     pub busiest: f64,
 }
@@ -79,17 +99,35 @@ impl Process {
     pub fn sample(&self) -> io::Result<Sample> {
         let mut sample = Sample::default();
         for entry in fs::read_dir(self.folder.join("task"))? {
-            let path = entry?.path().join("stat");
-            // A thread may end between the two looks.
-            let Ok(stat) = fs::read_to_string(path) else { continue };
+            let path = entry?.path();
+            // A thread may end between the looks.
+            let Ok(stat) = fs::read_to_string(path.join("stat")) else { continue };
+            let Ok(status) = fs::read_to_string(path.join("status")) else { continue };
             if let Some((id, name, cpu)) = parse_stat(&stat) {
-                sample.threads.insert(id, (name, cpu));
+                let sleeps = parse_number(&status, "voluntary_ctxt_switches:");
+                sample.threads.insert(id, Spent { name, cpu, sleeps });
             }
         }
         let status = fs::read_to_string(self.folder.join("status"))?;
-        sample.resident = parse_kilobytes(&status, "VmRSS:");
-        sample.resident_peak = parse_kilobytes(&status, "VmHWM:");
+        sample.resident = 1024 * parse_number(&status, "VmRSS:");
+        sample.resident_peak = 1024 * parse_number(&status, "VmHWM:");
         Ok(sample)
+    }
+
+    /// The threads that it has now.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn threads(&self) -> io::Result<Vec<Thread>> {
+        let mut threads = Vec::new();
+        for entry in fs::read_dir(self.folder.join("task"))? {
+            let entry = entry?;
+            let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            // A thread may end between the two looks.
+            let Ok(name) = fs::read_to_string(entry.path().join("comm")) else { continue };
+            threads.extend(id.map(|id| Thread { id, name: name.trim_end().to_owned() }));
+        }
+        Ok(threads)
     }
 
     /// Datagrams that its network namespace's UDP sockets on these ports had no room for.
@@ -114,18 +152,21 @@ impl Sample {
     /// that cost nothing left out.
     pub fn since(&self, earlier: &Self, seconds: f64) -> Vec<ThreadCost> {
         let mut costs: BTreeMap<&str, ThreadCost> = BTreeMap::new();
-        for (id, (name, cpu)) in &self.threads {
-            let before = earlier.threads.get(id).map_or(Cpu::default(), |(_, cpu)| *cpu);
-            let spent = Cpu { user: cpu.user - before.user, system: cpu.system - before.system };
+        for (id, Spent { name, cpu, sleeps }) in &self.threads {
+            let before = earlier.threads.get(id).cloned().unwrap_or_default();
+            let spent =
+                Cpu { user: cpu.user - before.cpu.user, system: cpu.system - before.cpu.system };
             let cost = costs.entry(name).or_insert_with(|| ThreadCost {
                 name: name.clone(),
                 threads: 0,
                 cpu: Cpu::default(),
+                sleeps: 0,
                 busiest: 0.0,
             });
             cost.threads += 1;
             cost.cpu.user += spent.user;
             cost.cpu.system += spent.system;
+            cost.sleeps += sleeps - before.sleeps.min(*sleeps);
             cost.busiest = cost.busiest.max(spent.total() / seconds.max(f64::EPSILON));
         }
         let mut costs: Vec<_> = costs.into_values().filter(|cost| cost.cpu.total() > 0.0).collect();
@@ -152,10 +193,10 @@ fn parse_stat(stat: &str) -> Option<(u32, String, Cpu)> {
     Some((id, stat[open + 1..close].to_owned(), cpu))
 }
 
-fn parse_kilobytes(status: &str, name: &str) -> u64 {
+fn parse_number(status: &str, name: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<u64>().ok());
-    number.unwrap_or(0) * 1024
+    number.unwrap_or(0)
 }
 
 /// Sums the last column of the rows whose local port is one of `ports`.
@@ -193,17 +234,22 @@ mod tests {
 
     #[test]
     fn threads_of_a_name_are_told_together() {
+        let spent = |name: &str, user: f64| {
+            let (name, cpu) = (name.to_owned(), Cpu { user, system: 0.0 });
+            Spent { name, cpu, sleeps: 10 * user as u64 }
+        };
         let sample = |ticks: [f64; 3]| Sample {
             threads: [(1, "worker"), (2, "worker"), (3, "idle")]
                 .iter()
                 .zip(ticks)
-                .map(|(&(id, name), user)| (id, (name.to_owned(), Cpu { user, system: 0.0 })))
+                .map(|(&(id, name), user)| (id, spent(name, user)))
                 .collect(),
             ..Sample::default()
         };
         let costs = sample([3.0, 2.0, 1.0]).since(&sample([1.0, 1.0, 1.0]), 4.0);
         assert_eq!(costs.len(), 1);
         assert_eq!((costs[0].threads, costs[0].cpu.user, costs[0].busiest), (2, 3.0, 0.5));
+        assert_eq!(costs[0].sleeps, 30);
     }
 
     #[test]
@@ -211,5 +257,12 @@ mod tests {
         let sample = Process::own().sample().unwrap();
         assert!(sample.resident > 0 && sample.resident_peak >= sample.resident);
         assert!(!sample.threads.is_empty());
+    }
+
+    #[test]
+    fn the_threads_of_this_process_have_names() {
+        let threads = Process::own().threads().unwrap();
+        assert!(threads.iter().all(|thread| thread.id > 0 && !thread.name.is_empty()));
+        assert!(!threads.is_empty());
     }
 }

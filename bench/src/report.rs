@@ -9,8 +9,13 @@ use serde::Serialize;
 
 use crate::board::histogram;
 use crate::call::{Outcome, StreamOutcome};
+use crate::counters::Counted;
+use crate::curve::Curve;
 use crate::leg::Faults;
 use crate::process::{Cpu, ThreadCost};
+use crate::rest::Workers;
+use crate::rounds::Figure;
+use crate::second::Second;
 
 /// Share of late packets from which on the generator does not trust itself.
 pub const LATE_SHARE: f64 = 0.01;
@@ -34,12 +39,16 @@ pub struct Report {
     pub faults: Faults,
     /// One-way latency in microseconds: from before the send to the kernel's receive time.
     pub latency_us: Quantiles,
+    /// The same as a curve.
+    pub latency_curve: Curve,
     /// Milliseconds from asking for a call to media both ways.
     pub set_up_ms: Quantiles,
     /// What the node cost while all calls stood.
     pub server: Option<Server>,
     /// What the generator itself did.
     pub generator: Generator,
+    /// How it went.
+    pub seconds: Vec<Second>,
     /// Each call.
     pub each: Vec<CallReport>,
 }
@@ -203,6 +212,30 @@ pub struct Server {
     pub socket_drops: u64,
     /// Packets that its workers dropped, by reason, from the first call to the last.
     pub drops: BTreeMap<String, u64>,
+    /// What its workers do at a time, where it says so.
+    pub batch: Option<Batch>,
+    /// What the kernel and the CPU counted, afterwards.
+    pub counted: Option<Counted>,
+}
+
+/// Turns of a causeway's workers, as they count them, and what they received in them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Batch {
+    /// Turns.
+    pub turns: u64,
+    /// Datagrams.
+    pub packets: u64,
+    /// Datagrams of each turn.
+    pub packets_per_turn: f64,
+}
+
+impl Batch {
+    /// Of what was done between two looks.
+    pub fn of(now: &Workers, then: &Workers) -> Self {
+        let turns = now.turns.saturating_sub(then.turns);
+        let packets = now.packets_in.saturating_sub(then.packets_in);
+        Self { turns, packets, packets_per_turn: packets as f64 / turns.max(1) as f64 }
+    }
 }
 
 /// What the generator itself did.
@@ -220,6 +253,24 @@ pub struct Generator {
     pub unsent: u64,
     /// Datagrams that the legs' own sockets had no room for.
     pub socket_drops: u64,
+    /// How much of it was used.
+    pub headroom: Headroom,
+}
+
+/// How much of the generator a load takes, and at which load it would itself become the limit.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Headroom {
+    /// Share of its time that the busiest thread that makes the load was busy; none if that says nothing, since it
+    /// spins.
+    pub busy: Option<f64>,
+    /// The load, in `unit`.
+    pub load: f64,
+    /// The load at which that thread would be too busy, if a packet went on costing what it costs now.
+    pub limit: Option<f64>,
+    /// What loads are counted in.
+    pub unit: &'static str,
+    /// Whether the generator was too slow, so that figures are not the server's alone.
+    pub is_exceeded: bool,
 }
 
 /// A call in the report.
@@ -319,6 +370,7 @@ impl Ledger {
         self.media.entry("total").or_default();
         self.each.sort_by_key(|call| call.call);
         let total = self.media["total"];
+        generator.headroom = generator.headroom(asked.calls as f64, "calls", total.sent, false);
         let doubts = generator.doubts(total.sent);
         let verdict = judge(&self.calls, &total, &self.faults, !doubts.is_empty(), allow_loss);
         remarks.extend(doubts);
@@ -330,6 +382,8 @@ impl Ledger {
             media: self.media,
             faults: self.faults,
             latency_us: Quantiles::of(&self.latency),
+            latency_curve: Curve(self.latency),
+            seconds: Vec::new(),
             set_up_ms: Quantiles::of(&self.set_up),
             server,
             generator,
@@ -338,7 +392,71 @@ impl Ledger {
     }
 }
 
+impl Report {
+    /// What servers are compared by.
+    pub fn figures(&self) -> Vec<Figure> {
+        let latency = &self.latency_us;
+        let mut figures = vec![
+            Figure::cost("loss, %", 100.0 * self.media["total"].loss()),
+            Figure::cost("latency p50, us", latency.p50 as f64),
+            Figure::cost("latency p99, us", latency.p99 as f64),
+            Figure::cost("latency p99.9, us", latency.p999 as f64),
+            Figure::cost("set-up p50, ms", self.set_up_ms.p50 as f64),
+        ];
+        if let Some(server) = &self.server {
+            let [before, after, _] = server.resident;
+            let each = after.saturating_sub(before) as f64 / self.asked.calls.max(1) as f64;
+            figures.insert(0, Figure::cost("CPU us per packet", server.ns_per_packet / 1e3));
+            figures.push(Figure::cost("process kB per call", each / 1e3));
+            let sleeps = server.threads.iter().map(|thread| thread.sleeps).sum::<u64>();
+            let sleeps = sleeps as f64 / server.forwarded.max(1) as f64;
+            figures.extend(kernel_figures(sleeps, server.batch, server.counted.as_ref()));
+        }
+        figures
+    }
+}
+
+/// What servers are compared by beside what they cost: why they cost it.
+pub fn kernel_figures(
+    sleeps: f64,
+    batch: Option<Batch>,
+    counted: Option<&Counted>,
+) -> impl Iterator<Item = Figure> {
+    let of = |count: fn(&Counted) -> Option<u64>| {
+        counted.and_then(|counted| counted.per_packet(count(counted)))
+    };
+    let turn = batch.filter(|batch| batch.turns > 0).map(|batch| batch.packets_per_turn);
+    let packets = counted.and_then(Counted::packets_per_call);
+    [
+        Some(Figure::cost("sleeps per packet", sleeps)),
+        of(|c| c.total.system_calls).map(|each| Figure::cost("system calls per packet", each)),
+        packets.map(|each| Figure::gain("packets per system call", each)),
+        turn.map(|each| Figure::gain("packets in per turn", each)),
+        of(|c| c.total.cycles).map(|each| Figure::cost("cycles per packet", each)),
+        of(|c| c.total.instructions).map(|each| Figure::cost("instructions per packet", each)),
+    ]
+    .into_iter()
+    .flatten()
+}
+
 impl Generator {
+    /// Share of its time that the busiest thread that makes the load was busy; none if none was.
+    pub fn busy(&self) -> Option<f64> {
+        let makers = self
+            .threads
+            .iter()
+            .filter(|cost| MAKERS.iter().any(|name| cost.name.starts_with(name)));
+        makers.map(|cost| cost.busiest).reduce(f64::max)
+    }
+
+    /// How much of it a load of so many `unit` took, when so many packets were sent; `spins` says that it was busy
+    /// whatever the load.
+    pub fn headroom(&self, load: f64, unit: &'static str, sent: u64, spins: bool) -> Headroom {
+        let busy = self.busy().filter(|_| !spins);
+        let limit = busy.filter(|busy| *busy > 0.0).map(|busy| load * BUSY_SHARE / busy);
+        Headroom { busy, load, limit, unit, is_exceeded: !self.doubts(sent).is_empty() }
+    }
+
     /// Why losses may be the generator's own.
     pub fn doubts(&self, sent: u64) -> Vec<String> {
         let mut doubts = Vec::new();
@@ -372,6 +490,33 @@ impl Generator {
 
 /// How the threads of stations are called, before their number.
 pub const STATION: &str = "station-";
+/// How the thread is called that is all clients and peers of a TURN server.
+pub const CROWD: &str = "turn";
+/// Threads that make the load.
+const MAKERS: [&str; 2] = [STATION, CROWD];
+
+impl fmt::Display for Headroom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_exceeded {
+            return f.write_str(
+                "the generator was too slow for this load: the figures are not the server's alone",
+            );
+        }
+        let Some(busy) = self.busy else {
+            return f.write_str(
+                "how much of its core the generator had left is not known: it spins between ticks",
+            );
+        };
+        write!(f, "the generator had {:.0} % of its core left", 100.0 * (1.0 - busy).max(0.0))?;
+        match self.limit {
+            Some(limit) => {
+                let (times, unit) = (limit / self.load.max(f64::EPSILON), self.unit);
+                write!(f, "; at {limit:.0} {unit}, {times:.1} times as many, it would be the limit")
+            }
+            None => Ok(()),
+        }
+    }
+}
 
 fn judge(
     calls: &Calls,
@@ -401,7 +546,7 @@ fn name(media: Media) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
@@ -452,6 +597,38 @@ mod tests {
         ledger.report(asked(), allow_loss, None, generator, Vec::new())
     }
 
+    /// A report of so many calls with so many microseconds of latency; of 1000 packets some were lost.
+    pub(crate) fn made(calls: usize, latency: u64, lost: u64) -> Report {
+        let mut outcome = outcome(1, vec![stream(Media::Audio, 1000, 1000 - lost)]);
+        outcome.latency = histogram();
+        outcome.latency.record_n(latency, 100).unwrap();
+        let mut report = report(&[outcome], Generator::default(), 0.0);
+        report.asked.calls = calls;
+        report
+    }
+
+    #[test]
+    fn headroom_says_at_which_load_the_generator_is_the_limit() {
+        let busy = |name: &str, busiest| ThreadCost {
+            name: name.into(),
+            threads: 1,
+            cpu: Cpu::default(),
+            sleeps: 0,
+            busiest,
+        };
+        let threads = vec![busy("station-1", 0.25), busy("station-0", 0.38), busy("signals", 0.9)];
+        let generator = Generator { threads, ..Generator::default() };
+        let headroom = generator.headroom(200.0, "calls", 1000, false);
+        assert_eq!((headroom.busy, headroom.is_exceeded), (Some(0.38), false));
+        assert!((headroom.limit.unwrap() - 500.0).abs() < 1e-9);
+        let text = headroom.to_string();
+        assert!(text.contains("62 % of its core left") && text.contains("500 calls"), "{text}");
+        assert_eq!(generator.headroom(200.0, "packets/s", 1000, true).busy, None);
+        let late = Generator { late: 500, ..Generator::default() };
+        let text = late.headroom(200.0, "calls", 1000, false).to_string();
+        assert!(text.contains("too slow"), "{text}");
+    }
+
     #[test]
     fn streams_add_up_by_kind_and_in_total() {
         let calls = [
@@ -487,6 +664,7 @@ mod tests {
                 name: name.into(),
                 threads: 1,
                 cpu: Cpu::default(),
+                sleeps: 0,
                 busiest,
             }],
             ..Generator::default()

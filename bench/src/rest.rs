@@ -22,6 +22,12 @@ pub struct Api {
     address: SocketAddr,
 }
 
+impl From<SocketAddr> for Api {
+    fn from(address: SocketAddr) -> Self {
+        Self { host: address.to_string(), address }
+    }
+}
+
 impl FromStr for Api {
     type Err = String;
 
@@ -114,6 +120,31 @@ pub struct AddedLeg {
     pub answer: String,
 }
 
+/// What all workers of a node have done since they started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Workers {
+    /// Packets that they have dropped, by reason.
+    pub drops: BTreeMap<String, u64>,
+    /// Turns of their loops.
+    pub turns: u64,
+    /// Datagrams that they have received in them.
+    pub packets_in: u64,
+}
+
+impl Workers {
+    fn read(node: &Value) -> Self {
+        let mut all = Self::default();
+        for worker in node["workers"].as_array().into_iter().flatten() {
+            for (reason, count) in worker["drops"].as_object().into_iter().flatten() {
+                *all.drops.entry(reason.clone()).or_default() += count.as_u64().unwrap_or(0);
+            }
+            all.turns += worker["turns"].as_u64().unwrap_or(0);
+            all.packets_in += worker["packets_in"].as_u64().unwrap_or(0);
+        }
+        all
+    }
+}
+
 /// A client.
 pub struct Rest {
     api: Api,
@@ -156,19 +187,20 @@ impl Rest {
         }
     }
 
-    /// The packets that the node's workers have dropped, by reason.
+    /// The version that the node says it is.
     ///
     /// # Errors
     /// [`RestError`].
-    pub fn drops(&self) -> Result<BTreeMap<String, u64>, RestError> {
-        let node = self.ask("GET", "/v1/node", None)?;
-        let mut drops = BTreeMap::new();
-        for worker in node["workers"].as_array().into_iter().flatten() {
-            for (reason, count) in worker["drops"].as_object().into_iter().flatten() {
-                *drops.entry(reason.clone()).or_default() += count.as_u64().unwrap_or(0);
-            }
-        }
-        Ok(drops)
+    pub fn version(&self) -> Result<String, RestError> {
+        self.text(&self.ask("GET", "/v1/node", None)?["version"])
+    }
+
+    /// What the node's workers have done, as of a second ago at most.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub fn workers(&self) -> Result<Workers, RestError> {
+        Ok(Workers::read(&self.ask("GET", "/v1/node", None)?))
     }
 
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, RestError> {
@@ -264,6 +296,15 @@ mod tests {
         assert!(matches!(other, RestError::Refused { status: 422, .. }));
         assert!(matches!(refused("SSH-2.0\r\n\r\n"), RestError::Foreign { .. }));
         assert!(matches!(refused("HTTP/1.1 201 Created\r\n\r\n{}"), RestError::Foreign { .. }));
+    }
+
+    #[test]
+    fn workers_are_told_together() {
+        let answer = "HTTP/1.1 200 OK\r\n\r\n{\"workers\":[{\"turns\":2,\"packets_in\":6,\"drops\":{\"a\":1}},\
+            {\"turns\":1,\"packets_in\":1,\"drops\":{\"a\":2,\"b\":0}}]}";
+        let workers = answering(answer).workers().unwrap();
+        assert_eq!((workers.turns, workers.packets_in), (3, 7));
+        assert_eq!((workers.drops["a"], workers.drops["b"]), (3, 0));
     }
 
     #[test]

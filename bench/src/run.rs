@@ -20,17 +20,20 @@ use hdrhistogram::Histogram;
 
 use crate::board::histogram;
 use crate::call::{Call, DRAIN};
-use crate::door::{Door, DoorError, NgDoor, Sdes};
+use crate::counters::{COUNTING, Counted, Counters};
+use crate::door::{Door, DoorError, NgDoor};
 use crate::flow::Flow;
 use crate::leg::{Incoming, Leg};
 use crate::ng::client::NgError;
-use crate::ng::sdp::{CALLED, CALLER, answering, describe, key_of, media_of, srtp};
+use crate::ng::sdp::{answering, describe, key_of, media_of, srtp};
 use crate::offer::{Answer, BadAnswer, Offer};
+use crate::phones::{Codec, Phones, Sdes};
 use crate::plain::Plain;
 use crate::plan::{Deal, Kind, Plan, Stream};
 use crate::process::{Process, Sample};
-use crate::report::{Asked, Generator, Ledger, Quantiles, Report, STATION, Server};
+use crate::report::{Asked, Batch, Generator, Ledger, Quantiles, Report, STATION, Server};
 use crate::rest::Rest;
+use crate::second::Second;
 use crate::station::{News, Order, Punctuality, Station};
 use crate::transport::Transport;
 use crate::webrtc::Webrtc;
@@ -115,6 +118,23 @@ pub struct Progress {
     pub own: f64,
 }
 
+impl Progress {
+    /// The second that it is about, which was so long, when so many packets had been missing before.
+    fn second(&self, seconds: f64, missing: u64) -> Second {
+        Second {
+            at: self.elapsed.as_secs_f64(),
+            phase: self.phase,
+            sent: self.sent as f64 / seconds,
+            received: self.received as f64 / seconds,
+            missing: self.missing.saturating_sub(missing),
+            p50_us: self.latency_us.p50,
+            p99_us: self.latency_us.p99,
+            server: self.node,
+            generator: self.own,
+        }
+    }
+}
+
 /// Runs `plan` against the node behind `door`, whose process is `server` if that is on this host.
 /// `flags` end it, and `say` is told how it goes. Whatever happens, the calls that were made are deleted.
 ///
@@ -128,8 +148,9 @@ pub fn run(
     say: &mut dyn FnMut(&Progress),
 ) -> Result<Report, RunError> {
     check_limits(plan)?;
-    // Says early what is wrong with address or token, and what the node had dropped before.
-    let drops = door.knock()?;
+    // Says early what is wrong with address or token.
+    door.knock()?;
+    let before = door.workers()?.unwrap_or_default();
     let resident = server.map(Process::sample).transpose()?.unwrap_or_default().resident;
     let mut conductor = Conductor::new(plan, door, server, flags, say)?;
     let driven = conductor.drive();
@@ -142,7 +163,7 @@ pub fn run(
             // What the node says of itself is a second old; here it matters.
             std::thread::sleep(SECOND);
         }
-        server.drops = difference(&door.knock()?, &drops);
+        server.drops = difference(&door.workers()?.unwrap_or_default().drops, &before.drops);
     }
     Ok(report)
 }
@@ -176,6 +197,8 @@ struct Window {
     forwarded: u64,
     own: [Sample; 2],
     node: Option<[Sample; 2]>,
+    batch: Option<Batch>,
+    counted: Option<Counted>,
     /// Whether it was cut short.
     early: bool,
 }
@@ -210,6 +233,7 @@ struct Conductor<'a, 'd> {
     phase: &'static str,
     started: Instant,
     beat: Beat,
+    seconds: Vec<Second>,
 }
 
 /// What the last progress report was made of.
@@ -217,6 +241,7 @@ struct Beat {
     next: Instant,
     sent: u64,
     received: u64,
+    missing: u64,
     latency: Histogram<u64>,
     own: Sample,
     node: Option<Sample>,
@@ -263,10 +288,12 @@ impl<'a, 'd> Conductor<'a, 'd> {
                 next: started + SECOND,
                 sent: 0,
                 received: 0,
+                missing: 0,
                 latency: histogram(),
                 own: Process::own().sample()?,
                 node: server.map(Process::sample).transpose()?,
             },
+            seconds: Vec::new(),
         })
     }
 
@@ -294,6 +321,7 @@ impl<'a, 'd> Conductor<'a, 'd> {
 
     fn hold(&mut self) -> Result<Window, RunError> {
         self.phase = HOLD;
+        let workers = self.door.workers()?;
         let (start, received) = (Instant::now(), self.received());
         let end = start + self.plan.duration;
         let first = self.sample()?;
@@ -315,8 +343,21 @@ impl<'a, 'd> Conductor<'a, 'd> {
         let forwarded = self.received() - received;
         let last = self.sample()?;
         let node = first.1.zip(last.1).map(|(first, last)| [first, last]);
+        let batch = workers.zip(self.door.workers()?).map(|(then, now)| Batch::of(&now, &then));
+        let counted = if finished { self.count()? } else { None };
         let finished = finished && self.settle();
-        Ok(Window { seconds, forwarded, own: [first.0, last.0], node, early: !finished })
+        let own = [first.0, last.0];
+        Ok(Window { seconds, forwarded, own, node, batch, counted, early: !finished })
+    }
+
+    /// Counts what the server's threads do for a packet, after all else was measured.
+    fn count(&mut self) -> Result<Option<Counted>, RunError> {
+        let Some(server) = self.server else { return Ok(None) };
+        self.phase = "count";
+        let counters = Counters::attach(server).map_err(RunError::NodeGone)?;
+        let received = self.received();
+        self.listen_until(Instant::now() + COUNTING.min(self.plan.duration));
+        Ok(Some(counters.read(self.received() - received)))
     }
 
     fn sample(&self) -> Result<(Sample, Option<Sample>), RunError> {
@@ -512,7 +553,8 @@ impl<'a, 'd> Conductor<'a, 'd> {
         if self.undeleted > 0 {
             remarks.push(format!("{} calls could not be deleted", self.undeleted));
         }
-        Ok(self.ledger.report(asked, self.plan.allow_loss, server, generator, remarks))
+        let report = self.ledger.report(asked, self.plan.allow_loss, server, generator, remarks);
+        Ok(Report { seconds: self.seconds, ..report })
     }
 
     fn server_cost(&self, window: &Window) -> Result<Option<Server>, RunError> {
@@ -531,6 +573,8 @@ impl<'a, 'd> Conductor<'a, 'd> {
             resident: [0, last.resident, last.resident_peak],
             socket_drops: process.socket_drops(&ports)?,
             drops: BTreeMap::new(),
+            batch: window.batch,
+            counted: window.counted.clone(),
         }))
     }
 
@@ -561,7 +605,9 @@ impl<'a, 'd> Conductor<'a, 'd> {
             }),
             own: crate::process::sum(&own.since(&self.beat.own, seconds)).total() / seconds,
         };
+        self.seconds.push(progress.second(seconds, self.beat.missing));
         (self.beat.sent, self.beat.received) = (sent, received);
+        self.beat.missing = progress.missing;
         (self.beat.own, self.beat.node) = (own, node);
         self.beat.latency.reset();
         (self.say)(&progress);
@@ -601,15 +647,16 @@ fn dial(
     let bind = || socket::bind(SocketAddr::new(plan.bind, 0), false);
     let sockets = [bind()?, bind()?];
     let [one, other] = [sockets[0].local_addr()?, sockets[1].local_addr()?];
-    let key = (door.sdes != Sdes::None).then(|| key_of(2 * number, CALLER));
-    let transport = if door.sdes == Sdes::Both { "RTP/SAVP" } else { "RTP/AVP" };
-    let offered = door.client.offer(id, &describe(one, key.as_ref()), transport);
+    let Phones { sdes, suite, codec } = door.phones;
+    let key = (sdes != Sdes::None).then(|| key_of(2 * number, suite));
+    let transport = if sdes == Sdes::Both { "RTP/SAVP" } else { "RTP/AVP" };
+    let offered = door.client.offer(id, &describe(one, key.as_ref(), codec), transport);
     let offered = offered.map_err(DoorError::from)?;
     // What is answered is of the node's offer, whose tag it keeps (RFC 4568 §5.1.2).
-    let back =
-        (door.sdes == Sdes::Both).then(|| answering(key_of(2 * number + 1, CALLED), &offered));
+    let back = (sdes == Sdes::Both)
+        .then(|| answering(key_of(2 * number + 1, door.phones.called_suite()), &offered));
     let answered =
-        door.client.answer(id, &describe(other, back.as_ref())).map_err(DoorError::from)?;
+        door.client.answer(id, &describe(other, back.as_ref(), codec)).map_err(DoorError::from)?;
     let useless = |sdp: &str| DoorError::from(NgError::Description(sdp.to_owned()));
     let remote = |sdp: &str| media_of(sdp).ok_or_else(|| useless(sdp));
     let keys = |own: Option<&Crypto>, theirs: &str| {
@@ -617,17 +664,24 @@ fn dial(
     };
     let (mine, theirs) = (keys(key.as_ref(), &answered)?, keys(back.as_ref(), &offered)?);
     let legs = [
-        phone(remote(&answered)?, mine, streams, names),
-        phone(remote(&offered)?, theirs, streams, [names[1], names[0]]),
+        phone(remote(&answered)?, mine, codec, streams, names),
+        phone(remote(&offered)?, theirs, codec, streams, [names[1], names[0]]),
     ];
     Ok((legs, sockets))
 }
 
 /// A leg that sends there. `names` are the ids of what it sends and of what it receives.
-fn phone(remote: SocketAddr, keys: Option<Srtp>, streams: &[Stream], names: [u32; 2]) -> Leg {
+fn phone(
+    remote: SocketAddr,
+    keys: Option<Srtp>,
+    codec: Codec,
+    streams: &[Stream],
+    names: [u32; 2],
+) -> Leg {
     let now = Instant::now();
+    let number = codec.payload_type();
     let flow =
-        |(name, stream): (u32, &Stream)| Flow::new(*stream, name, ssrc(name), PCMU, None, now);
+        |(name, stream): (u32, &Stream)| Flow::new(*stream, name, ssrc(name), number, None, now);
     let flows = (names[0]..).zip(streams).map(flow).collect();
     let incoming = (names[1]..).zip(streams);
     let incoming = incoming.map(|(name, stream)| Incoming::new(name, stream.media)).collect();
@@ -638,9 +692,6 @@ fn phone(remote: SocketAddr, keys: Option<Srtp>, streams: &[Stream], names: [u32
 fn ssrc(stream: u32) -> u32 {
     stream.wrapping_mul(0x9e37_79b1) | 2
 }
-
-/// G.711 in its static payload type (RFC 3551 §6).
-const PCMU: u8 = 0;
 
 /// The port of a `candidate:…` line (RFC 8839 §5.1).
 fn port_of(candidate: &str) -> Option<u16> {

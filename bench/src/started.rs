@@ -2,15 +2,14 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::make::Make;
+use crate::contestant::Contestant;
 use crate::node::stop;
 
 /// Where servers listen that are started.
@@ -30,28 +29,21 @@ pub struct Started {
 }
 
 impl Started {
-    /// Starts `program` on `core`, with the `arguments` that are made in a folder of its own.
+    /// Starts `contestant` on `core`, with the `arguments` that are made in a folder of its own.
     ///
     /// # Errors
     /// If it cannot be started.
     pub fn start(
-        make: Make,
-        program: &Path,
+        contestant: &Contestant,
         core: usize,
         arguments: impl FnOnce(&Path) -> io::Result<Vec<String>>,
     ) -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let child = Command::new("taskset")
-            .args(["-c", &core.to_string()])
-            .arg(program)
-            .args(arguments(folder.path())?)
+        let child = contestant
+            .command(Some(core), &arguments(folder.path())?)
             .current_dir(folder.path())
-            .env("CAUSEWAY_LOG_LEVEL", "warn")
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(make.complaints())
-            // Ctrl-C at the terminal is for us.
-            .process_group(0)
+            .stderr(contestant.make.complaints())
             .spawn()?;
         Ok(Self { child, _folder: folder })
     }

@@ -2,8 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::process::ThreadCost;
-use crate::report::{Quantiles, Report, Server, Verdict};
+use crate::counters::{Counted, Counts};
+use crate::process::{Cpu, ThreadCost, sum};
+use crate::report::{Generator, Quantiles, Report, Server, Verdict};
 
 /// Writes a report as a table.
 pub struct Table<'a>(pub &'a Report);
@@ -24,7 +25,7 @@ impl fmt::Display for Table<'_> {
         for remark in &report.remarks {
             writeln!(f, "! {remark}")?;
         }
-        writeln!(f, "\n{}", verdict(report.verdict))
+        writeln!(f, "\n{}: {}", report.verdict, verdict(report.verdict))
     }
 }
 
@@ -73,13 +74,19 @@ fn cpu(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     let packets = report.server.as_ref().map_or(0, |server| server.forwarded);
     writeln!(
         f,
-        "\n{:<26}{:>10}{:>10}{:>12}{:>10}",
-        "CPU", "user s", "system s", "us/packet", "busiest"
+        "\n{:<26}{:>10}{:>10}{:>12}{:>14}{:>10}",
+        "CPU", "user s", "system s", "us/packet", "sleeps/packet", "busiest"
     )?;
     if let Some(server) = &report.server {
         costs(f, "node", &server.threads, packets)?;
     }
-    costs(f, "generator", &report.generator.threads, packets)
+    costs(f, "generator", &report.generator.threads, packets)?;
+    let Generator { late, unsent, socket_drops, headroom, .. } = &report.generator;
+    writeln!(
+        f,
+        "{late} packets sent more than 5 ms late, {unsent} not at all; own sockets dropped {socket_drops}"
+    )?;
+    writeln!(f, "{headroom}")
 }
 
 fn costs(
@@ -88,19 +95,16 @@ fn costs(
     threads: &[ThreadCost],
     packets: u64,
 ) -> fmt::Result {
-    let row = |f: &mut fmt::Formatter<'_>, name: &str, user: f64, system: f64| {
-        let each = 1e6 * (user + system) / packets.max(1) as f64;
-        write!(f, "{name:<26}{user:>10.2}{system:>10.2}{each:>12.2}")
+    let each = |sum: f64| sum / packets.max(1) as f64;
+    let row = |f: &mut fmt::Formatter<'_>, name: &str, cpu: Cpu, sleeps: u64| {
+        let (us, sleeps) = (1e6 * each(cpu.total()), each(sleeps as f64));
+        write!(f, "{name:<26}{:>10.2}{:>10.2}{us:>12.2}{sleeps:>14.3}", cpu.user, cpu.system)
     };
-    let sum = |of: fn(&ThreadCost) -> f64| threads.iter().map(of).sum::<f64>();
-    row(f, whose, sum(|cost| cost.cpu.user), sum(|cost| cost.cpu.system))?;
+    row(f, whose, sum(threads), threads.iter().map(|cost| cost.sleeps).sum())?;
     f.write_char('\n')?;
     for cost in threads {
-        let name = match cost.threads {
-            1 => format!("  {}", cost.name),
-            several => format!("  {} x{several}", cost.name),
-        };
-        row(f, &name, cost.cpu.user, cost.cpu.system)?;
+        let name = format!("  {}", several(&cost.name, cost.threads));
+        row(f, &name, cost.cpu, cost.sleeps)?;
         writeln!(f, "{:>8.0} %", 100.0 * cost.busiest)?;
     }
     Ok(())
@@ -120,17 +124,54 @@ fn drops(f: &mut fmt::Formatter<'_>, server: &Server) -> fmt::Result {
     for (reason, count) in &server.drops {
         write!(said, ", {reason} {count}")?;
     }
-    writeln!(f, "{said}")
+    writeln!(f, "{said}")?;
+    if let Some(batch) = &server.batch {
+        writeln!(f, "its workers received {:.2} packets in each turn", batch.packets_per_turn)?;
+    }
+    server.counted.as_ref().map_or(Ok(()), |counted| write!(f, "{}", CountedTable(counted)))
 }
 
-fn verdict(verdict: Verdict) -> &'static str {
+/// Writes what was counted as a table.
+pub struct CountedTable<'a>(pub &'a Counted);
+
+impl fmt::Display for CountedTable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counted = self.0;
+        let cell = |count, digits: usize| match counted.per_packet(count) {
+            Some(each) => format!("{each:.digits$}"),
+            None => "-".to_owned(),
+        };
+        let title = format!("per packet, for {:.1} s", counted.seconds);
+        writeln!(f, "\n{title:<26}{:>14}{:>10}{:>14}", "system calls", "cycles", "instructions")?;
+        let row = |f: &mut fmt::Formatter<'_>, name: &str, counts: &Counts| {
+            let (calls, cycles) = (cell(counts.system_calls, 3), cell(counts.cycles, 0));
+            writeln!(f, "{name:<26}{calls:>14}{cycles:>10}{:>14}", cell(counts.instructions, 0))
+        };
+        row(f, "node", &counted.total)?;
+        for thread in &counted.threads {
+            row(f, &format!("  {}", several(&thread.name, thread.threads)), &thread.counts)?;
+        }
+        if let Some(packets) = counted.packets_per_call() {
+            writeln!(f, "{packets:.2} packets per system call")?;
+        }
+        counted.not_counted.iter().try_for_each(|why| writeln!(f, "{why}"))
+    }
+}
+
+/// A name, and how many threads have it.
+pub fn several(name: &str, threads: usize) -> String {
+    if threads == 1 { name.to_owned() } else { format!("{name} x{threads}") }
+}
+
+/// What a verdict means, in words.
+pub fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Clean => "CLEAN",
-        Verdict::Lossy => "LOSSY: more was lost than is allowed",
-        Verdict::Corrupt => "CORRUPT: packets came that were not what was sent",
-        Verdict::Failed => "FAILED: calls did not come up or broke",
+        Verdict::Clean => "calls came up and stayed, and no more was lost than is allowed",
+        Verdict::Lossy => "more was lost than is allowed",
+        Verdict::Corrupt => "packets came that were not what was sent",
+        Verdict::Failed => "calls did not come up or broke",
         Verdict::Inconclusive => {
-            "INCONCLUSIVE: more was lost than is allowed, but the generator may have lost it"
+            "more was lost than is allowed, but the generator may have lost it"
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use causeway_bench::door::{Door, NgDoor, Sdes};
+use causeway_bench::door::{Door, NgDoor};
 use causeway_bench::ng::beside::{self, Beside};
 use causeway_bench::ng::client::NgClient;
 use causeway_bench::ng::search::Signalling;
+use causeway_bench::phones::{Phones, Sdes};
 use causeway_bench::plan::{G711_CLOCK, OPUS_CLOCK, Plan, Video};
 use causeway_bench::process::Process;
 use causeway_bench::report::{Report, Verdict};
@@ -118,12 +119,13 @@ fn phones_behind_a_proxy_hear_each_other_while_further_calls_are_asked_for() {
     let node = LocalNode::start(&Setup::default());
     let plan = Plan { audio_bytes: 160, audio_clock: G711_CLOCK, ..plan(2, 1.0, "audio") };
     let client = NgClient::new(node.proxies, "test").unwrap();
-    let mut door = Door::Ng(NgDoor { client, run: "test", sdes: Sdes::Caller, rest: None });
+    let phones = Phones { sdes: Sdes::Caller, ..Phones::default() };
+    let mut door = Door::Ng(NgDoor { client, run: "test", phones, rest: None });
     let time = Duration::from_secs(1);
     let asked = Signalling { rate: 60.0, search: false, time, core: None };
     let asking = Beside { server: node.proxies, asked: &asked, run: "test" };
     let (stop, own) = (AtomicBool::new(false), Process::own());
-    let report = beside::run(&plan, &mut door, Some(&own), &stop, Some(asking), &mut |_| {});
+    let report = beside::run(&plan, &mut door, Some(&own), &stop, asking, &mut |_| {});
     let report = report.unwrap();
     let text = format!("{}{report}", Table(&report.media));
     assert_eq!((report.media.calls.up, report.media.verdict), (2, Verdict::Clean), "{text}");
@@ -140,11 +142,11 @@ fn phones_behind_a_proxy_hear_each_other_while_further_calls_are_asked_for() {
 fn a_server_that_is_not_there_ends_the_run_and_whoever_waits_to_ask_beside_it() {
     let gone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let client = NgClient::new(gone, "test").unwrap();
-    let mut door = Door::Ng(NgDoor { client, run: "test", sdes: Sdes::None, rest: None });
+    let mut door = Door::Ng(NgDoor { client, run: "test", phones: Phones::default(), rest: None });
     let asked = Signalling { rate: 60.0, search: true, time: Duration::from_secs(1), core: None };
     let asking = Beside { server: gone, asked: &asked, run: "test" };
     let stop = AtomicBool::new(false);
     let plan = plan(1, 1.0, "audio");
-    let error = beside::run(&plan, &mut door, None, &stop, Some(asking), &mut |_| {}).unwrap_err();
+    let error = beside::run(&plan, &mut door, None, &stop, asking, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("cannot be asked"), "{error}");
 }

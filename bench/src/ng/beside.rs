@@ -30,7 +30,7 @@ pub struct Beside<'a> {
 }
 
 /// Builds up the calls of `plan`, asks what is to be asked beside them while they stand, and ends them when that is
-/// done; without anything to ask they stand as long as the plan says. `say` is told how it goes.
+/// done. `say` is told how it goes.
 ///
 /// # Errors
 /// [`RunError`]
@@ -39,35 +39,31 @@ pub fn run(
     door: &mut Door<'_>,
     server: Option<&Process>,
     stop: &AtomicBool,
-    beside: Option<Beside<'_>>,
+    beside: Beside<'_>,
     say: &mut dyn FnMut(&Progress),
 ) -> Result<NgReport, RunError> {
     let (stand, enough) = (AtomicBool::new(false), AtomicBool::new(false));
     let flags = Flags { stop, enough: &enough };
-    let plan = Plan { duration: beside.map_or(plan.duration, |_| FOREVER), ..plan.clone() };
+    let plan = Plan { duration: FOREVER, ..plan.clone() };
     let mut tell = |progress: &Progress| {
         stand.fetch_or(progress.phase == HOLD, Ordering::Relaxed);
         say(progress);
     };
     let (media, found) = thread::scope(|scope| {
-        let asking = beside.map(|beside| {
-            let (stand, enough) = (&stand, &enough);
-            scope.spawn(move || {
-                let found = ask(beside, stand, enough, stop);
-                enough.store(true, Ordering::Relaxed);
-                found
-            })
+        let (stand, over) = (&stand, &enough);
+        let asking = scope.spawn(move || {
+            let found = ask(beside, stand, over, stop);
+            over.store(true, Ordering::Relaxed);
+            found
         });
         let media = run::run(&plan, door, server, flags, &mut tell);
         // Whoever still waits for calls that did not come up ends, too.
         enough.store(true, Ordering::Relaxed);
-        (media, asking.map(|asking| asking.join()))
+        (media, asking.join())
     });
     let media = media?;
-    let Found { search, sustained, overload } = match found {
-        None => Found::default(),
-        Some(found) => found.unwrap_or_else(|_| Err(io::Error::other("the sender panicked")))?,
-    };
+    let panicked = |_| Err(io::Error::other("the sender panicked"));
+    let Found { search, sustained, overload } = found.unwrap_or_else(panicked)?;
     Ok(NgReport { search, sustained, overload, media })
 }
 

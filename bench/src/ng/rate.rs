@@ -21,6 +21,7 @@ use super::client::{self, connect, datagram, reason, text};
 use super::report::{Asked, Step};
 use super::sdp;
 use crate::board::histogram;
+use crate::phones::Codec;
 use crate::report::Quantiles;
 
 /// From offer to answer.
@@ -160,7 +161,8 @@ impl Due {
     /// A phone that sends nothing, at an address that is only named.
     fn describe(&self, side: u8) -> String {
         let port = 10_000 + (self.call % 20_000) as u16 * 2;
-        sdp::describe((Ipv4Addr::new(127, 0, 1, side), port).into(), None)
+        let at = (Ipv4Addr::new(127, 0, 1, side), port).into();
+        sdp::describe(at, None, Codec::default())
     }
 }
 

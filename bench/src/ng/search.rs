@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use super::rate::{Pace, REQUESTS, drive};
 use super::report::Step;
+use crate::bracket::Bracket;
 
-/// How much faster each step is, until one is not sustained.
-const GROWTH: f64 = 1.5;
-/// Times that the gap between sustained and not is halved.
-const HALVINGS: u32 = 3;
+/// How far the rate that was sustained and the one that was not may be from each other in the end.
+const PRECISION: f64 = 0.05;
 /// How much slower a rate is tried again that was sustained once, but not for longer.
 const RETREAT: f64 = 0.93;
 /// Times that it is.
@@ -20,8 +19,8 @@ const RETREATS: u32 = 4;
 const STEP: Duration = Duration::from_secs(4);
 /// Between two steps: freed ports rest for 10 s before a causeway gives them out again.
 const PAUSE: Duration = Duration::from_secs(11);
-/// Steps up, most.
-const STEPS_MAX: u32 = 16;
+/// Steps, most.
+const STEPS_MAX: u32 = 20;
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,28 +91,19 @@ impl<'a> Search<'a> {
 
     /// The highest rate that was sustained for a step.
     fn highest(&mut self) -> io::Result<Option<f64>> {
-        let (mut good, mut bad, mut rate) = (None, None, self.asked.rate);
+        let mut bracket = Bracket::new(self.asked.rate, f64::INFINITY, PRECISION);
         for _ in 0..STEPS_MAX {
             if self.is_over() {
                 return Ok(None);
             }
-            if self.sustains(rate)? {
-                good = Some(rate);
-                rate *= GROWTH;
-            } else {
-                bad = Some(rate);
+            let Some(rate) = bracket.next() else { break };
+            let sustained = self.sustains(rate)?;
+            bracket.note(rate, sustained);
+            if bracket.highest().is_none() {
                 break;
             }
         }
-        let (Some(mut low), Some(mut high)) = (good, bad) else { return Ok(good) };
-        for _ in 0..HALVINGS {
-            let middle = f64::midpoint(low, high);
-            if self.is_over() {
-                break;
-            }
-            if self.sustains(middle)? { low = middle } else { high = middle }
-        }
-        Ok(Some(low))
+        Ok(bracket.highest())
     }
 
     /// The rate that is sustained for the whole time: this one, or somewhat less.

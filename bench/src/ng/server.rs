@@ -8,37 +8,70 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use causeway_engine::sys::socket;
+
 use super::client::NgClient;
+use crate::contestant::Contestant;
 use crate::make::Make;
 use crate::started::{LOOPBACK, Started, free_port};
 
 /// The first and the last port of media: below those that the kernel gives to clients.
 const PORTS: [u16; 2] = [10_000, 32_767];
 
+/// Ports, and so sockets, that a call may take: two pairs for each leg.
+const PORTS_PER_CALL: usize = 4;
+/// Descriptors of a server beside those of its calls.
+const SPARE_DESCRIPTORS: u64 = 2000;
+
+/// Calls that a server has room for, if it may open as many descriptors as we.
+///
+/// # Errors
+/// The kernel's.
+pub fn room() -> io::Result<usize> {
+    let [first, last] = ports()?;
+    Ok((usize::from(last - first) + 1) / PORTS_PER_CALL)
+}
+
+/// The first and the last port that a server gets: a causeway wants a descriptor for each.
+fn ports() -> io::Result<[u16; 2]> {
+    let descriptors = socket::lift_descriptor_limit()?.saturating_sub(SPARE_DESCRIPTORS);
+    let [first, last] = PORTS;
+    let count = u64::from(last - first).min(descriptors);
+    Ok([first, first + count as u16])
+}
+
 /// A running server; stopped when dropped.
 pub struct Server {
     /// Where it is asked.
     pub address: SocketAddr,
+    /// Where its REST API is, if it has one.
+    pub api: Option<SocketAddr>,
     started: Started,
 }
 
 impl Server {
-    /// Starts `program` on `core`, for so many calls, and waits until it answers.
+    /// Starts `contestant` on `core`, for so many calls, and waits until it answers.
     ///
     /// # Errors
     /// If it does not.
-    pub fn start(make: Make, program: &Path, core: usize, calls: usize) -> io::Result<Self> {
+    pub fn start(contestant: &Contestant, core: usize, calls: usize) -> io::Result<Self> {
         let address = SocketAddr::new(LOOPBACK, free_port()?);
+        let http = SocketAddr::new(LOOPBACK, free_port()?);
         let mux = free_port()?;
-        let arguments = |folder: &Path| match make {
-            Make::Rtpengine => Ok(rtpengine(address)),
-            Make::Causeway => causeway(address, mux, calls, folder),
+        let arguments = |folder: &Path| match contestant.make {
+            Make::Rtpengine => rtpengine(address),
+            Make::Causeway => {
+                let mut all = causeway(address, http, mux, calls, folder)?;
+                all.extend(contestant.workers(core));
+                Ok(all)
+            }
             Make::Coturn => Err(io::Error::other("it has no calls")),
         };
-        let mut started = Started::start(make, program, core, arguments)?;
+        let mut started = Started::start(contestant, core, arguments)?;
         let pongs = |mut client: NgClient| client.ping().is_ok();
         started.wait(|| Ok(NgClient::new(address, "knock").is_ok_and(pongs)))?;
-        Ok(Self { address, started })
+        let api = (contestant.make == Make::Causeway).then_some(http);
+        Ok(Self { address, api, started })
     }
 
     /// Its process.
@@ -48,9 +81,9 @@ impl Server {
 }
 
 /// Table -1 forwards in user space.
-fn rtpengine(address: SocketAddr) -> Vec<String> {
-    let [first, last] = PORTS;
-    [
+fn rtpengine(address: SocketAddr) -> io::Result<Vec<String>> {
+    let [first, last] = ports()?;
+    Ok([
         "--config-file=none".to_owned(),
         "--table=-1".to_owned(),
         "--foreground".to_owned(),
@@ -62,13 +95,19 @@ fn rtpengine(address: SocketAddr) -> Vec<String> {
         format!("--port-min={first}"),
         format!("--port-max={last}"),
     ]
-    .into()
+    .into())
 }
 
-fn causeway(address: SocketAddr, mux: u16, calls: usize, folder: &Path) -> io::Result<Vec<String>> {
-    let ([first, last], legs) = (PORTS, 2 * calls);
+fn causeway(
+    address: SocketAddr,
+    http: SocketAddr,
+    mux: u16,
+    calls: usize,
+    folder: &Path,
+) -> io::Result<Vec<String>> {
+    let ([first, last], legs) = (ports()?, 2 * calls);
     let text = format!(
-        "[http]\nlisten = \"{LOOPBACK}:0\"\n\
+        "[http]\nlisten = \"{http}\"\n\
          [public]\nlisten = \"{LOOPBACK}:0\"\n\
          [ng]\nudp = \"{address}\"\n\
          [limits]\ncalls = {calls}\nlegs_per_worker = {legs}\n\
@@ -76,5 +115,5 @@ fn causeway(address: SocketAddr, mux: u16, calls: usize, folder: &Path) -> io::R
     );
     let file = folder.join("causeway.toml");
     fs::write(&file, text)?;
-    Ok(["run", "--config", &file.display().to_string(), "--workers", "1"].map(str::to_owned).into())
+    Ok(["run", "--config", &file.display().to_string()].map(str::to_owned).into())
 }

@@ -77,7 +77,8 @@ pub fn run(flood: Flood, target: Target, stop: &AtomicBool) -> io::Result<FloodR
     let cost = before.zip(after).map(|(before, after)| {
         let threads = after.since(&before, seconds);
         let resident = [before.resident, after.resident];
-        Cost { seconds, cpu: sum(&threads), packets: 0, threads, resident }
+        let cpu = sum(&threads);
+        Cost { seconds, cpu, packets: 0, threads, resident, batch: None, counted: None }
     });
     let mut report = FloodReport {
         verdict: Verdict::Clean,
@@ -129,7 +130,7 @@ mod tests {
     #[test]
     fn a_flood_comes_from_many_addresses_with_a_transaction_each() {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let target = Target { address: server.local_addr().unwrap(), pid: None };
+        let target = Target { address: server.local_addr().unwrap(), pid: None, api: None };
         let flood = Flood { rate: 1000.0, sources: 20, duration: Duration::from_millis(100) };
         let report = run(flood, target, &AtomicBool::new(false)).unwrap();
         assert!(report.sent > 0 && report.refused == 0);

@@ -13,12 +13,14 @@ use super::args::SOURCES;
 use super::flood::{self, Flood};
 use super::plan::{Plan, Target};
 use super::report::{AllocationsReport, FloodReport, TrafficReport};
-use super::server::Server;
+use super::server;
 use super::{allocations, traffic};
+use crate::about::Server;
 use crate::args::Args;
+use crate::contestant::Contestant;
 use crate::make::Make;
-use crate::report::Verdict;
-use crate::rounds::{self, Comparison, Rounds};
+use crate::report::{CROWD, Headroom, Verdict};
+use crate::rounds::{self, Comparison, Figure, Rounds};
 
 /// What clients do.
 #[derive(Debug, Clone, Copy)]
@@ -100,7 +102,7 @@ impl Job {
             None => Work::Traffic,
         };
         if let Some(address) = turn.turn {
-            let target = Target { address, pid: args.server_pid };
+            let target = Target { address, pid: args.server_pid, api: None };
             return Some(match turn.turn_flood {
                 None => Self::One(plan.into(), work, target),
                 Some(rate) => {
@@ -110,27 +112,39 @@ impl Job {
                 }
             });
         }
-        let programs = [(Make::Coturn, &turn.turn_coturn), (Make::Causeway, &turn.turn_causeway)];
-        let programs: Vec<_> =
-            programs.into_iter().filter_map(|(make, path)| Some((make, path.clone()?))).collect();
-        let rounds = Rounds { programs, core: args.core, rounds: args.rounds };
-        (!rounds.programs.is_empty()).then(|| Self::Rounds(plan.into(), work, rounds))
+        let coturn =
+            turn.turn_coturn.iter().map(|path| Contestant::new(Make::Coturn, path.clone()));
+        let mut contestants: Vec<_> = coturn.collect();
+        if let Some(program) = &turn.turn_causeway {
+            contestants.extend(Contestant::each(Make::Causeway, program, &[], &args.variants));
+        }
+        let rounds = Rounds { contestants, core: args.core, rounds: args.rounds };
+        (!rounds.contestants.is_empty()).then(|| Self::Rounds(plan.into(), work, rounds))
+    }
+
+    /// The servers, and which ones they are as far as they say.
+    pub fn servers(&self) -> Vec<Server> {
+        match self {
+            Self::One(_, _, target) | Self::Flood(_, target, _) => {
+                let (name, version) = (target.address.to_string(), "unknown".to_owned());
+                vec![Server { name, version, settings: String::new() }]
+            }
+            Self::Rounds(_, _, rounds) => {
+                rounds.contestants.iter().map(Contestant::about).collect()
+            }
+        }
     }
 
     /// Does it; `say` hears how it goes.
     ///
     /// # Errors
     /// If it cannot be done.
-    pub fn run(
-        &self,
-        stop: &AtomicBool,
-        say: &mut dyn FnMut(&str),
-    ) -> Result<Report, Box<dyn Error>> {
+    pub fn run(&self, stop: &AtomicBool, say: &dyn Fn(&str)) -> Result<Report, Box<dyn Error>> {
         Ok(match self {
             Self::One(plan, work, target) => Report::One(work.run(plan, *target, stop)?),
             Self::Rounds(plan, work, rounds) => {
-                let comparison = rounds.run(stop, say, |make, program| {
-                    let server = Server::start(make, program, rounds.core, plan)?;
+                let comparison = rounds.run(stop, say, |contestant| {
+                    let server = server::Server::start(contestant, rounds.core, plan)?;
                     Ok(work.run(plan, server.target, stop)?)
                 });
                 Report::Rounds(RoundsReport { plan: (**plan).clone(), comparison: comparison? })
@@ -161,7 +175,7 @@ impl rounds::Outcome for Outcome {
         }
     }
 
-    fn figures(&self) -> Vec<(&'static str, f64)> {
+    fn figures(&self) -> Vec<Figure> {
         match self {
             Self::Traffic(report) => report.figures(),
             Self::Allocations(report) => report.figures(),
@@ -173,6 +187,10 @@ impl rounds::Outcome for Outcome {
             Self::Traffic(report) => &report.remarks,
             Self::Allocations(report) => &report.remarks,
         }
+    }
+
+    fn headroom(&self) -> Option<&Headroom> {
+        if let Self::Traffic(report) = self { Some(&report.generator.headroom) } else { None }
     }
 }
 
@@ -207,7 +225,7 @@ impl fmt::Display for Report {
 /// Does something on a thread of its own that is pinned to `core`: what is started elsewhere is not.
 fn on<T: Send>(core: Option<usize>, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     thread::scope(|scope| {
-        let builder = thread::Builder::new().name("turn".into());
+        let builder = thread::Builder::new().name(CROWD.into());
         let pinned = || {
             core.map_or(Ok(()), cpu::pin)?;
             work()

@@ -92,6 +92,8 @@ pub struct Target {
     pub address: SocketAddr,
     /// Its process, if it may be looked at.
     pub pid: Option<u32>,
+    /// Its REST API, where it has one that lets us in.
+    pub api: Option<SocketAddr>,
 }
 
 impl Transport {

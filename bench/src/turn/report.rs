@@ -9,8 +9,15 @@ use super::crowd::Tale;
 use super::memory::Growth;
 use super::plan::Plan;
 use super::traffic::SLEEP_MIN;
+use crate::counters::Counted;
+use crate::curve::Curve;
 use crate::process::{Cpu, ThreadCost, sum};
-use crate::report::{BUSY_SHARE, Generator, LATE_SHARE, Quantiles, Tally, Verdict};
+use crate::report::{
+    BUSY_SHARE, Batch, Generator, LATE_SHARE, Quantiles, Tally, Verdict, kernel_figures,
+};
+use crate::rounds::Figure;
+use crate::second::Second;
+use crate::table::CountedTable;
 
 /// Packets that were relayed.
 #[derive(Debug, Serialize)]
@@ -33,6 +40,10 @@ pub struct TrafficReport {
     pub faults: Faults,
     /// One-way latency in microseconds.
     pub latency_us: Quantiles,
+    /// The same as a curve.
+    pub latency_curve: Curve,
+    /// How it went.
+    pub seconds: Vec<Second>,
     /// What the server cost.
     pub server: Option<Cost>,
     /// What the generator itself did.
@@ -65,6 +76,10 @@ pub struct Cost {
     pub threads: Vec<ThreadCost>,
     /// Bytes of memory before and after.
     pub resident: [u64; 2],
+    /// What its workers do at a time, where it says so.
+    pub batch: Option<Batch>,
+    /// What the kernel and the CPU counted, afterwards.
+    pub counted: Option<Counted>,
 }
 
 /// Allocations that were made as fast as the server made them.
@@ -124,12 +139,16 @@ impl TrafficReport {
     pub fn judged(mut self) -> Self {
         let total = self.ways.get("total").copied().unwrap_or_default();
         let mut doubts = self.generator.doubts(total.sent);
+        let spins = self.plan.tick < SLEEP_MIN;
+        self.generator.headroom =
+            self.generator.headroom(self.plan.rate, "packets/s", total.sent, spins);
         if total.received == 0 {
             self.remarks
                 .push("nothing came: are these peers that the server does not relay to?".into());
         }
         let busiest = self.generator.threads.iter().map(|cost| cost.busiest).fold(0.0, f64::max);
-        if busiest > BUSY_SHARE && self.plan.tick >= SLEEP_MIN {
+        if busiest > BUSY_SHARE && !spins {
+            self.generator.headroom.is_exceeded = true;
             doubts.push(format!("the generator was busy {:.0} % of the time", 100.0 * busiest));
         }
         self.verdict = if self.faults.corrupt + self.faults.misrouted > 0 {
@@ -147,16 +166,18 @@ impl TrafficReport {
         self
     }
 
-    /// What servers are compared by: each is better if it is lower.
-    pub fn figures(&self) -> Vec<(&'static str, f64)> {
+    /// What servers are compared by.
+    pub fn figures(&self) -> Vec<Figure> {
         let total = self.ways.get("total").copied().unwrap_or_default();
         let mut figures = vec![
-            ("loss, %", 100.0 * total.loss()),
-            ("latency p50, us", self.latency_us.p50 as f64),
-            ("latency p99, us", self.latency_us.p99 as f64),
+            Figure::cost("loss, %", 100.0 * total.loss()),
+            Figure::cost("latency p50, us", self.latency_us.p50 as f64),
+            Figure::cost("latency p99, us", self.latency_us.p99 as f64),
         ];
         if let Some(cost) = &self.server {
-            figures.insert(0, ("CPU us per packet", cost.us_per_packet()));
+            figures.insert(0, Figure::cost("CPU us per packet", cost.us_per_packet()));
+            let counted = cost.counted.as_ref();
+            figures.extend(kernel_figures(cost.sleeps_per_packet(), cost.batch, counted));
         }
         figures
     }
@@ -167,6 +188,12 @@ impl Cost {
     pub fn us_per_packet(&self) -> f64 {
         1e6 * self.cpu.total() / self.packets.max(1) as f64
     }
+
+    /// Voluntary context switches per packet.
+    pub fn sleeps_per_packet(&self) -> f64 {
+        let sleeps = self.threads.iter().map(|thread| thread.sleeps).sum::<u64>();
+        sleeps as f64 / self.packets.max(1) as f64
+    }
 }
 
 impl AllocationsReport {
@@ -175,18 +202,18 @@ impl AllocationsReport {
         self.made as f64 / self.seconds.max(f64::EPSILON)
     }
 
-    /// What servers are compared by: each is better if it is lower.
-    pub fn figures(&self) -> Vec<(&'static str, f64)> {
+    /// What servers are compared by.
+    pub fn figures(&self) -> Vec<Figure> {
         let made = self.made.max(1) as f64;
-        let mut figures = vec![("wall us per allocation", 1e6 * self.seconds / made)];
+        let mut figures = vec![Figure::cost("wall us per allocation", 1e6 * self.seconds / made)];
         if let Some(cpu) = self.cpu {
-            figures.push(("CPU us per allocation", 1e6 * cpu.total() / made));
+            figures.push(Figure::cost("CPU us per allocation", 1e6 * cpu.total() / made));
         }
         if let Some(each) = self.each {
             figures.extend([
-                ("process bytes each", each.process),
-                ("kernel bytes each", each.kernel()),
-                ("all bytes each", each.total()),
+                Figure::cost("process bytes each", each.process),
+                Figure::cost("kernel bytes each", each.kernel()),
+                Figure::cost("all bytes each", each.total()),
             ]);
         }
         figures
@@ -229,10 +256,24 @@ impl fmt::Display for TrafficReport {
         quantiles(f, "sent late by, us", &self.generator.lateness_us)?;
         if let Some(cost) = &self.server {
             server(f, cost)?;
-            writeln!(f, "{:.2} us of CPU per packet of {}", cost.us_per_packet(), cost.packets)?;
+            let (us, sleeps) = (cost.us_per_packet(), cost.sleeps_per_packet());
+            writeln!(f, "{us:.2} us of CPU and {sleeps:.3} sleeps per packet of {}", cost.packets)?;
+            if let Some(batch) = &cost.batch {
+                let each = batch.packets_per_turn;
+                writeln!(f, "its workers received {each:.2} packets in each turn")?;
+            }
+            if let Some(counted) = &cost.counted {
+                write!(f, "{}", CountedTable(counted))?;
+            }
         }
         let own = &self.generator;
-        writeln!(f, "generator: {:.2} s user, {:.2} s system", own.cpu.user, own.cpu.system)?;
+        writeln!(
+            f,
+            "generator: {:.2} s user, {:.2} s system; {} packets sent more than 5 ms late, {} not at all; own sockets \
+             dropped {}",
+            own.cpu.user, own.cpu.system, own.late, own.unsent, own.socket_drops
+        )?;
+        writeln!(f, "{}", own.headroom)?;
         self.remarks.iter().try_for_each(|remark| writeln!(f, "! {remark}"))?;
         writeln!(f, "{}", self.verdict)
     }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use causeway_engine::stun::{BINDING, Class, TransactionId, Writer, is_framed};
 
 use super::plan::{Plan, Target, Transport};
+use crate::contestant::Contestant;
 use crate::make::Make;
 use crate::started::{LOOK, LOOPBACK, Started, free_port};
 
@@ -32,21 +33,28 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `program` on `core` and waits until it answers.
+    /// Starts `contestant` on `core` and waits until it answers.
     ///
     /// # Errors
     /// If it does not.
-    pub fn start(make: Make, program: &Path, core: usize, plan: &Plan) -> io::Result<Self> {
-        let ports = [free_port()?, free_port()?];
+    pub fn start(contestant: &Contestant, core: usize, plan: &Plan) -> io::Result<Self> {
+        let (make, ports) = (contestant.make, [free_port()?, free_port()?]);
+        let http = SocketAddr::new(LOOPBACK, free_port()?);
         let arguments = |folder: &Path| match make {
             Make::Coturn => coturn(ports, folder, plan),
-            Make::Causeway => causeway(ports, folder, plan),
+            Make::Causeway => {
+                let mut all = causeway(ports, http, folder, plan)?;
+                all.extend(contestant.workers(core));
+                Ok(all)
+            }
             Make::Rtpengine => Err(io::Error::other("it is no TURN server")),
         };
-        let mut started = Started::start(make, program, core, arguments)?;
+        let mut started = Started::start(contestant, core, arguments)?;
         let address = SocketAddr::new(LOOPBACK, port(make, plan.transport, ports));
         started.wait(|| answers(plan.transport, address))?;
-        Ok(Self { target: Target { address, pid: Some(started.pid()) }, _started: started })
+        let api = (make == Make::Causeway).then_some(http);
+        let target = Target { address, pid: Some(started.pid()), api };
+        Ok(Self { target, _started: started })
     }
 }
 
@@ -83,12 +91,17 @@ fn coturn(ports: [u16; 2], folder: &Path, plan: &Plan) -> io::Result<Vec<String>
 }
 
 /// Descriptors are counted before it starts, so it gets what the run needs and little more.
-fn causeway(ports: [u16; 2], folder: &Path, plan: &Plan) -> io::Result<Vec<String>> {
+fn causeway(
+    ports: [u16; 2],
+    http: SocketAddr,
+    folder: &Path,
+    plan: &Plan,
+) -> io::Result<Vec<String>> {
     let ([media, edge], [first, last], login) = (ports, relays(plan.clients), &plan.login);
     let most = plan.clients + SPARE;
     let streams = if plan.transport.is_stream() { most } else { SPARE };
     let text = format!(
-        "[http]\nlisten = \"{LOOPBACK}:0\"\n\
+        "[http]\nlisten = \"{http}\"\n\
          [public]\nlisten = \"{LOOPBACK}:0\"\n\
          [edge]\nlisten = \"{LOOPBACK}:{edge}\"\nstreams = {streams}\nstreams_per_address = {streams}\n\
          [turn]\nrealm = \"{REALM}\"\nusers = {{ {:?} = {:?} }}\nallow_loopback_peers = true\n\
@@ -98,7 +111,7 @@ fn causeway(ports: [u16; 2], folder: &Path, plan: &Plan) -> io::Result<Vec<Strin
     );
     let file = folder.join("causeway.toml");
     fs::write(&file, text)?;
-    Ok(["run", "--config", &file.display().to_string(), "--workers", "1"].map(str::to_owned).into())
+    Ok(["run", "--config", &file.display().to_string()].map(str::to_owned).into())
 }
 
 /// The first and the last port of relays for so many clients.

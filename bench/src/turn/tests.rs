@@ -36,7 +36,7 @@ impl Fake {
     fn start(loses: Option<u64>) -> (Target, Arc<AtomicBool>, JoinHandle<()>) {
         let front = UdpSocket::bind("127.0.0.1:0").unwrap();
         front.set_read_timeout(Some(WAIT)).unwrap();
-        let target = Target { address: front.local_addr().unwrap(), pid: None };
+        let target = Target { address: front.local_addr().unwrap(), pid: None, api: None };
         let (stop, mut fake) = (
             Arc::new(AtomicBool::new(false)),
             Self { front, clients: HashMap::new(), loses, relayed: 0 },

@@ -22,11 +22,17 @@ use super::report::{Cost, Faults, TrafficReport};
 use crate::arrivals::Arrivals;
 use crate::board::histogram;
 use crate::call::StreamOutcome;
+use crate::counters::{COUNTING, Counters};
+use crate::curve::Curve;
 use crate::payload::{self, Stamp};
 use crate::process::{Process, sum};
-use crate::report::{Generator, Quantiles, Tally, Verdict};
+use crate::report::{Batch, Generator, Quantiles, Tally, Verdict};
+use crate::rest::Rest;
+use crate::second::Second;
 use crate::station::LATE;
 
+/// Time between two looks at how it goes.
+const SECOND: Duration = Duration::from_secs(1);
 /// A shorter tick is not slept through: no sleep ends so exactly.
 pub const SLEEP_MIN: Duration = Duration::from_micros(200);
 /// Time between two looks while packets may still come.
@@ -65,10 +71,20 @@ pub fn run(plan: &Plan, target: Target, stop: &AtomicBool) -> io::Result<Traffic
     traffic.counted = true;
     let (own, start) = (Process::own(), Instant::now());
     let before = (server.as_ref().map(Process::sample).transpose()?, own.sample()?);
-    let came = traffic.came;
+    let rest = target.api.map(|at| Rest::new(at.into(), None));
+    let workers = || rest.as_ref().map(Rest::workers).transpose().map_err(io::Error::other);
+    let (came, turns) = (traffic.came, workers()?);
     traffic.span(plan.duration, stop)?;
     let after = (server.as_ref().map(Process::sample).transpose()?, own.sample()?);
     let (seconds, came) = (start.elapsed().as_secs_f64(), traffic.came - came);
+    let batch = turns.zip(workers()?).map(|(then, now)| Batch::of(&now, &then));
+    let counters = server.as_ref().map(Counters::attach).transpose()?;
+    let mut counted = None;
+    if let Some(counters) = counters {
+        let came = traffic.came;
+        traffic.span(COUNTING.min(plan.duration), stop)?;
+        counted = Some(counters.read(traffic.came - came));
+    }
     let drained = Instant::now() + DRAIN;
     while Instant::now() < drained {
         traffic.receive()?;
@@ -77,7 +93,8 @@ pub fn run(plan: &Plan, target: Target, stop: &AtomicBool) -> io::Result<Traffic
     let cost = before.0.zip(after.0).map(|(before, after)| {
         let threads = after.since(&before, seconds);
         let resident = [before.resident, after.resident];
-        Cost { seconds, cpu: sum(&threads), packets: came, threads, resident }
+        let cpu = sum(&threads);
+        Cost { seconds, cpu, packets: came, threads, resident, batch, counted }
     });
     let threads = after.1.since(&before.1, seconds);
     let generator = Generator { cpu: sum(&threads), threads, ..Generator::default() };
@@ -109,6 +126,18 @@ struct Traffic<'p> {
     late: u64,
     overdue: u64,
     renewed: Instant,
+    beat: Beat,
+    seconds: Vec<Second>,
+}
+
+/// What the last second was told of.
+struct Beat {
+    start: Instant,
+    at: Instant,
+    sent: u64,
+    came: u64,
+    missing: u64,
+    latency: Histogram<u64>,
 }
 
 impl<'p> Traffic<'p> {
@@ -132,6 +161,15 @@ impl<'p> Traffic<'p> {
             late: 0,
             overdue: 0,
             renewed: Instant::now(),
+            beat: Beat {
+                start: Instant::now(),
+                at: Instant::now(),
+                sent: 0,
+                came: 0,
+                missing: 0,
+                latency: histogram(),
+            },
+            seconds: Vec::new(),
             crowd,
         }
     }
@@ -154,8 +192,30 @@ impl<'p> Traffic<'p> {
                 self.crowd.renew();
             }
             self.crowd.tend();
+            if self.beat.at.elapsed() >= SECOND {
+                self.note_second();
+            }
         }
         Ok(())
+    }
+
+    fn note_second(&mut self) {
+        let missing = self.flows.iter().map(|flow| flow.arrivals.missing()).sum::<u64>();
+        let (sent, now, beat) = (self.next - self.overdue, Instant::now(), &mut self.beat);
+        let seconds = (now - beat.at).as_secs_f64();
+        self.seconds.push(Second {
+            at: (now - beat.start).as_secs_f64(),
+            phase: if self.counted { "hold" } else { "warm-up" },
+            sent: (sent - beat.sent) as f64 / seconds,
+            received: (self.came - beat.came) as f64 / seconds,
+            missing: missing.saturating_sub(beat.missing),
+            p50_us: beat.latency.value_at_quantile(0.5),
+            p99_us: beat.latency.value_at_quantile(0.99),
+            server: None,
+            generator: 0.0,
+        });
+        (beat.at, beat.sent, beat.came, beat.missing) = (now, sent, self.came, missing);
+        beat.latency.reset();
     }
 
     /// Packets that are due before this tick.
@@ -204,7 +264,7 @@ impl<'p> Traffic<'p> {
     }
 
     fn receive(&mut self) -> io::Result<()> {
-        let Self { crowd, flows, came, faults, latency, .. } = self;
+        let Self { crowd, flows, came, faults, latency, beat, .. } = self;
         let Crowd { lanes, clients, mail, .. } = crowd;
         for _ in 0..LOOKS {
             let count = lanes.turn(Duration::ZERO, |place, from, bytes, at| {
@@ -234,7 +294,9 @@ impl<'p> Traffic<'p> {
                 *came += 1;
                 if stamp.sequence > 0 {
                     flows[stream].arrivals.note(stamp.sequence, at.0);
-                    latency.saturating_record(at.since(Nanos(stamp.sent)) / 1000);
+                    let us = at.since(Nanos(stamp.sent)) / 1000;
+                    latency.saturating_record(us);
+                    beat.latency.saturating_record(us);
                 }
             })?;
             if count == 0 {
@@ -275,6 +337,8 @@ impl<'p> Traffic<'p> {
             ways,
             faults: Faults { blocked, closed, ..self.faults },
             latency_us: Quantiles::of(&self.latency),
+            latency_curve: Curve(self.latency),
+            seconds: self.seconds,
             server: cost,
             generator,
         };
