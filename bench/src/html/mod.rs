@@ -109,7 +109,8 @@ mod tests {
             names.iter().map(round).collect::<Vec<_>>()
         });
         let comparison = Comparison::of(names.clone(), rounds.collect());
-        let report = RoundsReport { calls: 10, legs: BAD.into(), payload: 80, comparison };
+        let report =
+            RoundsReport { calls: 10, goal: None, legs: BAD.into(), payload: 80, comparison };
         let html = super::page(&Report::Rounds(report), &about());
         assert_sound(&html);
         // The line of the plot, and that of its legend; likewise what was received by second.
