@@ -2,8 +2,8 @@
 //! a limit.
 //!
 //! Calls of the same mix are put on it, half as many more each time, until they do not hold; then the search closes
-//! in between the two. A step in which the generator was too slow says nothing of the server: it is done once more, since
-//! something else may have kept the generator off its core, and then ends the search.
+//! in between the two. A step in which the generator was too slow says nothing of the server: it is done once more,
+//! since something else may have kept the generator off its core, and then ends the search.
 
 use std::fmt;
 

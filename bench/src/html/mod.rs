@@ -1,6 +1,6 @@
 //! A report as one page: no script, nothing from elsewhere, plots in SVG.
 //!
-//! [`page`] is what pages are made of, [`plot`] and [`axis`] are a plot; [`calls`], [`rounds`], [`search`] and
+//! [`mod@page`] is what pages are made of, [`plot`] and [`axis`] are a plot; [`calls`], [`rounds`], [`search`] and
 //! [`turn`] say what each kind of report shows. All text goes through [`escape`].
 
 pub mod axis;
