@@ -88,8 +88,10 @@ pub enum Outcome {
 /// What came of all rounds.
 #[derive(Debug, Serialize)]
 pub struct RoundsReport {
-    /// Calls.
+    /// Calls; in searches to begin with.
     pub calls: usize,
+    /// What calls had to keep, if the highest number was looked for.
+    pub goal: Option<Goal>,
     /// What legs are.
     pub legs: String,
     /// Bytes of a payload of audio.
@@ -304,7 +306,7 @@ impl Job {
                     work.run(&started.target, stop, say, tell)
                 })?;
                 let (legs, payload) = (work.legs(way), work.plan.audio_bytes);
-                Report::Rounds(RoundsReport { calls, legs, payload, comparison })
+                Report::Rounds(RoundsReport { calls, goal: work.goal, legs, payload, comparison })
             }
         })
     }
@@ -378,14 +380,23 @@ impl fmt::Display for Outcome {
     }
 }
 
+impl RoundsReport {
+    /// What was done with each server.
+    pub fn words(&self) -> String {
+        let Self { calls, goal, legs, .. } = self;
+        match goal {
+            Some(goal) => format!("most calls with a p99 of {} ms, {legs}", goal.p99_ms),
+            None => format!("{calls} calls, {legs}"),
+        }
+    }
+}
+
 impl fmt::Display for RoundsReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { calls, legs, payload, comparison } = self;
+        let Self { payload, comparison, .. } = self;
         let (runs, left_out) = (comparison.rounds.len(), comparison.left_out());
-        writeln!(
-            f,
-            "{calls} calls, {legs}, payloads of {payload} bytes: {runs} runs, {left_out} left out"
-        )?;
+        let what = self.words();
+        writeln!(f, "{what}, payloads of {payload} bytes: {runs} runs, {left_out} left out")?;
         comparison.fmt(f)
     }
 }

@@ -12,6 +12,10 @@
 //! [`station`]s, threads that own many calls each. A station turns like a worker of the node: take
 //! orders, send what is due, wait for packets, look at them.
 //!
+//! [`job`] is what the command line asks of calls: with one server, or with several [`contestant`]s in turn
+//! ([`rounds`]); once, or until the highest number of calls is found ([`search`]). [`counters`] says what a server's
+//! threads do for a packet, and [`html`] writes what came of it all as a page.
+//!
 //! The legs use the node's own ICE, DTLS and SRTP. Whether those agree with the rest of the world is
 //! for the tests with foreign stacks to say; here they are only a means to make load.
 

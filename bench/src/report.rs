@@ -407,7 +407,7 @@ impl Report {
             let [before, after, _] = server.resident;
             let each = after.saturating_sub(before) as f64 / self.asked.calls.max(1) as f64;
             figures.insert(0, Figure::cost("CPU us per packet", server.ns_per_packet / 1e3));
-            figures.push(Figure::cost("process kB per call", each / 1e3));
+            figures.push(Figure::cost(MEMORY, each / 1e3));
             let sleeps = server.threads.iter().map(|thread| thread.sleeps).sum::<u64>();
             let sleeps = sleeps as f64 / server.forwarded.max(1) as f64;
             figures.extend(kernel_figures(sleeps, server.batch, server.counted.as_ref()));
@@ -488,6 +488,8 @@ impl Generator {
     }
 }
 
+/// What a call takes of the process's memory.
+pub const MEMORY: &str = "process kB per call";
 /// How the threads of stations are called, before their number.
 pub const STATION: &str = "station-";
 /// How the thread is called that is all clients and peers of a TURN server.

@@ -137,6 +137,11 @@ impl Rounds {
         say: &dyn Fn(&str),
         mut work: impl FnMut(&Contestant) -> Result<O, Box<dyn Error>>,
     ) -> Result<Comparison<O>, Box<dyn Error>> {
+        let names: Vec<_> = self.contestants.iter().map(Contestant::name).collect();
+        if let Some(name) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name))
+        {
+            return Err(format!("two servers are called {}", name.1).into());
+        }
         let mut rounds = Vec::new();
         for number in 0..self.rounds {
             let mut contestants: Vec<_> = self.contestants.iter().collect();
@@ -153,8 +158,8 @@ impl Rounds {
                 rounds.push(Round { number, contestant: name.to_owned(), outcome });
             }
         }
-        let names = self.contestants.iter().map(|contestant| contestant.name().to_owned());
-        Ok(Comparison::of(names.collect(), rounds))
+        let names = names.into_iter().map(str::to_owned).collect();
+        Ok(Comparison::of(names, rounds))
     }
 }
 
@@ -348,6 +353,7 @@ mod tests {
     }
 
     /// A round that lost so much.
+    #[derive(Debug)]
     struct Fake(Verdict, f64);
 
     impl Outcome for Fake {
@@ -366,6 +372,19 @@ mod tests {
         fn headroom(&self) -> Option<&Headroom> {
             None
         }
+    }
+
+    #[test]
+    fn two_servers_of_one_name_are_refused() {
+        let one = Contestant {
+            make: crate::make::Make::Causeway,
+            program: "p".into(),
+            variant: "a".parse().unwrap(),
+        };
+        let rounds = Rounds { contestants: vec![one.clone(), one], core: 0, rounds: 1 };
+        let work = |_: &Contestant| Ok(Fake(Verdict::Clean, 1.0));
+        let error = rounds.run(&AtomicBool::new(false), &|_| {}, work).unwrap_err();
+        assert_eq!(error.to_string(), "two servers are called a");
     }
 
     #[test]

@@ -2,16 +2,15 @@
 //! a limit.
 //!
 //! Calls of the same mix are put on it, half as many more each time, until they do not hold; then the search closes
-//! in between the two. A step in which the generator was too slow says nothing of the server: it is done once more, since
-//! something else may have kept the generator off its core, and then ends the search.
+//! in between the two. A step in which the generator was too slow says nothing of the server: it is done once more,
+//! since something else may have kept the generator off its core, and then ends the search.
 
 use std::fmt;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::bracket::Bracket;
-use crate::report::{Report, Verdict};
+use crate::report::{MEMORY, Report, Verdict};
 use crate::rounds::Figure;
 
 /// How far what holds and what does not may be from each other in the end.
@@ -275,13 +274,10 @@ impl SearchReport {
     /// What servers are compared by: the highest number of calls, and what they cost there.
     pub fn figures(&self) -> Vec<Figure> {
         let mut figures = vec![Figure::gain("calls, most", self.highest.unwrap_or(0) as f64)];
-        figures.extend(self.best.iter().flat_map(|best| best.figures()));
+        // Memory that an earlier step took is not taken again.
+        let others = self.best.iter().flat_map(|best| best.figures());
+        figures.extend(others.filter(|figure| figure.name != MEMORY));
         figures
-    }
-
-    /// How long latency may be at most.
-    pub fn limit(&self) -> Duration {
-        Duration::from_secs_f64(self.goal.p99_ms / 1e3)
     }
 }
 

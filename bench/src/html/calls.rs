@@ -24,7 +24,7 @@ impl Show for JobReport {
             Self::One(Outcome::Search(report)) => report.title(),
             Self::Rounds(report) => {
                 let names = report.comparison.contestants.join(", ");
-                format!("{names}: {} calls, {}", whole(report.calls as u64), report.legs)
+                format!("{names}: {}", report.words())
             }
         }
     }
@@ -130,7 +130,7 @@ pub fn headroom(headroom: &Headroom) -> Option<Tile> {
     let left = format!("{:.0} %", 100.0 * (1.0 - headroom.busy?).max(0.0));
     let limit = headroom.limit.map(|limit| format!("limit at {} {}", number(limit), headroom.unit));
     let more = if headroom.is_exceeded {
-        "too slow for this load".to_owned()
+        "but too late or full: see the remarks".to_owned()
     } else {
         limit.unwrap_or_default()
     };

@@ -1,7 +1,7 @@
 //! The plots that reports share.
 
 use super::axis::{Axis, number, rarity, whole};
-use super::plot::{Mark, Plot};
+use super::plot::{Mark, NEUTRAL, Plot};
 use crate::curve::Curve;
 use crate::rounds::Row;
 use crate::search::{Finding, SearchReport};
@@ -14,7 +14,9 @@ const SMALL: f64 = 310.0;
 
 /// Latency by percentile, a curve each.
 pub fn percentiles(curves: &[(&str, &Curve)]) -> Option<Plot> {
-    let all: Vec<Vec<(f64, u64)>> = curves.iter().map(|(_, curve)| curve.points()).collect();
+    // The least of all says little, and would take half of the plot.
+    let points = |(_, curve): &(&str, &Curve)| curve.points().into_iter().skip(1).collect();
+    let all: Vec<Vec<(f64, u64)>> = curves.iter().map(points).collect();
     let values = || all.iter().flatten().map(|(_, us)| (*us).max(1) as f64 / 1e3);
     let most_share = all.iter().flatten().map(|(share, _)| *share).reduce(f64::max)?;
     let (least, most) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
@@ -178,12 +180,13 @@ pub fn steps(all: &[(&str, &SearchReport)]) -> Option<Plot> {
         }
     }
     if names.len() > 1 {
-        names.iter().enumerate().for_each(|(series, name)| plot.name(series, name, None));
+        let named = names.iter().enumerate();
+        named.for_each(|(series, name)| plot.name(series, name, Some(Mark::Disc)));
     }
     for (mark, word) in
         [(Mark::Disc, "holds"), (Mark::Cross, "fails"), (Mark::Ring, "generator too slow")]
     {
-        plot.name(0, word, Some(mark));
+        plot.name(NEUTRAL, word, Some(mark));
     }
     let claims: Vec<_> =
         all.iter().map(|(name, report)| format!("{name}: {}", report.claim())).collect();

@@ -1,6 +1,6 @@
 //! A report as one page: no script, nothing from elsewhere, plots in SVG.
 //!
-//! [`page`] is what pages are made of, [`plot`] and [`axis`] are a plot; [`calls`], [`rounds`], [`search`] and
+//! [`mod@page`] is what pages are made of, [`plot`] and [`axis`] are a plot; [`calls`], [`rounds`], [`search`] and
 //! [`turn`] say what each kind of report shows. All text goes through [`escape`].
 
 pub mod axis;
@@ -109,7 +109,8 @@ mod tests {
             names.iter().map(round).collect::<Vec<_>>()
         });
         let comparison = Comparison::of(names.clone(), rounds.collect());
-        let report = RoundsReport { calls: 10, legs: BAD.into(), payload: 80, comparison };
+        let report =
+            RoundsReport { calls: 10, goal: None, legs: BAD.into(), payload: 80, comparison };
         let html = super::page(&Report::Rounds(report), &about());
         assert_sound(&html);
         // The line of the plot, and that of its legend; likewise what was received by second.

@@ -7,6 +7,8 @@ use super::escape::Escaped;
 
 /// Series that look different from each other: their colours and dashes stand in the style sheet.
 pub const SERIES: usize = 6;
+/// A series of its own look, for what belongs to none.
+pub const NEUTRAL: usize = usize::MAX;
 /// Room above and to the right of the plot.
 const ABOVE: f64 = 14.0;
 const RIGHT: f64 = 30.0;
@@ -75,7 +77,7 @@ impl Plot {
             let letter = if place == 0 { 'M' } else { 'L' };
             let _ = write!(path, "{letter}{:.1} {:.1}", self.across(x), self.down(y));
         }
-        let class = series % SERIES;
+        let class = class(series);
         let _ = write!(self.inside, "<path class=\"line s{class}\" d=\"{path}\"/>");
     }
 
@@ -95,7 +97,7 @@ impl Plot {
         let _ = write!(
             self.inside,
             "<rect class=\"bar s{}\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>",
-            series % SERIES,
+            class(series),
             (right - left).max(1.0),
             (bottom - top).max(0.0),
         );
@@ -103,7 +105,7 @@ impl Plot {
 
     /// A short upright line across a row, with a word beside it: the middle of what lies there.
     pub fn middle(&mut self, series: usize, x: f64, row: f64, word: &str) {
-        let (at, class) = (self.across(x), series % SERIES);
+        let (at, class) = (self.across(x), class(series));
         let (top, bottom) = (self.down(row + 0.32), self.down(row - 0.32));
         let is_far = at > self.width - RIGHT - 8.0 * word.chars().count() as f64 - 12.0;
         let (shift, anchor) = if is_far { (-9.0, "end") } else { (9.0, "start") };
@@ -229,8 +231,13 @@ impl Plot {
     }
 }
 
+/// The number of a series' look.
+fn class(series: usize) -> usize {
+    if series == NEUTRAL { SERIES } else { series % SERIES }
+}
+
 fn shape(series: usize, x: f64, y: f64, mark: Mark) -> String {
-    let class = series % SERIES;
+    let class = class(series);
     match mark {
         Mark::Disc => {
             format!("<circle class=\"disc s{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\"/>")
@@ -251,7 +258,7 @@ fn shape(series: usize, x: f64, y: f64, mark: Mark) -> String {
 fn swatch(series: usize, mark: Option<Mark>) -> String {
     let inside = match mark {
         Some(mark) => shape(series, 13.0, 8.0, mark),
-        None => format!("<path class=\"line s{}\" d=\"M1 8H25\"/>", series % SERIES),
+        None => format!("<path class=\"line s{}\" d=\"M1 8H25\"/>", class(series)),
     };
     format!("<svg class=\"swatch\" viewBox=\"0 0 26 16\" aria-hidden=\"true\">{inside}</svg>")
 }
