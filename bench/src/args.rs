@@ -62,6 +62,13 @@ pub struct Args {
     /// Starts this causeway for each round in its turn, fresh.
     #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["ng", "spawn", "server_pid"])]
     pub ng_causeway: Option<PathBuf>,
+    /// Starts a bare forwarder for each round in its turn: what the kernel's part costs. Its legs are plain, whatever
+    /// those of the others are.
+    #[arg(long, requires = "ng_causeway")]
+    pub ng_floor: bool,
+    /// Be that forwarder, asked at this address.
+    #[arg(long, value_name = "ADDRESS", hide = true, exclusive = true)]
+    pub floor: Option<SocketAddr>,
     /// Rounds of the servers that are started.
     #[arg(long, value_name = "ROUNDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,
@@ -178,6 +185,8 @@ impl Args {
             let own = Contestant::each(Make::Causeway, program, &self.node, &self.variants);
             all.extend(own);
         }
+        let floor = self.ng_floor.then(std::env::current_exe).and_then(Result::ok);
+        all.extend(floor.map(|path| Contestant::new(Make::Floor, path)));
         all
     }
 

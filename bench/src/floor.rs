@@ -5,8 +5,12 @@
 //! lives for one round, so it gives no port back.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::env;
+use std::error::Error;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::num::ParseIntError;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -23,11 +27,14 @@ use causeway_engine::sys::{Backend, IoCounters, socket};
 
 use crate::ng::client::text;
 use crate::ng::sdp::{describe, media_of};
+use crate::phones::Codec;
 
 /// Frames of the pool, as many as a worker has.
 const FRAMES: usize = 8192;
 /// Longest wait, a worker's.
 const WAIT: Duration = Duration::from_millis(10);
+/// The variable that says how long a node's packets may wait for company, in microseconds.
+const GATHER: &str = "CAUSEWAY_NODE_GATHER_US";
 /// Bytes of a request, most.
 const REQUEST_MAX: usize = 64 * 1024;
 
@@ -50,16 +57,17 @@ struct Call {
 ///
 /// # Errors
 /// The kernel's, and what the backend says.
-pub fn run(listen: SocketAddr) -> Result<(), Box<dyn std::error::Error>> {
+pub fn run(listen: SocketAddr) -> Result<Infallible, Box<dyn Error>> {
     let server = UdpSocket::bind(listen)?;
     let wake = Wake::new()?;
     let (orders, received) = channel();
     let bell = wake.clone();
     let probed = probe(BackendChoice::Auto)?;
+    let gather = gather()?;
     thread::Builder::new().name("floor-0".into()).spawn(move || {
         let forwarder = FramePool::new(FRAMES).and_then(|mut frames| {
             let mut backend = Backend::new(probed.kind, probed.features, &mut frames, &bell)?;
-            backend.gather(DEFAULT_GATHER);
+            backend.gather(gather);
             forward(backend, frames, &received, &bell)
         });
         if let Err(error) = forwarder {
@@ -74,6 +82,12 @@ pub fn run(listen: SocketAddr) -> Result<(), Box<dyn std::error::Error>> {
             server.send_to(&reply, from)?;
         }
     }
+}
+
+/// How long packets may wait for company: what a node would take from the environment.
+fn gather() -> Result<Duration, ParseIntError> {
+    let set = env::var(GATHER).ok().map(|value| value.parse()).transpose()?;
+    Ok(set.map_or(DEFAULT_GATHER, Duration::from_micros))
 }
 
 /// Forwards; ends only with an error.
@@ -144,14 +158,14 @@ impl Desk {
             let call = Call { caller: self.socket()?, called: self.socket()?, at };
             let face = call.called.1;
             self.calls.insert(id, call);
-            return Ok(describe(face, None));
+            return Ok(describe(face, None, Codec::default()));
         }
         let call = self.calls.get(&id).ok_or_else(|| io::Error::other("no such call"))?;
         let ((caller, face), (called, _)) = (call.caller, call.called);
         let _ = self.orders.send(Order::Lead(caller, called, at));
         let _ = self.orders.send(Order::Lead(called, caller, call.at));
         self.wake.wake();
-        Ok(describe(face, None))
+        Ok(describe(face, None, Codec::default()))
     }
 
     /// A socket that is served from now on, and its address.

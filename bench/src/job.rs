@@ -15,6 +15,7 @@ use crate::about;
 use crate::args::Args;
 use crate::contestant::Contestant;
 use crate::door::{Door, NgDoor};
+use crate::make::Make;
 use crate::ng::beside::{self, Beside};
 use crate::ng::client::NgClient;
 use crate::ng::report::NgReport;
@@ -35,7 +36,7 @@ use crate::table::Table;
 const SPARE: usize = 64;
 
 /// What is done with a server.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Work {
     plan: Plan,
     phones: Phones,
@@ -166,6 +167,11 @@ impl Target {
 }
 
 impl Work {
+    /// The same with legs that do not encrypt.
+    fn plain(&self) -> Self {
+        Self { phones: self.phones.plain(), ..self.clone() }
+    }
+
     /// Does it; `say` hears how it goes, and `tell` of each second.
     fn run(
         &self,
@@ -269,7 +275,7 @@ impl Job {
         let way = |is_node| Way { token: token.clone(), ng: args.ng, is_node };
         let contestants = args.contestants();
         if let (Some(program), []) = (&args.spawn, &args.variants[..]) {
-            let mut all = Contestant::each(crate::make::Make::Causeway, program, &args.node, &[]);
+            let mut all = Contestant::each(Make::Causeway, program, &args.node, &[]);
             return Ok(Self::Spawned(work, way(true), all.remove(0)));
         }
         if !contestants.is_empty() {
@@ -303,7 +309,11 @@ impl Job {
                 let calls = work.plan.calls;
                 let comparison = rounds.run(stop, say, |contestant| {
                     let started = way.start(contestant, Some(rounds.core), work.room()?)?;
-                    work.run(&started.target, stop, say, tell)
+                    match contestant.make {
+                        // It has no keys.
+                        Make::Floor => work.plain().run(&started.target, stop, say, tell),
+                        _ => work.run(&started.target, stop, say, tell),
+                    }
                 })?;
                 let (legs, payload) = (work.legs(way), work.plan.audio_bytes);
                 Report::Rounds(RoundsReport { calls, goal: work.goal, legs, payload, comparison })

@@ -32,6 +32,7 @@ pub mod contestant;
 pub mod counters;
 pub mod curve;
 pub mod door;
+pub mod floor;
 pub mod flow;
 pub mod html;
 pub mod job;

@@ -12,7 +12,7 @@ use causeway_bench::about::About;
 use causeway_bench::args::Args;
 use causeway_bench::html::Show;
 use causeway_bench::run::Progress;
-use causeway_bench::{html, job, signals, turn};
+use causeway_bench::{floor, html, job, signals, turn};
 use clap::Parser;
 use serde::Serialize;
 
@@ -31,6 +31,9 @@ fn main() -> ExitCode {
 
 /// Does what the command line says, prints what came of it, and returns the exit code.
 fn load(mut args: Args) -> Result<u8, Box<dyn Error>> {
+    if let Some(address) = args.floor {
+        return floor::run(address).map(|never| match never {});
+    }
     let stop = signals::flag()?;
     let say = |words: &str| eprintln!("{words}");
     if let Some(job) = turn::job::Job::of(&args) {

@@ -15,6 +15,8 @@ pub enum Make {
     Rtpengine,
     /// causeway.
     Causeway,
+    /// This program as a bare forwarder ([`crate::floor`]).
+    Floor,
 }
 
 impl Make {
@@ -22,7 +24,7 @@ impl Make {
     pub fn complaints(self) -> Stdio {
         match self {
             Self::Coturn | Self::Rtpengine => Stdio::null(),
-            Self::Causeway => Stdio::inherit(),
+            Self::Causeway | Self::Floor => Stdio::inherit(),
         }
     }
 }
@@ -33,6 +35,7 @@ impl fmt::Display for Make {
             Self::Coturn => "coturn",
             Self::Rtpengine => "rtpengine",
             Self::Causeway => "causeway",
+            Self::Floor => "floor",
         })
     }
 }

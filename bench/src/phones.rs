@@ -61,6 +61,11 @@ impl Phones {
         }
     }
 
+    /// The same without encryption.
+    pub fn plain(self) -> Self {
+        Self { sdes: Sdes::None, ..self }
+    }
+
     /// Both legs in words.
     pub fn words(&self) -> String {
         let codec = self.codec.name();

@@ -32,6 +32,8 @@ x() { local n=$1; shift; ip netns exec "$P-$n" "$@"; }
 link() { # nsA addrA nsB addrB: one veth pair; each end is named after where it leads
 	ip link add "to-$3" netns "$P-$1" type veth peer name "to-$1" netns "$P-$3"
 	x "$1" ip addr add "$2" dev "to-$3"; x "$3" ip addr add "$4" dev "to-$1"
+	# a card cuts joined datagrams up before they are on the wire; so does this one, and whoever listens there sees each
+	x "$1" ethtool -K "to-$3" tx-udp-segmentation off; x "$3" ethtool -K "to-$1" tx-udp-segmentation off
 	x "$1" ip link set "to-$3" up; x "$3" ip link set "to-$1" up
 }
 up() {

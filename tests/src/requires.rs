@@ -18,8 +18,6 @@ pub const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 pub enum Need {
     /// Network namespaces with packet filters and a proxy: root, iproute2, nftables, Python.
     Namespaces,
-    /// What reads and sets network cards.
-    Ethtool,
     /// What reads shell scripts critically.
     Shellcheck,
     /// libseccomp, in the system's Python.
@@ -81,10 +79,9 @@ impl Need {
             Self::Namespaces => {
                 let root = (!geteuid().is_root()).then(|| "root".to_owned());
                 root.into_iter()
-                    .chain(programs(&["bash", "ip", "nft", "sysctl", "python3"]))
+                    .chain(programs(&["bash", "ip", "nft", "ethtool", "sysctl", "python3"]))
                     .collect()
             }
-            Self::Ethtool => programs(&["ethtool"]),
             Self::Shellcheck => programs(&["shellcheck"]),
             Self::Seccomp => python("seccomp").into_iter().collect(),
             Self::Chromium => {

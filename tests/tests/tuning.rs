@@ -412,7 +412,7 @@ fn wrong_arguments_are_refused_with_what_to_write() {
 
 #[test]
 fn a_real_card_and_a_real_kernel_take_it_and_give_it_back() {
-    requires!(Namespaces, Ethtool);
+    requires!(Namespaces);
     let host = Host::real();
     let look = || {
         let files = "for f in /proc/sys/net/ipv4/ip_local_reserved_ports /sys/class/net/card0/queues/*/?ps_cpus; do \

@@ -65,6 +65,7 @@ impl Server {
                 all.extend(contestant.workers(core));
                 Ok(all)
             }
+            Make::Floor => Ok(vec![format!("--floor={address}")]),
             Make::Coturn => Err(io::Error::other("it has no calls")),
         };
         let mut started = Started::start(contestant, core, arguments)?;

@@ -47,7 +47,7 @@ impl Server {
                 all.extend(contestant.workers(core));
                 Ok(all)
             }
-            Make::Rtpengine => Err(io::Error::other("it is no TURN server")),
+            Make::Rtpengine | Make::Floor => Err(io::Error::other("it is no TURN server")),
         };
         let mut started = Started::start(contestant, core, arguments)?;
         let address = SocketAddr::new(LOOPBACK, port(make, plan.transport, ports));

@@ -1,10 +1,13 @@
 //! AES in counter mode (RFC 3711 §4.1.1; RFC 6188 for longer keys).
 
+use aes::{Aes128Enc, Aes192Enc, Aes256Enc};
 use arrayvec::ArrayVec;
 use aws_lc_rs::cipher::{
     AES_128, AES_192, AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey,
 };
 use aws_lc_rs::iv::FixedLength;
+use ctr::Ctr128BE;
+use ctr::cipher::{KeyIvInit, StreamCipher};
 use zeroize::Zeroizing;
 
 use super::hmac_sha1::Cipher;
@@ -21,11 +24,9 @@ pub(in crate::srtp) struct CounterMode {
     salt: u128,
 }
 
-impl CounterMode {
-    /// The first counter block of a packet.
-    fn counter(&self, id: PacketId) -> u128 {
-        self.salt ^ u128::from(id.ssrc) << 64 ^ u128::from(id.index) << 16
-    }
+/// The first counter block of a packet, under a session salt.
+fn counter(salt: u128, id: PacketId) -> u128 {
+    salt ^ u128::from(id.ssrc) << 64 ^ u128::from(id.index) << 16
 }
 
 impl Cipher for CounterMode {
@@ -35,25 +36,37 @@ impl Cipher for CounterMode {
     }
 
     fn apply_rtp(&self, id: PacketId, _: &[u8], payload: &mut [u8]) {
-        self.key.apply(self.counter(id), payload);
+        self.key.apply(counter(self.salt, id), payload);
     }
 
     fn apply_rtcp(&self, id: PacketId, _: u32, _: &[u8; RTCP_HEADER_LEN], rest: &mut [u8]) {
-        self.key.apply(self.counter(id), rest);
+        self.key.apply(counter(self.salt, id), rest);
     }
 }
 
 /// Session key and salt as they are, for SRTCP: its packets are few, so the key is expanded for each, a tenth of a
-/// microsecond, and half a kilobyte is saved for each direction of each transport.
+/// microsecond, and half a kilobyte is saved for each direction of each transport. It is the AES of the `aes` crate,
+/// which expands a key without allocation.
 pub(in crate::srtp) struct Folded {
     key: Zeroizing<ArrayVec<u8, KEY_MAX>>,
     salt: u128,
 }
 
 impl Folded {
-    fn unfold(&self) -> CounterMode {
-        CounterMode { key: AesCm::new(&self.key), salt: self.salt }
+    fn apply(&self, id: PacketId, data: &mut [u8]) {
+        let counter = counter(self.salt, id).to_be_bytes();
+        match self.key.len() {
+            16 => unfold::<Ctr128BE<Aes128Enc>>(&self.key, &counter, data),
+            24 => unfold::<Ctr128BE<Aes192Enc>>(&self.key, &counter, data),
+            _ => unfold::<Ctr128BE<Aes256Enc>>(&self.key, &counter, data),
+        }
     }
+}
+
+/// Adds the keystream that starts at `counter`.
+fn unfold<C: KeyIvInit + StreamCipher>(key: &[u8], counter: &[u8; 16], data: &mut [u8]) {
+    let stream = C::new_from_slices(key, counter);
+    stream.expect("every suite's key length is one of AES").apply_keystream(data);
 }
 
 impl Cipher for Folded {
@@ -63,12 +76,12 @@ impl Cipher for Folded {
         Self { key, salt: salt_block(kdf, protocol) }
     }
 
-    fn apply_rtp(&self, id: PacketId, header: &[u8], payload: &mut [u8]) {
-        self.unfold().apply_rtp(id, header, payload);
+    fn apply_rtp(&self, id: PacketId, _: &[u8], payload: &mut [u8]) {
+        self.apply(id, payload);
     }
 
-    fn apply_rtcp(&self, id: PacketId, word: u32, header: &[u8; RTCP_HEADER_LEN], rest: &mut [u8]) {
-        self.unfold().apply_rtcp(id, word, header, rest);
+    fn apply_rtcp(&self, id: PacketId, _: u32, _: &[u8; RTCP_HEADER_LEN], rest: &mut [u8]) {
+        self.apply(id, rest);
     }
 }
 
