@@ -124,6 +124,9 @@ pub struct Args {
     /// Payload of a leg's video, in thousand bits per second.
     #[arg(long, value_name = "KBPS", default_value_t = 1500, value_parser = clap::value_parser!(u32).range(8..=100_000))]
     pub video_kbps: u32,
+    /// Microseconds within which packets that are due leave together; below 200 the generator does not sleep between.
+    #[arg(long, value_name = "TIME", default_value_t = 250, value_parser = clap::value_parser!(u64).range(10..=5000))]
+    pub tick: u64,
     /// Threads that own the calls.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub threads: u32,
@@ -167,6 +170,7 @@ impl Args {
             pin: self.pin.clone(),
             bind: self.bind,
             allow_loss: self.allow_loss,
+            tick: Duration::from_micros(self.tick),
         }
     }
 

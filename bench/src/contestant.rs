@@ -67,13 +67,17 @@ impl Contestant {
     /// A causeway logs warnings, unless the environment says otherwise: under load it has much to tell of calls that
     /// we know.
     pub fn command(&self, core: Option<usize>, own: &[String]) -> Command {
+        // It starts in a folder of its own, and a name without a folder is looked for in PATH.
+        let is_path = self.program.components().count() > 1;
+        let absolute = is_path.then(|| std::path::absolute(&self.program)).and_then(Result::ok);
+        let program = absolute.as_ref().unwrap_or(&self.program);
         let mut command = match core {
             Some(core) => {
                 let mut command = Command::new("taskset");
-                command.args(["-c", &core.to_string()]).arg(&self.program);
+                command.args(["-c", &core.to_string()]).arg(program);
                 command
             }
-            None => Command::new(&self.program),
+            None => Command::new(program),
         };
         if env::var_os(LOG_LEVEL).is_none() {
             command.env(LOG_LEVEL, "warn");

@@ -46,7 +46,12 @@ pub struct Plan {
     pub bind: IpAddr,
     /// Share of packets that may be lost in a clean run.
     pub allow_loss: f64,
+    /// Packets that are due within this time leave together.
+    pub tick: Duration,
 }
+
+/// Shorter ticks are spun away: a sleep and a wake take as long.
+pub const SLEEP_MIN: Duration = Duration::from_micros(200);
 
 /// A leg's video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +169,11 @@ pub struct Stream {
 }
 
 impl Plan {
+    /// Whether stations never sleep, so that how busy they are says nothing.
+    pub fn spins(&self) -> bool {
+        self.tick < SLEEP_MIN
+    }
+
     /// What one leg of such a call sends, m-line by m-line.
     pub fn streams(&self, kind: Kind) -> Vec<Stream> {
         kind.media().iter().map(|&media| self.stream(media)).collect()
@@ -229,6 +239,7 @@ mod tests {
             pin: Vec::new(),
             bind: IpAddr::from([127, 0, 0, 1]),
             allow_loss: 0.0,
+            tick: Duration::ZERO,
         };
         let [audio, video] = plan.streams(Kind::Video)[..] else { panic!("two streams") };
         assert_eq!((audio.payload, audio.burst), (80, 1));

@@ -107,6 +107,8 @@ pub struct Asked {
     pub video_kbps: u32,
     /// Stations.
     pub threads: usize,
+    /// Microseconds within which packets that were due left together.
+    pub tick_us: u64,
     /// The generator's I/O.
     pub backend: &'static str,
 }
@@ -253,6 +255,8 @@ pub struct Generator {
     pub unsent: u64,
     /// Datagrams that the legs' own sockets had no room for.
     pub socket_drops: u64,
+    /// Whether it never slept, and was busy whatever the load.
+    pub spins: bool,
     /// How much of it was used.
     pub headroom: Headroom,
 }
@@ -370,7 +374,7 @@ impl Ledger {
         self.media.entry("total").or_default();
         self.each.sort_by_key(|call| call.call);
         let total = self.media["total"];
-        generator.headroom = generator.headroom(asked.calls as f64, "calls", total.sent, false);
+        generator.headroom = generator.headroom(asked.calls as f64, "calls", total.sent);
         let doubts = generator.doubts(total.sent);
         let verdict = judge(&self.calls, &total, &self.faults, !doubts.is_empty(), allow_loss);
         remarks.extend(doubts);
@@ -449,10 +453,9 @@ impl Generator {
         makers.map(|cost| cost.busiest).reduce(f64::max)
     }
 
-    /// How much of it a load of so many `unit` took, when so many packets were sent; `spins` says that it was busy
-    /// whatever the load.
-    pub fn headroom(&self, load: f64, unit: &'static str, sent: u64, spins: bool) -> Headroom {
-        let busy = self.busy().filter(|_| !spins);
+    /// How much of it a load of so many `unit` took, when so many packets were sent.
+    pub fn headroom(&self, load: f64, unit: &'static str, sent: u64) -> Headroom {
+        let busy = self.busy().filter(|_| !self.spins);
         let limit = busy.filter(|busy| *busy > 0.0).map(|busy| load * BUSY_SHARE / busy);
         Headroom { busy, load, limit, unit, is_exceeded: !self.doubts(sent).is_empty() }
     }
@@ -478,7 +481,7 @@ impl Generator {
         }
         let stations = self.threads.iter().filter(|cost| cost.name.starts_with(STATION));
         let busiest = stations.map(|cost| cost.busiest).fold(0.0, f64::max);
-        if busiest > BUSY_SHARE {
+        if busiest > BUSY_SHARE && !self.spins {
             doubts.push(format!(
                 "a station of the generator was busy {:.0} % of the time: give it --threads",
                 100.0 * busiest
@@ -586,6 +589,7 @@ pub(crate) mod tests {
             video_fps: 30,
             video_kbps: 500,
             threads: 1,
+            tick_us: 250,
             backend: "mmsg",
         }
     }
@@ -620,14 +624,15 @@ pub(crate) mod tests {
         };
         let threads = vec![busy("station-1", 0.25), busy("station-0", 0.38), busy("signals", 0.9)];
         let generator = Generator { threads, ..Generator::default() };
-        let headroom = generator.headroom(200.0, "calls", 1000, false);
+        let headroom = generator.headroom(200.0, "calls", 1000);
         assert_eq!((headroom.busy, headroom.is_exceeded), (Some(0.38), false));
         assert!((headroom.limit.unwrap() - 500.0).abs() < 1e-9);
         let text = headroom.to_string();
         assert!(text.contains("62 % of its core left") && text.contains("500 calls"), "{text}");
-        assert_eq!(generator.headroom(200.0, "packets/s", 1000, true).busy, None);
+        let spinning = Generator { spins: true, ..generator };
+        assert_eq!(spinning.headroom(200.0, "packets/s", 1000).busy, None);
         let late = Generator { late: 500, ..Generator::default() };
-        let text = late.headroom(200.0, "calls", 1000, false).to_string();
+        let text = late.headroom(200.0, "calls", 1000).to_string();
         assert!(text.contains("too slow"), "{text}");
     }
 

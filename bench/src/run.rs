@@ -259,7 +259,13 @@ impl<'a, 'd> Conductor<'a, 'd> {
         let (tell, news) = channel();
         let stations = (0..plan.threads).map(|number| {
             let core = plan.pin.get(number % plan.pin.len().max(1)).copied();
-            Station::start(format!("{STATION}{number}"), core, Arc::clone(&probed), tell.clone())
+            Station::start(
+                format!("{STATION}{number}"),
+                core,
+                Arc::clone(&probed),
+                plan.tick,
+                tell.clone(),
+            )
         });
         let stations = stations.collect::<io::Result<_>>()?;
         let started = Instant::now();
@@ -544,6 +550,7 @@ impl<'a, 'd> Conductor<'a, 'd> {
             lateness_us: Quantiles::of(&punctuality.lateness),
             late: punctuality.late,
             unsent: punctuality.unsent,
+            spins: self.plan.spins(),
             ..Generator::default()
         };
         let mut remarks = Vec::new();
@@ -630,6 +637,7 @@ impl Plan {
             video_fps: self.video.fps,
             video_kbps: self.video.kbps,
             threads: self.threads,
+            tick_us: self.tick.as_micros() as u64,
             backend,
         }
     }

@@ -1,6 +1,6 @@
 //! A thread that owns many calls: their sockets, their clocks, their counts.
 //!
-//! What is due within [`TICK`] goes out with one submit, so that the station's sleeps and wakes stay
+//! What is due within a tick goes out with one submit, so that the station's sleeps and wakes stay
 //! few; the flows' own times are spread over their intervals, so calls do not send in step.
 
 use std::io;
@@ -20,11 +20,10 @@ use hdrhistogram::Histogram;
 use crate::agenda::Agenda;
 use crate::board::{Board, histogram};
 use crate::call::{Call, DRAIN, Outcome, SET_UP, State};
+use crate::plan::SLEEP_MIN;
 use crate::webrtc::Step;
 use crate::wire::Wire;
 
-/// Packets that are due within this time leave together.
-pub const TICK: Duration = Duration::from_micros(250);
 /// A packet that leaves later than this after its time is late: a quarter of an audio packet's time.
 pub const LATE: Duration = Duration::from_millis(5);
 /// Packets that are overdue by more are not sent any more.
@@ -80,6 +79,7 @@ impl Station {
         name: String,
         core: Option<usize>,
         probed: Arc<Probed>,
+        tick: Duration,
         news: Sender<News>,
     ) -> io::Result<Self> {
         let (orders, taken) = channel();
@@ -89,7 +89,7 @@ impl Station {
             if let Some(core) = core {
                 cpu::pin(core)?;
             }
-            Floor::new(Wire::new(&probed)?, shown, news).run(&taken)
+            Floor::new(Wire::new(&probed)?, tick, shown, news).run(&taken)
         })?;
         Ok(Self { board, orders, thread })
     }
@@ -132,6 +132,7 @@ enum Due {
 /// What the thread works on.
 struct Floor {
     wire: Wire,
+    tick: Duration,
     board: Arc<Board>,
     news: Sender<News>,
     agenda: Agenda<Due>,
@@ -147,9 +148,10 @@ struct Floor {
 }
 
 impl Floor {
-    fn new(wire: Wire, board: Arc<Board>, news: Sender<News>) -> Self {
+    fn new(wire: Wire, tick: Duration, board: Arc<Board>, news: Sender<News>) -> Self {
         Self {
             wire,
+            tick,
             board,
             news,
             agenda: Agenda::default(),
@@ -281,14 +283,14 @@ impl Floor {
 
     /// Waits for datagrams until the next thing is due, and looks at them.
     fn receive(&mut self) -> io::Result<()> {
-        let next = self
-            .agenda
-            .next()
-            .map_or(REST, |next| next.saturating_duration_since(Instant::now()).clamp(TICK, REST));
+        let until = |next: Instant| next.saturating_duration_since(Instant::now());
+        let next = self.agenda.next().map_or(REST, |next| until(next).clamp(self.tick, REST));
+        // A tick that is too short for a sleep is spun away.
+        let next = (self.tick >= SLEEP_MIN).then_some(next);
         let mut followed = Vec::new();
         let (calls, board, latest) = (&mut self.calls, &self.board, &mut self.latest);
         let mut news = Vec::new();
-        self.wire.turn(Some(next), |socket, from, bytes, at| {
+        self.wire.turn(next, |socket, from, bytes, at| {
             let (place, side) = (usize::from(socket.0) / 2, usize::from(socket.0) % 2);
             let Some(call) = calls.get_mut(place).and_then(Option::as_mut) else { return };
             let leg = &mut call.legs[side];

@@ -30,6 +30,7 @@ fn plan(calls: usize, seconds: f64, mix: &str) -> Plan {
         pin: Vec::new(),
         bind: [127, 0, 0, 1].into(),
         allow_loss: 0.0,
+        tick: Duration::from_micros(250),
     }
 }
 

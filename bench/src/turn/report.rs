@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::crowd::Tale;
 use super::memory::Growth;
 use super::plan::Plan;
-use super::traffic::SLEEP_MIN;
 use crate::counters::Counted;
 use crate::curve::Curve;
+use crate::plan::SLEEP_MIN;
 use crate::process::{Cpu, ThreadCost, sum};
 use crate::report::{
     BUSY_SHARE, Batch, Generator, LATE_SHARE, Quantiles, Tally, Verdict, kernel_figures,
@@ -138,10 +138,10 @@ impl TrafficReport {
     /// The report with its verdict. A load that was not offered as was said proves nothing, lost or not.
     pub fn judged(mut self) -> Self {
         let total = self.ways.get("total").copied().unwrap_or_default();
-        let mut doubts = self.generator.doubts(total.sent);
         let spins = self.plan.tick < SLEEP_MIN;
-        self.generator.headroom =
-            self.generator.headroom(self.plan.rate, "packets/s", total.sent, spins);
+        self.generator.spins = spins;
+        let mut doubts = self.generator.doubts(total.sent);
+        self.generator.headroom = self.generator.headroom(self.plan.rate, "packets/s", total.sent);
         if total.received == 0 {
             self.remarks
                 .push("nothing came: are these peers that the server does not relay to?".into());

@@ -25,6 +25,7 @@ use crate::call::StreamOutcome;
 use crate::counters::{COUNTING, Counters};
 use crate::curve::Curve;
 use crate::payload::{self, Stamp};
+use crate::plan::SLEEP_MIN;
 use crate::process::{Process, sum};
 use crate::report::{Batch, Generator, Quantiles, Tally, Verdict};
 use crate::rest::Rest;
@@ -33,8 +34,6 @@ use crate::station::LATE;
 
 /// Time between two looks at how it goes.
 const SECOND: Duration = Duration::from_secs(1);
-/// A shorter tick is not slept through: no sleep ends so exactly.
-pub const SLEEP_MIN: Duration = Duration::from_micros(200);
 /// Time between two looks while packets may still come.
 const LOOK: Duration = Duration::from_millis(1);
 /// Before packets are counted: caches warm up, and the way is known to be open.
