@@ -346,9 +346,23 @@ impl Link {
     /// # Errors
     /// The command itself, unchanged, if the ring has no room for new work.
     pub fn send(&mut self, command: Command) -> Result<Ticket, Command> {
-        let ticket = self.commands.try_send(command)?;
-        self.worker_wake.wake();
+        let ticket = self.post(command)?;
+        self.wake_worker();
         Ok(ticket)
+    }
+
+    /// As [`Self::send`], but a worker that sleeps goes on to: for several commands at once, of which
+    /// [`Self::wake_worker`] tells.
+    ///
+    /// # Errors
+    /// As of [`Self::send`].
+    pub fn post(&mut self, command: Command) -> Result<Ticket, Command> {
+        self.commands.try_send(command)
+    }
+
+    /// Wakes the worker if it sleeps.
+    pub fn wake_worker(&self) {
+        self.worker_wake.wake();
     }
 
     /// The next event.

@@ -285,7 +285,12 @@ impl WorkerLink {
         }
     }
 
-    fn send(&mut self, call: &Recipient<FromEngine>, tag: u64, command: Command) {
+    /// One wake for all that was posted: each costs as much as ten commands.
+    fn wake_worker(&self) {
+        self.link.iter().for_each(Link::wake_worker);
+    }
+
+    fn post(&mut self, call: &Recipient<FromEngine>, tag: u64, command: Command) {
         let removal = match &command {
             Command::RemoveLeg { leg } => Some(*leg),
             _ => None,
@@ -298,7 +303,7 @@ impl WorkerLink {
             }
             return;
         };
-        match link.send(command) {
+        match link.post(command) {
             Ok(ticket) => {
                 if tag != UNASKED {
                     self.pending.insert(ticket, (tag, call.clone()));
@@ -406,8 +411,9 @@ impl Handler<Tell> for WorkerLink {
 
     fn handle(&mut self, Tell { call, commands }: Tell, _: &mut Self::Context) {
         for (tag, command) in commands {
-            self.send(&call, tag, command);
+            self.post(&call, tag, command);
         }
+        self.wake_worker();
     }
 }
 
@@ -454,8 +460,9 @@ impl Handler<GiveBack> for WorkerLink {
     fn handle(&mut self, GiveBack(link): GiveBack, ctx: &mut Self::Context) {
         self.link = Some(link);
         for (call, tag, command) in std::mem::take(&mut self.waiting) {
-            self.send(&call, tag, command);
+            self.post(&call, tag, command);
         }
+        self.wake_worker();
         self.watch(ctx);
         ctx.notify(Pump);
     }
