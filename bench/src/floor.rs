@@ -1,8 +1,8 @@
 //! A bare forwarder: what a packet costs in the kernel and in the backend, and nothing else.
 //!
-//! It takes calls over ng as a node does, has a socket for each leg, waits as a worker does ([`Backend`]), and sends what
-//! comes on one leg's socket from the other's, unread: no routing, no cryptography, no counters. What a worker adds shows
-//! beside it. It lives for one round, so it gives no port back.
+//! It takes calls over ng as a node does, has a socket for each leg, waits as a worker does ([`Backend`]), and
+//! sends what comes on one leg's socket from the other's, unread: no routing, no cryptography, no counters.
+//! What a worker adds shows beside it. It lives for one round, so it gives no port back.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

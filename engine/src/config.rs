@@ -22,8 +22,9 @@ pub struct EngineConfig {
 /// How a worker waits for packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waiting {
-    /// It sleeps, and may let packets wait for company, so that one wake serves several: for so long at most, and only as
-    /// long as that saves CPU time. Needs kernel 6.12 and io_uring; without them no packet waits. 0 lets none wait.
+    /// It sleeps, and may let packets wait for company, so that one wake serves several: for so long at most,
+    /// and only as long as that saves CPU time. Needs kernel 6.12 and io_uring; without them no packet waits.
+    /// 0 lets none wait.
     Gather(Duration),
     /// It never sleeps but looks again at once, on a core that nothing else needs: the least delay, and all of the
     /// core's time whatever the load.

@@ -2,8 +2,8 @@
 //!
 //! What a leg has most often is one of each: one transport, one payload type, one sink. Lists of fixed size would make
 //! every leg as large as the largest one, and most of what a packet needs of it would lie in cache lines of its own.
-//! So these take memory as they grow: when control makes them, when a command lengthens them, or when an authenticated packet shows
-//! an SSRC for the first time; never for a packet as such, and never beyond their limit.
+//! So these take memory as they grow: when control makes them, when a command lengthens them, or when an authenticated
+//! packet shows an SSRC for the first time; never for a packet as such, and never beyond their limit.
 
 use std::ops::{Deref, DerefMut};
 

@@ -19,7 +19,7 @@ fn calls_of_all_workers_meet_on_one_port() {
     let node = LocalNode::start(&Setup { workers: WORKERS, edge, ..Setup::default() });
     let port = node.edge.map(|edge| edge.port());
     let spec = Spec { port, ..Spec::default() };
-    let calls: Vec<[Guest; 2]> = (0..CALLS)
+    let mut calls: Vec<[Guest; 2]> = (0..CALLS)
         .map(|_| {
             let call = node.call();
             ["customer", "agent"].map(|role| Guest::join(node.http, &call, role, &spec))
@@ -27,6 +27,10 @@ fn calls_of_all_workers_meet_on_one_port() {
         .collect();
     for guest in calls.iter().flatten() {
         guest.peer.wait("connected", |seen| seen.connected);
+    }
+    // A peer has its keys before the worker has: what it sends between has nowhere to go.
+    for guest in calls.iter_mut().flatten() {
+        node.wait("keys", |_| guest.view()["state"] == "connected");
     }
     for (sender, guest) in (1..).zip(calls.iter().flatten()) {
         guest.peer.send(Flow::audio(sender).count(PACKETS));

@@ -1,8 +1,8 @@
 //! Packet indices: the 48-bit index from a 16-bit sequence number (RFC 3711 §3.3.1) and the window
 //! that remembers which indices were used (RFC 3711 §3.3.2).
 //!
-//! Session keys belong to the master key, so all that an SSRC owns is its window. It is made when the first packet of the
-//! SSRC has authenticated: of the many that a transport may have, most have one or two.
+//! Session keys belong to the master key, so all that an SSRC owns is its window. It is made when the
+//! first packet of the SSRC has authenticated: of the many that a transport may have, most have one or two.
 
 use crate::config::SSRCS_PER_TRANSPORT;
 use crate::error::DropReason;

@@ -1,14 +1,15 @@
 //! The engine's own transforms, on aws-lc-rs and RustCrypto: no allocation, no state but the keys.
 //!
 //! Which crates, and why: AES comes from aws-lc-rs, which has counter mode and GCM in place with an
-//! expanded key and without allocation. HMAC-SHA1 is put together here from the compression function of `sha1`
-//! ([`mac`]), because aws-lc-rs copies a context of several hundred bytes for each tag; at voice sizes that is a third of the
-//! whole. `aes` and `ctr` would save some 20 of 270 ns at 160 bytes and lose 70 of 1270 at 1200: no reason for a
+//! expanded key and without allocation. HMAC-SHA1 is put together here from the compression function of
+//! `sha1` ([`mac`]), because aws-lc-rs copies a context of several hundred bytes for each tag; at voice
+//! sizes that is a third of the whole. `aes` and `ctr` would save some 20 of 270 ns at 160 bytes and lose 70 of 1270 at 1200: no reason for a
 //! second AES. The HMAC is four fifths of the cost, so that is where to look first.
 //!
-//! aws-lc-rs picks its GCM by the processor: with AVX-512 113 ns at 172 bytes and 189 at 1200, where ring needs 135 and 239. Where there is
-//! VAES without AVX-512 (Zen 3) it is the other way round, 174 and 416 beside 117 and 245: one to three percent of what
-//! a packet costs there, for a second cryptographic library.
+//! aws-lc-rs picks its GCM by the processor: with AVX-512 113 ns at 172 bytes and 189 at 1200, where ring
+//! needs 135 and 239. Where there is VAES without AVX-512 (Zen 3) it is the other way round, 174 and 416
+//! beside 117 and 245: one to three percent of what a packet costs there, for a second cryptographic
+//! library.
 
 use super::{Kind, MasterKey, PacketId, Suite};
 use crate::error::DropReason;

@@ -108,8 +108,8 @@ impl Pace {
     }
 
     /// Whether what is tried, at this cost, beats the best: more delay must save a seventh, less delay may cost
-    /// a sixteenth. Where a pause is worth its delay it saves a quarter to a half; other people's load moves a window by
-    /// a tenth.
+    /// a sixteenth. Where a pause is worth its delay it saves a quarter to a half; other people's load moves a
+    /// window by a tenth.
     fn is_better(&self, cost: Cost) -> bool {
         if self.used > self.best {
             cost < self.cost - self.cost / 7

@@ -165,8 +165,8 @@ pub(super) struct SendControl(pub(super) [u8; SEND_CONTROL_LEN]);
 impl SendControl {
     pub(super) const EMPTY: Self = Self([0; SEND_CONTROL_LEN]);
 
-    /// Writes what a datagram to `remote` leaves with, and returns how long that is: its traffic class, but for 0, which is what
-    /// a socket sends with by itself; and the bytes of each `segment` if it is to be cut up.
+    /// Writes what a datagram to `remote` leaves with, and returns how long that is: its traffic class, but for
+    /// 0, which is what a socket sends with by itself; and the bytes of each `segment` if it is to be cut up.
     pub(super) fn set(&mut self, remote: SocketAddr, class: u8, segment: Option<u16>) -> usize {
         let mut len = 0;
         if class != 0 {

@@ -445,14 +445,14 @@ impl Uring {
         }
         out.joined += self.runs.joined() - self.refused.iter().map(Run::joined).sum::<u64>();
         if !self.refused.is_empty() {
-            self.part(frames);
+            self.part(frames, out);
         }
         self.sending.drain(..).for_each(|packet| frames.give(packet.frame));
         self.runs.find(&[], false);
     }
 
     #[cold]
-    fn part(&mut self, frames: &mut FramePool) {
+    fn part(&mut self, frames: &mut FramePool, out: &mut IoCounters) {
         let mut refused = [false; TX_BATCH];
         for run in self.refused.drain(..) {
             self.runs.places(run).for_each(|place| refused[place] = true);
@@ -465,7 +465,10 @@ impl Uring {
         for packet in later.drain(..) {
             match self.queued.try_push(packet) {
                 Ok(()) => {}
-                Err(full) => frames.give(full.element().frame),
+                Err(full) => {
+                    out.refused += 1;
+                    frames.give(full.element().frame);
+                }
             }
         }
     }
