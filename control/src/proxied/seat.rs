@@ -367,26 +367,31 @@ impl Seat {
             }
         }
         self.told.learning = Some(learning);
-        let keys = line.sdes();
-        let is_new = keys.as_ref() != self.told.keys.as_deref();
-        let lacks = !line.mux && self.parts[usize::from(REPORTS)].suite.is_none();
-        if keys.is_some() && (is_new || lacks) {
-            let keyed = [(MEDIA, is_new), (REPORTS, !line.mux)];
-            for (index, _) in keyed.into_iter().filter(|(_, keyed)| *keyed) {
-                let Some(spec) = keys.as_ref().and_then(keys_spec) else { continue };
-                let keys = Box::new(Srtp::new(&spec.inbound, &spec.outbound));
-                self.parts[usize::from(index)].suite = Some(spec.outbound.suite());
-                let transport = self.transport(index);
-                steps.push(Step::Tell(Command::SetKeys { transport, keys }));
-            }
-            self.told.keys = keys.map(Box::new);
-        }
+        self.follow_keys(line, steps);
         let stream = stream_spec(line);
         if self.told.stream.as_ref() != Some(&stream) {
             let state = Box::new(Stream::new(&stream));
             steps.push(Step::Tell(Command::SetStream { stream: self.stream(), state }));
             self.told.stream = Some(stream);
         }
+    }
+
+    /// Tells the worker keys that a port in use does not have: new ones, or those that came while it was not used.
+    fn follow_keys(&mut self, line: &Line, steps: &mut Vec<Step>) {
+        let Some(keys) = line.sdes() else { return };
+        let is_new = self.told.keys.as_deref() != Some(&keys);
+        for (index, used) in [(MEDIA, true), (REPORTS, !line.mux)] {
+            let transport = self.transport(index);
+            let part = &mut self.parts[usize::from(index)];
+            part.suite = part.suite.filter(|_| !is_new);
+            let Some(spec) = keys_spec(&keys).filter(|_| used && part.suite.is_none()) else {
+                continue;
+            };
+            part.suite = Some(spec.outbound.suite());
+            let keys = Box::new(Srtp::new(&spec.inbound, &spec.outbound));
+            steps.push(Step::Tell(Command::SetKeys { transport, keys }));
+        }
+        self.told.keys = Some(Box::new(keys));
     }
 
     /// Hands the party's side of ICE to the agents and the worker; another ufrag than before restarts

@@ -172,3 +172,28 @@ fn an_answer_with_other_ice_credentials_restarts_nothing() {
     }
     assert_eq!(offer(&mut bench, &[("to-tag", "b"), ("ICE", "force")]), told);
 }
+
+/// Places of the transports that were told keys since the last time.
+fn keyed(bench: &mut Bench) -> Vec<u8> {
+    let told = bench.commands.drain(..).filter_map(|command| match command {
+        Command::SetKeys { transport, .. } => Some(transport.index),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn a_port_of_reports_that_is_used_again_gets_the_keys_that_came_meanwhile() {
+    let mut bench = Bench::new();
+    let mut agree = |key: usize, mux: &str| {
+        let offer = secured("198.51.100.1", &[key]) + mux;
+        bench.offer("a", &offer, &[PLAIN, ("rtcp-mux", "[accept]")]);
+        bench.answer("a", "b", &audio("198.51.100.2", 5000, ""), &[]);
+        keyed(&mut bench)
+    };
+    agree(0, "");
+    assert_eq!(agree(1, "a=rtcp-mux\r\n"), [0], "RTCP comes to the port of media");
+    assert!(agree(1, "a=rtcp-mux\r\n").is_empty());
+    assert_eq!(agree(1, ""), [1], "which has other keys than it had");
+    assert!(agree(1, "").is_empty());
+}
