@@ -146,6 +146,12 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Sent, received, lost, duplicates, reordered, stale.
+    pub fn counts(&self) -> [u64; 6] {
+        let Self { sent, received, lost, duplicates, reordered, stale, .. } = *self;
+        [sent, received, lost, duplicates, reordered, stale]
+    }
+
     /// Adds a stream.
     pub fn add(&mut self, stream: &StreamOutcome) {
         self.sent += stream.sent;

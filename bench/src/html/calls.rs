@@ -139,16 +139,8 @@ pub fn headroom(headroom: &Headroom) -> Option<Tile> {
 
 fn media(report: &Report, page: &mut Page) {
     let row = |(name, tally): (&&str, &crate::report::Tally)| {
-        let counts = [
-            tally.sent,
-            tally.received,
-            tally.lost,
-            tally.duplicates,
-            tally.reordered,
-            tally.stale,
-        ];
         let mut row = vec![Cell::Value((*name).to_owned())];
-        row.extend(counts.map(|count| Cell::Value(whole(count))));
+        row.extend(tally.counts().map(|count| Cell::Value(whole(count))));
         row.push(Cell::Value(number(tally.longest_gap_ms)));
         row
     };

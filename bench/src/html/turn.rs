@@ -74,16 +74,8 @@ fn traffic(report: &TrafficReport, page: &mut Page) {
     page.tiles(&tiles);
     page.heading("Packets");
     let row = |(way, tally): (&&str, &Tally)| {
-        let counts = [
-            tally.sent,
-            tally.received,
-            tally.lost,
-            tally.duplicates,
-            tally.reordered,
-            tally.stale,
-        ];
         let mut row = vec![Cell::Value((*way).to_owned())];
-        row.extend(counts.map(|count| Cell::Value(whole(count))));
+        row.extend(tally.counts().map(|count| Cell::Value(whole(count))));
         row
     };
     let faults = &report.faults;
