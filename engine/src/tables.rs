@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use arrayvec::ArrayVec;
-use hashbrown::HashMap;
+use indexmap::IndexMap;
 
 use crate::command::{LegId, Refusal, SinkId, SocketId, StreamId, TransportId, WorkerId};
 use crate::config::{LOCAL_UFRAG_MAX, SOCKETS_PER_WORKER};
@@ -19,6 +19,10 @@ use crate::transport::Transport;
 const PAIRS_PER_LEG: usize = 4;
 
 type Ufrag = ArrayVec<u8, LOCAL_UFRAG_MAX>;
+
+/// Transports by a key. Its entries stand side by side and only places are spread by hash, so that a worker with room
+/// for many legs and few of them touches few pages.
+type Directory<K> = IndexMap<K, TransportId, foldhash::fast::RandomState>;
 
 #[derive(Default)]
 struct Slot {
@@ -49,9 +53,9 @@ pub(crate) struct Tables {
     worker: WorkerId,
     legs: Vec<Slot>,
     count: usize,
-    pairs: HashMap<(SocketId, SocketAddr), TransportId, foldhash::fast::RandomState>,
+    pairs: Directory<(SocketId, SocketAddr)>,
     pairs_max: usize,
-    names: HashMap<Ufrag, TransportId, foldhash::fast::RandomState>,
+    names: Directory<Ufrag>,
     names_max: usize,
     /// The transport without ICE that each socket is for, the latest if there are several.
     owners: Vec<Option<Owner>>,
@@ -68,9 +72,9 @@ impl Tables {
             worker,
             legs: std::iter::repeat_with(Slot::default).take(legs).collect(),
             count: 0,
-            pairs: HashMap::with_capacity_and_hasher(pairs_max * 2, Default::default()),
+            pairs: Directory::with_capacity_and_hasher(pairs_max * 2, Default::default()),
             pairs_max,
-            names: HashMap::with_capacity_and_hasher(pairs_max * 2, Default::default()),
+            names: Directory::with_capacity_and_hasher(pairs_max * 2, Default::default()),
             names_max: pairs_max,
             owners: vec![None; SOCKETS_PER_WORKER],
             relays: Vec::new(),
@@ -262,7 +266,7 @@ impl Tables {
                 self.unbind(socket, remote, TransportId { leg: id, index });
             }
             for name in transport.names() {
-                self.names.remove(name.as_bytes());
+                self.names.swap_remove(name.as_bytes());
             }
             if let Some(owner) = self.owners.get_mut(usize::from(transport.socket.0)) {
                 owner.take_if(|owner| owner.id.leg == id);
@@ -294,7 +298,7 @@ impl Tables {
     pub(crate) fn forget_name(&mut self, id: LegId, ufrag: &[u8]) {
         let Some(leg) = self.leg(id) else { return };
         if !leg.transports.iter().any(|transport| transport.has_name(ufrag)) {
-            self.names.remove(ufrag);
+            self.names.swap_remove(ufrag);
         }
     }
 
@@ -335,7 +339,7 @@ impl Tables {
     /// Forgets a pair of `transport`.
     pub(crate) fn unbind(&mut self, socket: SocketId, remote: SocketAddr, transport: TransportId) {
         if self.transport_at(socket, remote) == Some(transport) {
-            self.pairs.remove(&(socket, remote));
+            self.pairs.swap_remove(&(socket, remote));
         }
     }
 }

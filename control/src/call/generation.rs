@@ -164,8 +164,8 @@ impl CallLeg {
 pub(crate) struct Ice {
     /// The generation that carries media.
     pub(crate) current: Generation,
-    /// The one that a restart has begun, until it nominates.
-    pub(crate) next: Option<Generation>,
+    /// The one that a restart has begun, until it nominates: apart, since most calls never have one.
+    pub(crate) next: Option<Box<Generation>>,
 }
 
 impl Ice {
@@ -180,18 +180,18 @@ impl Ice {
         next.agent.set_remote(now, remote.clone());
         let far = EngineCredentials { ufrag, password };
         let consent = Consent::new(&next.spec(Some(far)), random());
-        self.next = Some(next);
+        self.next = Some(Box::new(next));
         Box::new(consent)
     }
 
     /// The newest generation, whose candidates the far side sends now.
     pub(crate) fn newest(&mut self) -> &mut Generation {
-        self.next.as_mut().unwrap_or(&mut self.current)
+        self.next.as_deref_mut().unwrap_or(&mut self.current)
     }
 
     /// What the agents want done, with the generation's number, until they wait.
     pub(crate) fn output(&mut self) -> Option<(u32, Output)> {
-        for generation in iter::once(&mut self.current).chain(&mut self.next) {
+        for generation in iter::once(&mut self.current).chain(self.next.as_deref_mut()) {
             match generation.agent.poll_output() {
                 Output::Timeout(next) => generation.timeout = next,
                 output => return Some((generation.number, output)),
@@ -202,7 +202,7 @@ impl Ice {
 
     /// What an agent saw of the far side's checks.
     pub(crate) fn sight(&mut self) -> Option<Sight> {
-        let mut all = iter::once(&mut self.current).chain(&mut self.next);
+        let mut all = iter::once(&mut self.current).chain(self.next.as_deref_mut());
         all.find_map(|generation| generation.agent.poll_sight())
     }
 
@@ -220,14 +220,16 @@ impl Ice {
         let named = |generation: &&mut Generation| {
             name.is_none_or(|name| generation.agent.is_named_by(name))
         };
-        for generation in iter::once(&mut self.current).chain(&mut self.next).filter(named) {
+        for generation in
+            iter::once(&mut self.current).chain(self.next.as_deref_mut()).filter(named)
+        {
             generation.agent.handle_packet(now, from, local, bytes);
         }
     }
 
     /// Lets the agents do what their timers are for.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        for generation in iter::once(&mut self.current).chain(&mut self.next) {
+        for generation in iter::once(&mut self.current).chain(self.next.as_deref_mut()) {
             generation.agent.handle_timeout(now);
         }
     }
@@ -235,7 +237,7 @@ impl Ice {
     /// When an agent's timer runs out first.
     pub(crate) fn due(&self) -> Option<Instant> {
         iter::once(&self.current)
-            .chain(&self.next)
+            .chain(self.next.as_deref())
             .filter_map(|generation| generation.timeout)
             .min()
     }
@@ -244,7 +246,7 @@ impl Ice {
     /// now, and leaves further checks to the worker.
     pub(crate) fn settle(&mut self, now: Instant, number: u32) -> bool {
         if let Some(next) = self.next.take_if(|next| next.number == number) {
-            self.current = next;
+            self.current = *next;
         }
         if self.current.number != number {
             return false;

@@ -21,6 +21,8 @@ pub(crate) const ENTRIES_PER_LEG: usize = 96;
 pub(crate) const ENTRIES_PER_KIND: usize = 16;
 /// Legs that are remembered, most.
 pub(crate) const LEGS_KEPT: usize = 64;
+/// Entries by which a journal grows: calls are many, and most note a few dozen things.
+const GROWTH: usize = 8;
 /// Addresses of one far side that are remembered as signalled, most.
 const SIGNALLED_MAX: usize = 64;
 /// Reports of one browser, most.
@@ -236,6 +238,9 @@ impl Journal {
             return;
         }
         self.make_room(leg.as_deref(), &note);
+        if self.entries.len() == self.entries.capacity() {
+            self.entries.reserve_exact(GROWTH);
+        }
         self.entries.push(Entry { at, last: at, times: 1, leg, rtcp, note });
     }
 

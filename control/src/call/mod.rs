@@ -57,6 +57,9 @@ pub use silence::Lifetimes;
 pub use why::sanitised;
 use wire::Wire;
 
+/// Legs of most calls.
+const SIDES: usize = 2;
+
 /// What the machine needs to know of its node.
 #[derive(Debug, Clone)]
 pub struct NodeFacts {
@@ -393,6 +396,9 @@ impl Call {
         }
         let install = Pending::Install { leg: id, request, reply: Reply::Added(Box::new(added)) };
         self.tell_tagged(install, Command::AddLeg { leg: slot, state });
+        if self.legs.is_empty() {
+            self.legs.reserve_exact(SIDES);
+        }
         self.legs.push(leg);
         self.lonely_until = None;
         let place = self.legs.len() - 1;

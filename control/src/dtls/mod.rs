@@ -10,7 +10,7 @@
 //!   decides.
 //!
 //! Keep the machine after [`Output::Connected`]: the far side may need the last flight again, and its
-//! close_notify ends the leg. [`Handshake::is_settled`] and [`KEEP_FOR`] say how long.
+//! close_notify ends the leg. Once it is settled it has given back what only the handshake needed.
 //!
 //! Far sides may show an ECDSA certificate, or one with an RSA key of 2048 bits or more; the node's is ECDSA
 //! (RFC 8827 §6.5). In DTLS 1.2 the two are independent: as a server the node asks for either kind, as
@@ -216,14 +216,18 @@ impl Handshake {
     }
 
     /// Whether there are keys and the far side is not known to need anything again: no retransmission
-    /// is pending. A machine that is settled may be dropped where memory counts more than hearing a close_notify.
+    /// is pending.
     pub fn is_settled(&self) -> bool {
         self.phase == Phase::Connected && self.retry.is_none()
     }
 
     /// What is to be done next. Drain it until [`Output::Timeout`] after each call that takes `&mut self`.
     pub fn poll_output(&mut self) -> Output {
-        self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.next_timeout()))
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        self.outputs = VecDeque::new();
+        Output::Timeout(self.next_timeout())
     }
 
     /// Lets `dimpl` do something and gathers what comes of it.
@@ -240,6 +244,15 @@ impl Handshake {
         }
         if let Err(error) = outcome {
             self.handle_error(error);
+        }
+        self.shed();
+    }
+
+    /// Gives the memory back that only the handshake needed: most of it, for as long as the call lasts.
+    fn shed(&mut self) {
+        let settled = self.is_settled();
+        if let Some(dtls) = self.dtls.as_mut().filter(|_| settled) {
+            dtls.shed();
         }
     }
 
@@ -377,9 +390,6 @@ impl From<Error> for DtlsError {
 
 /// How long a handshake may take once both descriptions are here.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long after [`Output::Connected`] the last flight may be asked for again: twice the longest
-/// life of a datagram on its way (RFC 9147 §5.8.1). SRTP from the far side says so earlier.
-pub const KEEP_FOR: Duration = Duration::from_secs(240);
 /// When a flight is sent again for the first time; a second, as RFC 6347 §4.2.4.1 has it, is long to wait for a call.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// An instant further away than this is `dimpl`'s way of saying never.

@@ -23,7 +23,7 @@ pub(super) mod mac;
 pub(super) mod null;
 
 use aead_gcm::AeadGcm;
-use aes_cm::{CounterMode, Folded};
+use aes_cm::CounterMode;
 use f8::F8;
 use hmac_sha1::{Cipher, HmacSha1};
 use kdf::{Kdf, Protocol};
@@ -67,10 +67,10 @@ pub(super) type Opener = SessionKeys;
     reason = "the commonest suite's keys lie in the context, which is boxed once with all it holds"
 )]
 pub(super) enum SessionKeys {
-    AesCm { rtp: HmacSha1<CounterMode>, rtcp: HmacSha1<Folded> },
+    AesCm { rtp: HmacSha1<CounterMode>, rtcp: HmacSha1<aes_cm::Folded> },
     F8(Box<Both<F8>>),
     Null(Box<Both<Null>>),
-    AeadGcm { rtp: AeadGcm, rtcp: AeadGcm },
+    AeadGcm { rtp: AeadGcm<aead_gcm::Expanded>, rtcp: AeadGcm<aead_gcm::Folded> },
 }
 
 /// The keys of both protocols for one of the suites that few speak: apart, so that they take no room in all contexts.

@@ -90,6 +90,11 @@ impl Buf {
         self.data.resize(len, value);
     }
 
+    /// Give back the memory that the content does not need.
+    pub fn shrink_to_fit(&mut self) {
+        self.data.shrink_to_fit();
+    }
+
     /// Convert the buffer into the underlying `Vec<u8>`.
     pub fn into_vec(self) -> Vec<u8> {
         self.data

@@ -109,6 +109,8 @@ pub enum InvalidStateError {
     NoClientHandshakeTrafficSecretForFinished,
     /// Application traffic keys were requested before the handshake secret existed.
     NoHandshakeSecretForApplicationKeyDerivation,
+    /// The signing key was required after the handshake, when it is no longer kept.
+    NoSigningKey,
     /// A key exchange was required but no exchange was active.
     NoActiveKeyExchange,
     /// A DTLS 1.3 key update was requested before current send keys existed.
@@ -853,6 +855,7 @@ impl fmt::Display for InvalidStateError {
             Self::NoHandshakeSecretForApplicationKeyDerivation => {
                 write!(f, "no handshake secret for application key derivation")
             }
+            Self::NoSigningKey => write!(f, "no signing key"),
             Self::NoActiveKeyExchange => write!(f, "no active key exchange"),
             Self::NoCurrentAppSendKeysForKeyUpdate => {
                 write!(f, "no current app send keys for KeyUpdate")

@@ -565,6 +565,20 @@ impl Dtls {
         }
     }
 
+    /// Free the memory that only the handshake needed, once the handshake is over and its outputs are polled.
+    ///
+    /// Does nothing before. Everything that may yet be needed stays: keys, replay windows, and the
+    /// last flight, which the peer may ask for again.
+    pub fn shed(&mut self) {
+        match &mut self.inner {
+            Some(Inner::Client12(client)) => client.shed(),
+            Some(Inner::Server12(server)) => server.shed(),
+            Some(Inner::Client13(client)) => client.shed(),
+            Some(Inner::Server13(server)) => server.shed(),
+            Some(Inner::ClientPending(_)) | None => {}
+        }
+    }
+
     /// Return true while DTLS shutdown is in progress.
     ///
     /// This becomes true after local shutdown starts, or while a received

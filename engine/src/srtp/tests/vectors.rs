@@ -1,6 +1,6 @@
 //! The test vectors of RFC 3711, RFC 6188 and RFC 7714.
 
-use super::super::native::aead_gcm::AeadGcm;
+use super::super::native::aead_gcm::{AeadGcm, Expanded, Folded, Gcm};
 use super::super::native::aes_cm::AesCm;
 use super::super::native::f8::F8;
 use super::super::native::hmac_sha1::Cipher;
@@ -16,31 +16,49 @@ const RTCP: &str = "81c8000d 4d617273 4e545031 4e545032 52545020 0000042a 0000e9
 /// "Quid pro quo".
 const GCM_SALT: &str = "51756964 2070726f 2071756f";
 
-fn gcm(key_len: u8) -> AeadGcm {
+fn gcm<K: Gcm>(key_len: u8) -> AeadGcm<K> {
     let key: Vec<u8> = (0..key_len).collect();
     AeadGcm::from_session(&key, &hex(GCM_SALT).try_into().unwrap())
 }
 
 fn gcm_rtp_protects_to(key_len: u8, protected: &str) {
+    gcm_rtp_by::<Expanded>(key_len, protected);
+    gcm_rtp_by::<Folded>(key_len, protected);
+}
+
+fn gcm_rtp_by<K: Gcm>(key_len: u8, protected: &str) {
     let (plain, protected) = (hex(RTP), hex(protected));
     let id = PacketId { ssrc: 0x5501_a0b2, index: 0xf17b };
     let mut packet = plain.clone();
     packet.resize(plain.len() + 16, 0);
-    gcm(key_len).protect_rtp(id, 12, &mut packet);
+    gcm::<K>(key_len).protect_rtp(id, 12, &mut packet);
     assert_eq!(packet, protected);
-    let len = gcm(key_len).unprotect_rtp(id, 12, &mut packet).unwrap();
+    let len = gcm::<K>(key_len).unprotect_rtp(id, 12, &mut packet).unwrap();
     assert_eq!(packet[..len], plain);
+    let mut forged = protected;
+    forged[20] ^= 1;
+    let refused = gcm::<K>(key_len).unprotect_rtp(id, 12, &mut forged);
+    assert_eq!(refused, Err(DropReason::SrtpAuth));
 }
 
 fn gcm_rtcp_protects_to(key_len: u8, protected: &str) {
+    gcm_rtcp_by::<Expanded>(key_len, protected);
+    gcm_rtcp_by::<Folded>(key_len, protected);
+}
+
+fn gcm_rtcp_by<K: Gcm>(key_len: u8, protected: &str) {
     let (plain, protected) = (hex(RTCP), hex(protected));
     let id = PacketId { ssrc: 0x4d61_7273, index: 0x5d4 };
     let mut packet = plain.clone();
     packet.resize(plain.len() + 20, 0);
-    gcm(key_len).protect_rtcp(id, ENCRYPTED | 0x5d4, &mut packet);
+    gcm::<K>(key_len).protect_rtcp(id, ENCRYPTED | 0x5d4, &mut packet);
     assert_eq!(packet, protected);
-    let len = gcm(key_len).unprotect_rtcp(id, ENCRYPTED | 0x5d4, &mut packet).unwrap();
+    let len = gcm::<K>(key_len).unprotect_rtcp(id, ENCRYPTED | 0x5d4, &mut packet).unwrap();
     assert_eq!(packet[..len], plain);
+    let mut forged = protected;
+    forged[20] ^= 1;
+    let refused = gcm::<K>(key_len).unprotect_rtcp(id, ENCRYPTED | 0x5d4, &mut forged);
+    assert_eq!(refused, Err(DropReason::SrtpAuth));
 }
 
 #[test]

@@ -193,6 +193,20 @@ impl Client {
         self.state.name()
     }
 
+    /// Free the memory that only the handshake needed, once it is over.
+    pub fn shed(&mut self) {
+        if self.state != State::AwaitApplicationData || !self.local_events.is_empty() {
+            return;
+        }
+        self.engine.shed();
+        self.extension_data = self.engine.pop_buffer();
+        self.defragment_buffer = self.engine.pop_buffer();
+        self.server_certificates = Vec::new();
+        self.local_events = VecDeque::new();
+        self.hybrid = None;
+        self.captured_session_hash = None;
+    }
+
     pub fn is_closing(&self) -> bool {
         self.state == State::Closed && !self.is_closed()
     }

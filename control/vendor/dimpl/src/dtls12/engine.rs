@@ -190,6 +190,18 @@ impl Engine {
         self.sequence_epoch_0.sequence_number += 1;
     }
 
+    /// Free the memory that only the handshake needed. Flights that may be asked for again stay.
+    pub fn shed(&mut self) {
+        self.purge_handled_queue_rx();
+        self.queue_rx.shrink_to_fit();
+        self.queue_tx.shrink_to_fit();
+        self.buffers_free = BufferPool::default();
+        self.transcript = self.buffers_free.pop();
+        for entry in &mut self.flight_saved_records {
+            entry.fragment.shrink_to_fit();
+        }
+    }
+
     pub fn config(&self) -> &Config {
         &self.config
     }

@@ -229,6 +229,23 @@ impl Client {
         self.state.name()
     }
 
+    /// Free the memory that only the handshake needed, once it is over.
+    pub fn shed(&mut self) {
+        if self.state != State::AwaitApplicationData || !self.local_events.is_empty() {
+            return;
+        }
+        self.engine.shed();
+        self.extension_data = self.engine.pop_buffer();
+        self.defragment_buffer = self.engine.pop_buffer();
+        self.server_certificates = Vec::new();
+        self.local_events = VecDeque::new();
+        self.hybrid = None;
+        self.active_key_exchange = None;
+        self.handshake_secret = None;
+        self.client_hs_traffic_secret = None;
+        self.server_hs_traffic_secret = None;
+    }
+
     pub fn is_closing(&self) -> bool {
         (matches!(self.state, State::HalfClosedLocal | State::Closed) && !self.is_closed())
             || self.engine.close_notify_pending()
@@ -1386,12 +1403,12 @@ pub(crate) fn handshake_create_certificate_verify(
     signed_content.extend_from_slice(&transcript_hash);
 
     // Sign with our private key
-    let hash_alg = engine.signing_key().hash_algorithm();
-    let sig_alg = engine.signing_key().algorithm();
+    let hash_alg = engine.signing_key()?.hash_algorithm();
+    let sig_alg = engine.signing_key()?.algorithm();
 
     let mut signature = Buf::new();
     engine
-        .signing_key()
+        .signing_key()?
         .sign(&signed_content, hash_alg, &mut signature)
         .map_err(Error::CryptoError)?;
 

@@ -35,6 +35,12 @@ const MAX_DEFRAGMENT_PACKETS: usize = 50;
 /// Bound record-number history retained in each saved record's pooled buffer.
 const MAX_PREVIOUS_TRANSMISSIONS: usize = 32;
 
+/// Receive epochs that coexist, most.
+const MAX_RECV_EPOCHS: usize = 4;
+
+/// Record numbers that one ACK names, most.
+const MAX_ACK_RECORDS: usize = 32;
+
 /// Maximum DTLS sequence number (2^48 - 1). Per RFC 9147 §4.2,
 /// implementations MUST NOT allow the sequence number to wrap.
 const MAX_SEQUENCE_NUMBER: u64 = (1u64 << 48) - 1;
@@ -95,13 +101,13 @@ pub struct Engine {
     prev_app_send_seq: u64,
 
     /// Application receive keys. Multiple epochs may coexist due to KeyUpdate.
-    app_recv_keys: ArrayVec<RecvEpochEntry, 4>,
+    app_recv_keys: Vec<RecvEpochEntry>,
 
     /// Whether the remote peer has enabled encryption
     peer_encryption_enabled: bool,
 
-    /// Signing key for CertificateVerify
-    signing_key: Box<dyn SigningKey>,
+    /// Signing key for CertificateVerify, until the handshake is over
+    signing_key: Option<Box<dyn SigningKey>>,
 
     /// Whether this engine is for a client (true) or server (false)
     is_client: bool,
@@ -121,7 +127,7 @@ pub struct Engine {
 
     /// Record numbers of received handshake records, for ACK generation.
     /// Each entry is (epoch, sequence_number).
-    received_record_numbers: ArrayVec<(u64, u64), 32>,
+    received_record_numbers: Vec<(u64, u64)>,
 
     /// Deadline for sending a handshake ACK (epoch 2).
     /// Set when we detect gaps or partial flights during handshake.
@@ -132,7 +138,7 @@ pub struct Engine {
     datagram_sealed: bool,
 
     /// The records that have been sent in the current flight.
-    flight_saved_records: ArrayVec<Entry, 12>,
+    flight_saved_records: Vec<Entry>,
 
     timers: HandshakeTimers,
 
@@ -168,10 +174,25 @@ pub struct Engine {
 }
 
 struct EpochKeys {
-    cipher: Box<dyn Cipher>,
+    /// Made of the key when it is needed; most of an epoch's memory.
+    cipher: Option<Box<dyn Cipher>>,
+    key: Buf,
     iv: [u8; 12],
     traffic_secret: Buf,
     sn_key: Buf,
+}
+
+impl EpochKeys {
+    fn cipher(
+        &mut self,
+        suite: &dyn SupportedDtls13CipherSuite,
+    ) -> Result<&mut Box<dyn Cipher>, Error> {
+        let cipher = match self.cipher.take() {
+            Some(cipher) => cipher,
+            None => suite.create_cipher(&self.key).map_err(Error::CryptoError)?,
+        };
+        Ok(self.cipher.insert(cipher))
+    }
 }
 
 struct RecvEpochEntry {
@@ -234,18 +255,18 @@ impl Engine {
             prev_app_send_keys: None,
             prev_app_send_epoch: 0,
             prev_app_send_seq: 0,
-            app_recv_keys: ArrayVec::new(),
+            app_recv_keys: Vec::new(),
             peer_encryption_enabled: false,
-            signing_key,
+            signing_key: Some(signing_key),
             is_client: false,
             peer_handshake_seq_no: 0,
             next_handshake_seq_no: 0,
             transcript,
             hs_replay: ReplayWindow::new(),
-            received_record_numbers: ArrayVec::new(),
+            received_record_numbers: Vec::new(),
             handshake_ack_deadline: None,
             datagram_sealed: false,
-            flight_saved_records: ArrayVec::new(),
+            flight_saved_records: Vec::new(),
             timers,
             release_app_data: false,
             exporter_master_secret: None,
@@ -309,6 +330,49 @@ impl Engine {
         }
     }
 
+    /// Free the memory that only the handshake needed. Flights that may be asked for again stay.
+    pub fn shed(&mut self) {
+        self.purge_handled_queue_rx();
+        self.queue_rx.shrink_to_fit();
+        self.queue_tx.shrink_to_fit();
+        self.buffers_free = BufferPool::default();
+        self.transcript = self.buffers_free.pop();
+        self.signing_key = None;
+        self.certificate = DtlsCertificate {
+            certificate: Vec::new(),
+            private_key: Vec::new(),
+        };
+        self.flight_saved_records.shrink_to_fit();
+        for entry in &mut self.flight_saved_records {
+            entry.fragment.shrink_to_fit();
+        }
+        let handshake = self.hs_send_keys.iter_mut().chain(&mut self.hs_recv_keys);
+        let sending = self
+            .app_send_keys
+            .iter_mut()
+            .chain(&mut self.prev_app_send_keys);
+        let receiving = self.app_recv_keys.iter_mut().map(|entry| &mut entry.keys);
+        for keys in handshake.chain(sending).chain(receiving) {
+            keys.cipher = None;
+            keys.traffic_secret.shrink_to_fit();
+            keys.sn_key.shrink_to_fit();
+        }
+        self.app_recv_keys.shrink_to_fit();
+        if let Some(secret) = &mut self.exporter_master_secret {
+            secret.shrink_to_fit();
+        }
+    }
+
+    /// Note a record for the next ACK, if it has room.
+    fn note_received(&mut self, sequence: Sequence) -> bool {
+        let has_room = self.received_record_numbers.len() < MAX_ACK_RECORDS;
+        if has_room {
+            self.received_record_numbers
+                .push((sequence.epoch as u64, sequence.sequence_number));
+        }
+        has_room
+    }
+
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -350,8 +414,10 @@ impl Engine {
         &self.certificate.certificate
     }
 
-    pub fn signing_key(&mut self) -> &mut dyn SigningKey {
-        &mut *self.signing_key
+    pub fn signing_key(&mut self) -> Result<&mut Box<dyn SigningKey>, Error> {
+        self.signing_key
+            .as_mut()
+            .ok_or(Error::InvalidState(crate::InvalidStateError::NoSigningKey))
     }
 
     /// Unconsumed records for protocol-state validation.
@@ -489,9 +555,7 @@ impl Engine {
                 for record in incoming.records().iter() {
                     let seq = record.record().sequence;
                     if seq.epoch >= 2 && record.record().content_type == ContentType::Handshake {
-                        let _ = self
-                            .received_record_numbers
-                            .try_push((seq.epoch as u64, seq.sequence_number));
+                        self.note_received(seq);
                     }
                 }
                 self.queue_rx.insert(index, incoming);
@@ -522,9 +586,7 @@ impl Engine {
                         let seq = record.record().sequence;
                         if seq.epoch >= 2 && record.record().content_type == ContentType::Handshake
                         {
-                            let _ = self
-                                .received_record_numbers
-                                .try_push((seq.epoch as u64, seq.sequence_number));
+                            self.note_received(seq);
                         }
                     }
                     let replaced = std::mem::replace(&mut self.queue_rx[index], incoming);
@@ -1092,7 +1154,7 @@ impl Engine {
         sn_key[..sn_key_len].copy_from_slice(&keys.sn_key);
 
         // Encrypt in place (appends tag)
-        keys.cipher
+        keys.cipher(suite)?
             .encrypt(&mut fragment, aad, nonce)
             .map_err(Error::CryptoError)?;
 
@@ -1364,11 +1426,7 @@ impl Engine {
                 .iter()
                 .all(|h| h.header.message_seq < self.peer_handshake_seq_no);
             if is_post_handshake_record && already_processed {
-                let recorded = self
-                    .received_record_numbers
-                    .try_push((seq.epoch as u64, seq.sequence_number))
-                    .is_ok();
-                needs_ack |= recorded;
+                needs_ack |= self.note_received(seq);
             }
         }
         if needs_ack {
@@ -1972,7 +2030,7 @@ impl Engine {
         let new_keys = self.derive_epoch_keys(&next_secret)?;
 
         // Evict oldest if full
-        if self.app_recv_keys.is_full() {
+        if self.app_recv_keys.len() >= MAX_RECV_EPOCHS {
             self.app_recv_keys.remove(0);
         }
 
@@ -2084,7 +2142,7 @@ impl Engine {
         )
         .map_err(Error::CryptoError)?;
 
-        let cipher = suite.create_cipher(&key).map_err(Error::CryptoError)?;
+        let cipher = Some(suite.create_cipher(&key).map_err(Error::CryptoError)?);
 
         let mut iv = [0u8; 12];
         iv.copy_from_slice(&iv_buf);
@@ -2093,6 +2151,7 @@ impl Engine {
 
         Ok(EpochKeys {
             cipher,
+            key,
             iv,
             traffic_secret: secret,
             sn_key,
@@ -2467,9 +2526,7 @@ impl RecordHandler for Engine {
                 if record.handshakes().len() != count {
                     // Re-ACK old tickets without discarding fresh messages beside them.
                     let seq = record.record().sequence;
-                    let _ = self
-                        .received_record_numbers
-                        .try_push((seq.epoch as u64, seq.sequence_number));
+                    self.note_received(seq);
                     let ack = self.send_ack();
                     if record.handshakes().is_empty() || ack.is_err() {
                         self.push_buffer(record.into_buffer());
@@ -2617,6 +2674,13 @@ impl RecordHandler for Engine {
         seq: Sequence,
         ciphertext: &mut TmpBuf,
     ) -> Result<(), Error> {
+        if self.cipher_suite.is_none() {
+            return Err(Error::CryptoError(
+                crate::CryptoError::RecvKeysNotAvailable { epoch: seq.epoch },
+            ));
+        }
+        let suite = self.suite_provider();
+
         // Find the right keys based on epoch
         let keys = if seq.epoch == 2 {
             self.hs_recv_keys.as_mut()
@@ -2640,7 +2704,7 @@ impl RecordHandler for Engine {
         // AAD is the raw header bytes
         let aad = Aad::new_dtls13(header);
 
-        keys.cipher
+        keys.cipher(suite)?
             .decrypt(ciphertext, aad, nonce)
             .map_err(Error::CryptoError)?;
 
@@ -2992,7 +3056,7 @@ mod tests {
             .set_handled();
 
         engine.received_record_numbers.clear();
-        for sequence in 0..engine.received_record_numbers.capacity() {
+        for sequence in 0..MAX_ACK_RECORDS {
             engine.received_record_numbers.push((2, sequence as u64));
         }
 
@@ -3014,7 +3078,7 @@ mod tests {
         );
         assert_eq!(
             engine.received_record_numbers.len(),
-            engine.received_record_numbers.capacity(),
+            MAX_ACK_RECORDS,
             "overflowing ACK bookkeeping should keep existing entries and drop the extra one"
         );
     }

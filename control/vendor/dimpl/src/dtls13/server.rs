@@ -244,6 +244,23 @@ impl Server {
         self.state.name()
     }
 
+    /// Free the memory that only the handshake needed, once it is over.
+    pub fn shed(&mut self) {
+        if self.state != State::AwaitApplicationData || !self.local_events.is_empty() {
+            return;
+        }
+        self.engine.shed();
+        self.extension_data = self.engine.pop_buffer();
+        self.defragment_buffer = self.engine.pop_buffer();
+        self.client_certificates = Vec::new();
+        self.local_events = VecDeque::new();
+        self.shared_secret = None;
+        self.active_key_exchange = None;
+        self.handshake_secret = None;
+        self.client_hs_traffic_secret = None;
+        self.server_hs_traffic_secret = None;
+    }
+
     pub fn is_closing(&self) -> bool {
         (matches!(self.state, State::HalfClosedLocal | State::Closed) && !self.is_closed())
             || self.engine.close_notify_pending()
