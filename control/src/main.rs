@@ -102,7 +102,7 @@ fn open_doors(
     front: rest::Front,
     node: &Node,
 ) -> io::Result<(NgDoors, rest::Servers)> {
-    let ng = NgDoors::open(config, node.calls())?;
+    let ng = NgDoors::open(config, node.calls(), node.arbiter())?;
     for (door, address) in [("udp", ng.udp), ("tcp", ng.tcp)] {
         if let Some(address) = address {
             tracing::info!(door, %address, "ng");

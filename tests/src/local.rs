@@ -119,7 +119,7 @@ impl LocalNode {
                 let edge_address = at.and_then(|addresses: Vec<_>| addresses.first().copied());
                 let node = NodeConfig { edge: edge_address, ..node_config(&setup) };
                 let node = Node::start_with(&node, edge).expect("the node starts");
-                let ng = NgDoors::open(&config, node.calls()).expect("doors of ng");
+                let ng = NgDoors::open(&config, node.calls(), node.arbiter()).expect("doors of ng");
                 let servers = rest::serve(&config, front, node.calls(), ng.desk()).expect("doors");
                 let proxies = ng.udp.expect("a door for datagrams");
                 let doors = (servers.http, servers.public, edge_address, proxies, node.calls());

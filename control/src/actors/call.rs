@@ -79,19 +79,29 @@ pub struct ShowLeg(pub String);
 #[rtype(result = "()")]
 pub struct Remarked(pub Remark);
 
+/// A command's answer, by the call's own number.
+pub struct Applied {
+    /// The number.
+    pub tag: u64,
+    /// Whether it took effect.
+    pub outcome: Result<(), Refusal>,
+    /// Memory that goes home.
+    pub returned: Returned,
+}
+
+impl Applied {
+    /// The answer to a command that never reached the worker.
+    pub(crate) fn refused(tag: u64) -> Self {
+        Self { tag, outcome: Err(Refusal::Full), returned: Returned::Nothing }
+    }
+}
+
 /// What comes up from the worker.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub enum FromEngine {
-    /// A command's answer, by the call's own number.
-    Applied {
-        /// The number.
-        tag: u64,
-        /// Whether it took effect.
-        outcome: Result<(), Refusal>,
-        /// Memory that goes home.
-        returned: Returned,
-    },
+    /// Answers that came together, in order.
+    Applied(Vec<Applied>),
     /// Something that the worker saw.
     Event(Event),
     /// A datagram.
@@ -371,8 +381,10 @@ impl Handler<FromEngine> for CallActor {
         let now = Instant::now();
         self.call.observe(now);
         match message {
-            FromEngine::Applied { tag, outcome, returned } => {
-                self.call.applied(now, tag, outcome, returned);
+            FromEngine::Applied(answers) => {
+                for Applied { tag, outcome, returned } in answers {
+                    self.call.applied(now, tag, outcome, returned);
+                }
             }
             FromEngine::Event(event) => self.call.event(now, &event),
             FromEngine::Punt(punt) => self.call.punt(now, &punt),

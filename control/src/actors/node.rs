@@ -192,7 +192,8 @@ pub enum NodeError {
 pub struct Node {
     engine: Engine,
     calls: Arc<NodeCalls>,
-    arbiters: Vec<ArbiterHandle>,
+    /// Of the calls and their doors, and of the handshakes.
+    arbiters: [ArbiterHandle; 2],
     links: Vec<Addr<WorkerLink>>,
     edge: Option<Addr<WorkerLink>>,
 }
@@ -340,13 +341,18 @@ impl Node {
             recorder,
         };
         calls.events.say(What::NodeChanged { state: NodeState::Ready });
-        let arbiters = vec![calls_arbiter.handle(), dtls_arbiter.handle()];
+        let arbiters = [calls_arbiter.handle(), dtls_arbiter.handle()];
         Ok(Self { engine, calls: Arc::new(calls), arbiters, links, edge })
     }
 
     /// What answers the API.
     pub fn calls(&self) -> Arc<NodeCalls> {
         self.calls.clone()
+    }
+
+    /// The arbiter of the calls.
+    pub fn arbiter(&self) -> &ArbiterHandle {
+        &self.arbiters[0]
     }
 
     /// What the start-up probe of the backends found.

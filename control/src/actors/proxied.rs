@@ -8,7 +8,7 @@ use actix::prelude::*;
 use causeway_engine::command::{LegId, SocketId, WorkerId};
 use tokio::sync::oneshot;
 
-use crate::actors::call::{DtlsOutput, FromDtls, FromEngine};
+use crate::actors::call::{Applied, DtlsOutput, FromDtls, FromEngine};
 use crate::actors::dtls::{DtlsActor, shake};
 use crate::actors::switchboard::{Closed, Ended, Switchboard};
 use crate::actors::timer::Timer;
@@ -214,8 +214,11 @@ impl Handler<FromEngine> for ProxiedActor {
 
     fn handle(&mut self, message: FromEngine, ctx: &mut Self::Context) {
         match message {
-            FromEngine::Applied { tag, outcome, returned } => {
-                self.call.applied(clock(), tag, outcome, returned);
+            FromEngine::Applied(answers) => {
+                let clock = clock();
+                for Applied { tag, outcome, returned } in answers {
+                    self.call.applied(clock, tag, outcome, returned);
+                }
             }
             FromEngine::Event(event) => self.call.event(clock(), &event),
             FromEngine::Punt(punt) => self.call.punt(clock(), &punt),

@@ -21,7 +21,7 @@ use causeway_engine::relay::{self, Allocation, AllocationSpec, Framing};
 use causeway_engine::sys::socket;
 
 use self::connections::{Connections, listener};
-use crate::actors::call::FromEngine;
+use crate::actors::call::{Applied, FromEngine};
 use crate::actors::relays::RelayDesk;
 use crate::actors::timer::Timer;
 use crate::actors::worker_link::{FromThread, OwnTurn, Tell, UNASKED, WorkerLink, lock};
@@ -502,10 +502,12 @@ impl Handler<FromEngine> for TurnActor {
     type Result = ();
 
     fn handle(&mut self, message: FromEngine, ctx: &mut Self::Context) {
-        let FromEngine::Applied { tag, outcome, returned } = message else { return };
-        if let Some(pending) = self.pending.remove(&tag) {
-            self.applied(pending, outcome.is_err(), returned);
-            self.drain(ctx);
+        let FromEngine::Applied(answers) = message else { return };
+        for Applied { tag, outcome, returned } in answers {
+            if let Some(pending) = self.pending.remove(&tag) {
+                self.applied(pending, outcome.is_err(), returned);
+            }
         }
+        self.drain(ctx);
     }
 }

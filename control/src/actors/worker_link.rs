@@ -2,6 +2,7 @@
 //! and punts, which it hands to the calls that they belong to.
 
 use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use causeway_engine::stats::{WorkerCounters, WorkerReading};
 use hdrhistogram::Histogram;
 use tokio::io::unix::AsyncFd;
 
-use crate::actors::call::FromEngine;
+use crate::actors::call::{Applied, FromEngine};
 
 /// Messages that can wait for a worker's link.
 const MAILBOX: usize = 4096;
@@ -143,10 +144,8 @@ where
     if removes {
         link.do_send(tell);
     } else if let Err(SendError::Full(tell) | SendError::Closed(tell)) = link.try_send(tell) {
-        for (tag, _) in tell.commands {
-            let (outcome, returned) = (Err(Refusal::Full), Returned::Nothing);
-            ctx.notify(FromEngine::Applied { tag, outcome, returned });
-        }
+        let refused = tell.commands.into_iter().map(|(tag, _)| Applied::refused(tag));
+        ctx.notify(FromEngine::Applied(refused.collect()));
     }
 }
 
@@ -175,17 +174,22 @@ pub enum FromThread {
     Event(WorkerId, Event),
 }
 
+/// Who waits for answers, shared by all commands of a [`Tell`].
+type Asker = Rc<Recipient<FromEngine>>;
+
 /// The actor.
 pub struct WorkerLink {
     /// `None` while it is lent.
     link: Option<Link>,
     /// What calls wanted of the worker meanwhile.
-    waiting: VecDeque<(Recipient<FromEngine>, u64, Command)>,
+    waiting: VecDeque<(Asker, u64, Command)>,
     watch: Option<SpawnHandle>,
     desk: Arc<WorkerDesk>,
     owners: HashMap<u16, (LegId, Recipient<FromEngine>)>,
     turn: Option<Recipient<FromThread>>,
-    pending: HashMap<Ticket, (u64, Recipient<FromEngine>)>,
+    pending: HashMap<Ticket, (u64, Asker)>,
+    /// Answers in a row for the same one, which go up together.
+    answers: Option<(Asker, Vec<Applied>)>,
     removals: HashMap<Ticket, LegId>,
     spare: Option<Box<WorkerReading>>,
 }
@@ -201,6 +205,7 @@ impl WorkerLink {
             owners: HashMap::new(),
             turn: None,
             pending: HashMap::new(),
+            answers: None,
             removals: HashMap::new(),
             spare: Some(Box::new(WorkerReading::new())),
         }
@@ -211,6 +216,7 @@ impl WorkerLink {
             let Some(event) = self.link.as_mut().and_then(Link::event) else { break };
             self.route_event(event);
         }
+        self.hand_up();
         for _ in 0..BATCH {
             let Some(punt) = self.link.as_mut().and_then(Link::punt) else { break };
             self.route_punt(punt);
@@ -221,6 +227,10 @@ impl WorkerLink {
     }
 
     fn route_event(&mut self, event: Event) {
+        // Nothing overtakes the answers before it.
+        if !matches!(event, Event::Applied { .. }) {
+            self.hand_up();
+        }
         let leg = match event {
             Event::Applied { ticket, outcome, returned } => {
                 return self.route_answer(ticket, outcome, returned);
@@ -256,10 +266,27 @@ impl WorkerLink {
         match returned {
             Returned::Worker(reading) => self.note(reading),
             returned => {
-                if let Some((tag, call)) = self.pending.remove(&ticket) {
-                    call.do_send(FromEngine::Applied { tag, outcome, returned });
+                if let Some((tag, asker)) = self.pending.remove(&ticket) {
+                    self.answer(asker, Applied { tag, outcome, returned });
                 }
             }
+        }
+    }
+
+    fn answer(&mut self, asker: Asker, answer: Applied) {
+        match &mut self.answers {
+            Some((same, answers)) if Rc::ptr_eq(same, &asker) => answers.push(answer),
+            _ => {
+                self.hand_up();
+                self.answers = Some((asker, vec![answer]));
+            }
+        }
+    }
+
+    /// Hands the answers up that wait for more of their kind.
+    fn hand_up(&mut self) {
+        if let Some((asker, answers)) = self.answers.take() {
+            asker.do_send(FromEngine::Applied(answers));
         }
     }
 
@@ -290,7 +317,7 @@ impl WorkerLink {
         self.link.iter().for_each(Link::wake_worker);
     }
 
-    fn post(&mut self, call: &Recipient<FromEngine>, tag: u64, command: Command) {
+    fn post(&mut self, call: &Asker, tag: u64, command: Command) {
         let removal = match &command {
             Command::RemoveLeg { leg } => Some(*leg),
             _ => None,
@@ -299,7 +326,7 @@ impl WorkerLink {
             if self.waiting.len() < WAITING_MAX || removal.is_some() {
                 self.waiting.push_back((call.clone(), tag, command));
             } else {
-                refuse(call, tag);
+                self.refuse(call, tag);
             }
             return;
         };
@@ -312,7 +339,13 @@ impl WorkerLink {
                     self.removals.insert(ticket, leg);
                 }
             }
-            Err(_command) => refuse(call, tag),
+            Err(_command) => self.refuse(call, tag),
+        }
+    }
+
+    fn refuse(&mut self, call: &Asker, tag: u64) {
+        if tag != UNASKED {
+            self.answer(call.clone(), Applied::refused(tag));
         }
     }
 
@@ -324,14 +357,6 @@ impl WorkerLink {
             self.spare = Some(reading);
         }
     }
-}
-
-fn refuse(call: &Recipient<FromEngine>, tag: u64) {
-    if tag == UNASKED {
-        return;
-    }
-    let (outcome, returned) = (Err(Refusal::Full), Returned::Nothing);
-    call.do_send(FromEngine::Applied { tag, outcome, returned });
 }
 
 /// A lock that a panicking thread cannot poison for the others: what it guards is counters.
@@ -410,9 +435,11 @@ impl Handler<Tell> for WorkerLink {
     type Result = ();
 
     fn handle(&mut self, Tell { call, commands }: Tell, _: &mut Self::Context) {
+        let call = Rc::new(call);
         for (tag, command) in commands {
             self.post(&call, tag, command);
         }
+        self.hand_up();
         self.wake_worker();
     }
 }
@@ -462,6 +489,7 @@ impl Handler<GiveBack> for WorkerLink {
         for (call, tag, command) in std::mem::take(&mut self.waiting) {
             self.post(&call, tag, command);
         }
+        self.hand_up();
         self.wake_worker();
         self.watch(ctx);
         ctx.notify(Pump);

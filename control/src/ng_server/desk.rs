@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::work::Work;
-use super::{Ask, Closed, Counts, Door, NgServer, Silence};
+use super::{Ask, Close, Closed, Counts, Door, NgServer, Silence};
 
 /// The server, to be asked from any thread.
 #[derive(Clone)]
@@ -70,6 +70,11 @@ impl NgDesk {
     /// Counts a request that got no reply.
     pub(super) fn silent(&self, why: Silence) {
         self.work.count(|counts| counts.silence(why));
+    }
+
+    /// Lets no further request run.
+    pub(super) fn close(&self) {
+        self.server.do_send(Close);
     }
 
     /// What was counted so far.

@@ -1,5 +1,6 @@
-//! The doors of the ng protocol, on an arbiter of their own, so that nothing else delays an answer:
-//! proxies ask again after a second and give the node up after five.
+//! The doors of the ng protocol, on the arbiter of the calls: a request that changes threads on its way there and
+//! back costs a third more, and what else happens on that arbiter takes microseconds (handshakes, which take more,
+//! have one of their own). Proxies ask again after a second and give the node up after five.
 //!
 //! | door | framing | where |
 //! |---|---|---|
@@ -39,7 +40,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use actix_rt::{Arbiter, ArbiterHandle};
+use actix_rt::ArbiterHandle;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -79,16 +80,19 @@ pub struct NgDoors {
     /// Where connections come in.
     pub tcp: Option<SocketAddr>,
     desk: NgDesk,
-    arbiter: ArbiterHandle,
 }
 
 impl NgDoors {
-    /// Binds what is configured and starts the server; without any door of its own it serves HTTP. To be
+    /// Binds what is configured and starts the server on an arbiter; without any door of its own it serves HTTP. To be
     /// called inside an actix system.
     ///
     /// # Errors
     /// If an address cannot be bound.
-    pub fn open(config: &Config, calls: Arc<dyn NgCalls>) -> io::Result<Self> {
+    pub fn open(
+        config: &Config,
+        calls: Arc<dyn NgCalls>,
+        arbiter: &ArbiterHandle,
+    ) -> io::Result<Self> {
         let doors = Doors {
             udp: config.ng.udp.map(|at| udp::bind(at).map_err(named("ng.udp", at))).transpose()?,
             tcp: config.ng.tcp.map(|at| tcp::bind(at).map_err(named("ng.tcp", at))).transpose()?,
@@ -96,12 +100,11 @@ impl NgDoors {
         let udp = doors.udp.as_ref().map(std::net::UdpSocket::local_addr).transpose()?;
         let tcp = doors.tcp.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
         let work = Arc::new(Work::new(&config.ng.peers, config.timeouts.request, calls));
-        let arbiter = Arbiter::new().handle();
-        let server = NgServer::start_in_arbiter(&arbiter, {
+        let server = NgServer::start_in_arbiter(arbiter, {
             let work = work.clone();
             move |_| NgServer::new(work, doors)
         });
-        Ok(Self { udp, tcp, desk: NgDesk::new(server, work), arbiter })
+        Ok(Self { udp, tcp, desk: NgDesk::new(server, work) })
     }
 
     /// What the other doors ask.
@@ -109,9 +112,9 @@ impl NgDoors {
         self.desk.clone()
     }
 
-    /// Closes the doors. What is in progress gets no reply: the proxy asks another node.
+    /// Takes no more requests. What is in progress gets no reply: the proxy asks another node.
     pub fn close(self) {
-        self.arbiter.stop();
+        self.desk.close();
     }
 }
 
@@ -250,6 +253,19 @@ impl Handler<Ask> for NgServer {
 
     fn handle(&mut self, ask: Ask, ctx: &mut Self::Context) {
         self.ask(ask, ctx.address());
+    }
+}
+
+/// Ends the server.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Close;
+
+impl Handler<Close> for NgServer {
+    type Result = ();
+
+    fn handle(&mut self, _: Close, ctx: &mut Self::Context) {
+        ctx.stop();
     }
 }
 

@@ -6,6 +6,7 @@ use causeway_engine::command::{LegId, Returned};
 use causeway_engine::stats::LegReading;
 
 use super::party::PartyId;
+use super::stats::Readings;
 use super::{Output, ProxiedCall, Reader, Reading, RequestId, Telling};
 use crate::ng::{CallStats, Delete, NgError, Query, Reply};
 
@@ -219,51 +220,63 @@ impl ProxiedCall {
         self.begin_reading(Reader::Request(request, Telling::Whole(chosen)));
     }
 
-    /// Asks the worker for the counters of every leg.
+    /// Asks the worker for the counters of every leg; who asks while nothing else was told the worker shares
+    /// what the last one reads, as the record of a call does with the request that deletes it.
     pub(super) fn begin_reading(&mut self, reader: Reader) {
+        if let Some(last) = self.readings.last_mut().filter(|last| last.next == self.next_tag) {
+            last.readers.push(reader);
+            return;
+        }
         let legs: Vec<LegId> =
             self.seats().filter(|seat| seat.is_installed()).map(|seat| seat.leg).collect();
-        let missing = legs.len();
-        self.readings.push(Reading { reader: reader.clone(), missing, legs: Default::default() });
+        let (first, missing) = (self.next_tag, legs.len());
         for leg in legs {
             let into = Box::new(LegReading::without_sinks());
-            let pending = super::Pending::Read { reader: reader.clone(), leg };
+            let pending = super::Pending::Read { reading: first, leg };
             self.tell_tagged(pending, causeway_engine::command::Command::ReadLeg { leg, into });
         }
-        self.finish_reading(&reader);
+        let (readers, legs) = (vec![reader], Readings::default());
+        self.readings.push(Reading { first, next: self.next_tag, readers, missing, legs });
+        self.finish_reading(first);
     }
 
     /// A leg's counters have come.
-    pub(super) fn read(&mut self, reader: &Reader, leg: LegId, returned: Returned) {
-        if let Some(reading) = self.readings.iter_mut().find(|held| held.reader == *reader) {
+    pub(super) fn read(&mut self, first: u64, leg: LegId, returned: Returned) {
+        if let Some(reading) = self.readings.iter_mut().find(|held| held.first == first) {
             reading.missing = reading.missing.saturating_sub(1);
             if let Returned::LegReading(counters) = returned {
                 reading.legs.insert(leg, counters);
             }
         }
-        self.finish_reading(reader);
+        self.finish_reading(first);
     }
 
-    fn finish_reading(&mut self, reader: &Reader) {
-        let is_done = |held: &Reading| held.reader == *reader && held.missing == 0;
+    fn finish_reading(&mut self, first: u64) {
+        let is_done = |held: &Reading| held.first == first && held.missing == 0;
         let Some(place) = self.readings.iter().position(is_done) else { return };
-        let reading = self.readings.remove(place);
-        match &reading.reader {
+        let Reading { readers, legs, .. } = self.readings.remove(place);
+        for reader in readers {
+            self.tell_reader(reader, &legs);
+        }
+        self.say_over();
+    }
+
+    fn tell_reader(&mut self, reader: Reader, legs: &Readings) {
+        match reader {
             Reader::Request(request, Telling::Brief) => {
-                let stats = self.stats(&reading.legs, None);
-                self.reply(*request, Reply::ok().with_call_in_brief(&stats));
+                let stats = self.stats(legs, None);
+                self.reply(request, Reply::ok().with_call_in_brief(&stats));
             }
             Reader::Request(request, Telling::Whole(chosen)) => {
-                let stats = self.stats(&reading.legs, chosen.as_deref());
-                self.reply(*request, Reply::ok().with_call(&stats));
+                let stats = self.stats(legs, chosen.as_deref());
+                self.reply(request, Reply::ok().with_call(&stats));
             }
-            Reader::Watch => self.watch(&reading.legs),
+            Reader::Watch => self.watch(legs),
             Reader::Record => {
-                let record = self.record(&reading.legs);
+                let record = self.record(legs);
                 self.outputs.push_back(Output::Ended(Box::new(record)));
             }
         }
-        self.say_over();
     }
 
     /// The last output, once the worker has nothing of the call any more.

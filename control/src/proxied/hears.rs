@@ -147,6 +147,9 @@ impl ProxiedCall {
                     part.shake.path = Some((part.socket(), remote));
                 }
                 if let Some(input) = part.shake.input(described.as_ref()) {
+                    if matches!(input, DtlsInput::Start { .. }) {
+                        self.shaking.push(transport);
+                    }
                     inputs.push(Output::Dtls(transport, input));
                 }
             }

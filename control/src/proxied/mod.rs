@@ -78,6 +78,7 @@ use party::{Parties, PartyId};
 use recording::Recorded;
 pub use recording::{Order, RecordingId};
 use seat::Step;
+use stats::Readings;
 pub use why::why;
 
 /// What the machine needs to know of its node.
@@ -213,12 +214,12 @@ enum Pending {
     Remove,
     /// A digit that a reply waits for.
     Digit { request: RequestId },
-    /// A leg's counters for somebody.
-    Read { reader: Reader, leg: LegId },
+    /// A leg's counters, for a reading that began with this tag.
+    Read { reading: u64, leg: LegId },
 }
 
 /// Who wants to read counters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 enum Reader {
     /// A `query` or `delete`.
     Request(RequestId, Telling),
@@ -229,7 +230,7 @@ enum Reader {
 }
 
 /// How much of a call a request is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 enum Telling {
     /// Everything, of all parties or of these.
     Whole(Option<Vec<PartyId>>),
@@ -239,9 +240,13 @@ enum Telling {
 
 /// Counters that are being read.
 struct Reading {
-    reader: Reader,
+    /// The tag of its first command.
+    first: u64,
+    /// The tag after its last one.
+    next: u64,
+    readers: Vec<Reader>,
     missing: usize,
-    legs: HashMap<LegId, Box<LegReading>>,
+    legs: Readings,
 }
 
 /// Times as the protocol tells them.
@@ -269,6 +274,8 @@ pub struct ProxiedCall {
     drops: bool,
     /// Candidates of parties that are yet to answer, by their tags.
     early: Vec<(String, Fragment)>,
+    /// Transports whose handshake has begun.
+    shaking: Vec<TransportId>,
     pending: HashMap<u64, Pending>,
     /// Whether the worker has refused a leg or a socket of what was asked for last.
     lacks_part: bool,
@@ -305,6 +312,7 @@ impl ProxiedCall {
             recorded: None,
             drops: false,
             early: Vec::new(),
+            shaking: Vec::new(),
             pending: HashMap::new(),
             lacks_part: false,
             readings: Vec::new(),
@@ -414,7 +422,7 @@ impl ProxiedCall {
             }
             Pending::Digit { request } => self.played(request, outcome),
             Pending::Remove => self.remains.0 = self.remains.0.saturating_sub(1),
-            Pending::Read { reader, leg } => self.read(&reader, leg, returned),
+            Pending::Read { reading, leg } => self.read(reading, leg, returned),
         }
         self.say_over();
     }
@@ -526,9 +534,8 @@ impl ProxiedCall {
 
     /// Takes a leg from the worker, after its handshakes have said goodbye.
     fn retire(&mut self, leg: LegId) {
-        for index in [seat::MEDIA, seat::REPORTS] {
-            let input = DtlsInput::Close;
-            self.outputs.push_back(Output::Dtls(TransportId { leg, index }, input));
+        for transport in self.shaking.extract_if(.., |transport| transport.leg == leg) {
+            self.outputs.push_back(Output::Dtls(transport, DtlsInput::Close));
         }
         self.remains.0 += 1;
         self.tell_tagged(Pending::Remove, Command::RemoveLeg { leg });

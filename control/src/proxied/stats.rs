@@ -21,7 +21,8 @@ use crate::ng::{
     Subscription, TagStats,
 };
 
-type Readings = HashMap<LegId, Box<LegReading>>;
+/// The counters of legs.
+pub(super) type Readings = HashMap<LegId, Box<LegReading>>;
 
 impl ProxiedCall {
     /// All that is known, of these parties or of all.

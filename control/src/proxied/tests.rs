@@ -290,6 +290,11 @@ fn a_phone_offers_to_a_browser_that_begins_the_handshake() {
             && matches!(input, DtlsInput::Start { role: crate::dtls::Role::Passive, .. })
     });
     assert!(started, "{:?}", bench.dtls);
+    // Only what has begun has to say goodbye.
+    bench.dtls.clear();
+    bench.call.end(EndedBy::Stopped);
+    bench.drain();
+    assert!(matches!(bench.dtls[..], [(id, DtlsInput::Close)] if id == transport));
 }
 
 #[test]

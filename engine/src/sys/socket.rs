@@ -12,20 +12,22 @@ use crate::packet::Nanos;
 /// without a word.
 pub const SOCKET_BUFFER: usize = 1 << 20;
 
-/// Binds a UDP socket: IPv6 only for IPv6, shared by several with `reuse_port`.
+/// Binds a non-blocking UDP socket: IPv6 only for IPv6, shared by several with `reuse_port`. Calls that come and go
+/// bind four each, so nothing is set that holds anyway.
 ///
 /// # Errors
 /// What the kernel says: address in use, not ours, no descriptors left.
 pub fn bind(addr: SocketAddr, reuse_port: bool) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    let kind = Type::DGRAM.nonblocking();
+    let socket = Socket::new(Domain::for_address(addr), kind, Some(Protocol::UDP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    socket.set_reuse_port(reuse_port)?;
+    if reuse_port {
+        socket.set_reuse_port(true)?;
+    }
     socket.bind(&addr.into())?;
-    let udp = socket.into();
-    set_fragmentation(&udp, true)?;
-    Ok(udp)
+    Ok(socket.into())
 }
 
 /// Says whether packets that are longer than their path takes may be fragmented, by the host and, on
@@ -61,12 +63,11 @@ pub fn set_fragmentation(udp: &UdpSocket, allowed: bool) -> io::Result<()> {
     set_option(udp, level, name, value)
 }
 
-/// Makes a bound socket fit for a backend: non-blocking, receive time stamps, large buffers.
+/// Makes a bound socket fit for a backend: receive time stamps, large buffers.
 ///
 /// # Errors
 /// What the kernel says to the option that it refuses.
 pub fn set_up(udp: &UdpSocket) -> io::Result<()> {
-    udp.set_nonblocking(true)?;
     let socket = SockRef::from(udp);
     socket.set_recv_buffer_size(SOCKET_BUFFER)?;
     socket.set_send_buffer_size(SOCKET_BUFFER)?;

@@ -81,7 +81,7 @@ fn run(path: &str, bind: &str, announce: &str) -> Result<(), Box<dyn Error>> {
     let listener = Arc::new(UnixListener::bind(path)?);
     actix_rt::System::new().block_on(async {
         let mut node = Node::start(&node)?;
-        let ng = NgDoors::open(&config, node.calls())?;
+        let ng = NgDoors::open(&config, node.calls(), node.arbiter())?;
         let servers =
             rest::serve(&config, rest::Front::prepare(&config)?, node.calls(), ng.desk())?;
         println!("API http://{}/", servers.http);

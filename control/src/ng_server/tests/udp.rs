@@ -1,3 +1,4 @@
+use actix_rt::Arbiter;
 use tokio::net::UdpSocket;
 
 use super::*;
@@ -9,7 +10,7 @@ async fn doors(peers: &[&str]) -> (Arc<Fake>, NgDoors, UdpSocket) {
     (config.ng.udp, config.ng.tcp) = (Some(any), Some(any));
     config.ng.peers = peers.iter().map(|peer| peer.parse().unwrap()).collect();
     let fake = Fake::new();
-    let doors = NgDoors::open(&config, fake.clone()).unwrap();
+    let doors = NgDoors::open(&config, fake.clone(), &Arbiter::current()).unwrap();
     let client = UdpSocket::bind(any).await.unwrap();
     client.connect(doors.udp.unwrap()).await.unwrap();
     (fake, doors, client)
@@ -82,7 +83,7 @@ async fn an_address_that_cannot_be_bound_is_named_with_its_key() {
     let (_, doors, _) = doors(&[]).await;
     let mut config = Config::default();
     config.ng.udp = doors.udp;
-    let error = NgDoors::open(&config, Fake::new()).err().unwrap().to_string();
+    let error = NgDoors::open(&config, Fake::new(), &Arbiter::current()).err().unwrap().to_string();
     assert!(error.starts_with("ng.udp 127.0.0.1:"), "{error}");
     doors.close();
 }
