@@ -8,10 +8,10 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::board::histogram;
+use crate::bundle::Faults;
 use crate::call::{Outcome, StreamOutcome};
 use crate::counters::Counted;
 use crate::curve::Curve;
-use crate::leg::Faults;
 use crate::process::{Cpu, ThreadCost};
 use crate::rest::Workers;
 use crate::rounds::Figure;
