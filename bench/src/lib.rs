@@ -25,6 +25,7 @@ pub mod about;
 pub mod agenda;
 pub mod args;
 pub mod arrivals;
+pub mod batch;
 pub mod board;
 pub mod bracket;
 pub mod bundle;

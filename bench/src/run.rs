@@ -16,6 +16,7 @@ use causeway_engine::sys::probe::{Probed, probe};
 use causeway_engine::sys::socket;
 use hdrhistogram::Histogram;
 
+use crate::batch::Batch;
 use crate::board::histogram;
 use crate::bundle::{Bundle, Incoming};
 use crate::call::{Call, DRAIN};
@@ -26,7 +27,7 @@ use crate::ng::dial::dial;
 use crate::offer::{Answer, BadAnswer, Offer};
 use crate::plan::{Deal, Kind, Plan, Stream};
 use crate::process::{Process, Sample};
-use crate::report::{Asked, Batch, Generator, Ledger, Quantiles, Report, STATION, Server};
+use crate::report::{Asked, Generator, Ledger, Quantiles, Report, STATION, Server};
 use crate::rest::Rest;
 use crate::second::Second;
 use crate::station::{News, Order, Punctuality, Station};
@@ -576,7 +577,7 @@ impl<'a, 'd> Conductor<'a, 'd> {
             resident: [0, last.resident, last.resident_peak],
             socket_drops: process.socket_drops(&ports)?,
             drops: BTreeMap::new(),
-            batch: window.batch,
+            batch: window.batch.clone(),
             counted: window.counted.clone(),
         }))
     }

@@ -62,6 +62,15 @@ fn three_calls_lose_nothing_and_the_report_says_so() {
     assert!((1..=4 * 6 * 50).contains(&audio), "{text}");
     assert!(report.media["video"].received > 0, "{text}");
 
+    let server = report.server.as_ref().expect("the node is on this host");
+    let batch = server.batch.as_ref().expect("it says what its workers do");
+    let turns = batch.sizes.iter().map(|size| size.turns).sum::<u64>();
+    assert_eq!(
+        (turns, batch.sizes.last().map(|size| size.most)),
+        (batch.turns, Some(256)),
+        "{text}"
+    );
+
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["verdict"], "clean");
     for field in [
@@ -75,6 +84,7 @@ fn three_calls_lose_nothing_and_the_report_says_so() {
         "/server/socket_drops",
         "/server/threads/0/sleeps",
         "/server/batch/packets_per_turn",
+        "/server/batch/sizes/9/turns",
         "/server/counted/total/system_calls",
         "/generator/lateness_us/p99",
         "/generator/headroom/limit",
