@@ -1,11 +1,16 @@
 //! Protect and unprotect, per suite, at a voice and a video size, by the backend that the engine was
-//! compiled with: run it with `--features libsrtp` too, and compare.
+//! compiled with: run it with `--features libsrtp` too, and compare. Beside each stands its limit: what
+//! the suite's primitives cost with nothing around them.
+
+mod limit;
 
 use std::hint::black_box;
 
 use causeway_engine::rtp::RtpHeader;
 use causeway_engine::srtp::{BACKEND, Inbound, MasterKey, Outbound, Suite};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+
+use self::limit::Bare;
 
 /// Bytes of the payloads behind a 12-byte header.
 const SIZES: [usize; 2] = [160, 1200];
@@ -22,6 +27,10 @@ fn protect(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(1));
         group.bench_function(format!("{BACKEND}/{}/{size}", suite.name()), |bencher| {
             bencher.iter(|| black_box(sender.next().len()));
+        });
+        let (bare, mut packet) = (Bare::new(suite), room(suite, size));
+        group.bench_function(format!("limit/{}/{size}", suite.name()), |bencher| {
+            bencher.iter(|| bare.protect(black_box(&mut packet)));
         });
     }
 }
@@ -42,11 +51,27 @@ fn unprotect(criterion: &mut Criterion) {
                 BatchSize::NumIterations(BATCH),
             );
         });
+        let (bare, mut packet) = (Bare::new(suite), room(suite, size));
+        bare.protect(&mut packet);
+        group.bench_function(format!("limit/{}/{size}", suite.name()), |bencher| {
+            bencher.iter_batched_ref(
+                || packet.clone(),
+                |packet| bare.unprotect(packet),
+                BatchSize::NumIterations(BATCH),
+            );
+        });
     }
 }
 
 fn cases() -> impl Iterator<Item = (Suite, usize)> {
     Suite::ALL.iter().flat_map(|&suite| SIZES.map(|size| (suite, size)))
+}
+
+/// A packet with room for what protects it.
+fn room(suite: Suite, size: usize) -> Vec<u8> {
+    let mut packet = vec![0; 12 + size + suite.rtp_overhead()];
+    packet[0] = 0x80;
+    packet
 }
 
 fn master(suite: Suite) -> MasterKey {
@@ -64,9 +89,7 @@ struct Sender {
 
 impl Sender {
     fn new(suite: Suite, size: usize) -> Self {
-        let plain_len = 12 + size;
-        let mut buffer = vec![0; plain_len + suite.rtp_overhead()];
-        buffer[0] = 0x80;
+        let (buffer, plain_len) = (room(suite, size), 12 + size);
         Self { context: Outbound::new(&master(suite)), buffer, plain_len, sequence: 0 }
     }
 

@@ -81,7 +81,7 @@ pub struct Args {
     /// The SRTP suite of callers that encrypt, such as AEAD_AES_128_GCM; who is called and encrypts has another one.
     #[arg(long, value_name = "SUITE", default_value = "AES_CM_128_HMAC_SHA1_80", value_parser = phones::suite)]
     pub suite: Suite,
-    /// What phones over ng send.
+    /// What phones over ng send as audio.
     #[arg(long, value_name = "CODEC", default_value = "pcmu")]
     pub codec: Codec,
     /// Asks for calls without media besides, so many requests per second: offers, answers and deletes, at their times.
@@ -113,7 +113,7 @@ pub struct Args {
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub churn: Option<f64>,
     /// What the calls carry: audio, video (which has audio, too), or shares such as audio=80,video=20.
-    #[arg(long, default_value = "audio", conflicts_with_all = ["ng", "ng_rtpengine", "ng_causeway"])]
+    #[arg(long, default_value = "audio")]
     pub mix: Mix,
     /// Bytes of an audio payload, one each 20 ms; 80 by default, of G.711 160.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(28..=PAYLOAD_MAX as i64))]
@@ -163,6 +163,7 @@ impl Args {
             duration: self.duration,
             churn: self.churn.unwrap_or(0.0),
             mix: self.mix.clone(),
+            bundled: !self.is_ng(),
             audio_bytes: self.audio_bytes.unwrap_or(codec.bytes()) as usize,
             audio_clock: codec.clock(),
             video: Video { fps: self.video_fps, kbps: self.video_kbps },
@@ -293,7 +294,6 @@ mod tests {
             "--ng-rate 100",
             "--ng 127.0.0.1:1 --ng-search",
             "--ng 127.0.0.1:1 --ng-rate 0",
-            "--ng 127.0.0.1:1 --mix video",
             "--ng 127.0.0.1:1 --turn 127.0.0.1:1",
             "--turn 127.0.0.1:1 --turn-coturn turnserver",
             "--turn 127.0.0.1:1 --turn-user u",
@@ -315,6 +315,9 @@ mod tests {
         assert_eq!((opus.audio_bytes, opus.audio_clock), (80, 48_000));
         let g711 = plan("--ng 127.0.0.1:1");
         assert_eq!((g711.audio_bytes, g711.audio_clock), (160, 8_000));
+        let sockets = |line| plan(line).sockets();
+        assert_eq!((sockets("--mix video"), sockets("--ng 127.0.0.1:1")), (2, 2));
+        assert_eq!(sockets("--ng 127.0.0.1:1 --mix audio=3,video=1"), 4);
         let sdes = |line| parse(line).unwrap().sdes;
         assert_eq!(sdes("--ng 127.0.0.1:1"), Sdes::None);
         assert_eq!(sdes("--ng 127.0.0.1:1 --sdes"), Sdes::Caller);

@@ -6,7 +6,7 @@ use causeway_control::api::Media;
 use hdrhistogram::Histogram;
 
 use crate::board::histogram;
-use crate::leg::{Faults, Leg};
+use crate::bundle::{Bundle, Faults};
 use crate::plan::Kind;
 
 /// How long a call may take until media flows both ways.
@@ -20,8 +20,8 @@ pub struct Call {
     pub number: u32,
     /// What it carries.
     pub kind: Kind,
-    /// Its sides.
-    pub legs: [Leg; 2],
+    /// Those of both legs: the one at an odd place faces the one before it, and the even ones are the first leg's.
+    pub bundles: Vec<Bundle>,
     /// Where it is in its life.
     pub state: State,
     /// When the node was asked for it.
@@ -49,11 +49,11 @@ pub enum State {
 
 impl Call {
     /// A call that has started to connect.
-    pub fn new(number: u32, kind: Kind, legs: [Leg; 2], asked: Instant) -> Self {
+    pub fn new(number: u32, kind: Kind, bundles: Vec<Bundle>, asked: Instant) -> Self {
         Self {
             number,
             kind,
-            legs,
+            bundles,
             state: State::Connecting,
             asked,
             latency: histogram(),
@@ -64,25 +64,26 @@ impl Call {
 
     /// Whether something of each stream has come on both sides.
     pub fn hears_all(&self) -> bool {
-        self.legs.iter().all(Leg::hears_all)
+        self.bundles.iter().all(Bundle::hears_all)
     }
 
     /// Packets that have not come although later ones have.
     pub fn missing(&self) -> u64 {
-        let incoming = self.legs.iter().flat_map(|leg| &leg.incoming);
+        let incoming = self.bundles.iter().flat_map(|bundle| &bundle.incoming);
         incoming.map(|known| known.arrivals.missing()).sum()
     }
 
     /// Packets that should not be.
     pub fn wrong(&self) -> u64 {
-        self.legs.iter().map(|leg| leg.faults.wrong()).sum()
+        self.bundles.iter().map(|bundle| bundle.faults.wrong()).sum()
     }
 
     /// What became of it.
     pub fn outcome(self) -> Outcome {
-        let [one, other] = &self.legs;
-        let streams = [(one, other), (other, one)]
-            .into_iter()
+        let (pairs, _) = self.bundles.as_chunks();
+        let streams = pairs
+            .iter()
+            .flat_map(|[one, other]| [(one, other), (other, one)])
             .flat_map(|(from, to)| from.flows.iter().zip(&to.incoming))
             .map(|(flow, known)| StreamOutcome {
                 media: known.media,
@@ -100,8 +101,8 @@ impl Call {
             set_up: self.set_up,
             failure: self.failure,
             streams,
-            faults: one.faults.plus(other.faults),
-            socket_drops: self.legs.iter().filter_map(|leg| leg.socket_drops).sum(),
+            faults: self.bundles.iter().fold(Faults::default(), |sum, one| sum.plus(one.faults)),
+            socket_drops: self.bundles.iter().filter_map(|bundle| bundle.socket_drops).sum(),
             latency: self.latency,
         }
     }
@@ -118,7 +119,7 @@ pub struct Outcome {
     pub set_up: Option<Duration>,
     /// Why it was over before its time.
     pub failure: Option<String>,
-    /// Its streams: those of the first leg, then those of the second.
+    /// Its streams, both ways.
     pub streams: Vec<StreamOutcome>,
     /// What the legs should not have received.
     pub faults: Faults,

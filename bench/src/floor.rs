@@ -1,6 +1,6 @@
 //! A bare forwarder: what a packet costs in the kernel and in the backend, and nothing else.
 //!
-//! It takes calls over ng as a node does, has a socket for each leg, waits as a worker does ([`Backend`]), and
+//! It takes calls over ng as a node does, has a socket for each m-line of a leg, waits as a worker does ([`Backend`]), and
 //! sends what comes on one leg's socket from the other's, unread: no routing, no cryptography, no counters.
 //! What a worker adds shows beside it. It lives for one round, so it gives no port back.
 
@@ -26,7 +26,7 @@ use causeway_engine::sys::wake::Wake;
 use causeway_engine::sys::{Backend, IoCounters, socket};
 
 use crate::ng::client::text;
-use crate::ng::sdp::{describe, media_of};
+use crate::ng::sdp::{self, Line, describe};
 use crate::phones::Codec;
 
 /// Frames of the pool, as many as a worker has.
@@ -46,8 +46,8 @@ enum Order {
     Lead(SocketId, SocketId, SocketAddr),
 }
 
-/// A call: the sockets that face its two sides, and where the caller is.
-struct Call {
+/// An m-line of a call: the sockets that face its two sides, and where the caller is.
+struct Pair {
     caller: (SocketId, SocketAddr),
     called: (SocketId, SocketAddr),
     at: SocketAddr,
@@ -127,7 +127,7 @@ struct Desk {
     wake: Wake,
     /// Sockets made so far.
     next: u16,
-    calls: HashMap<String, Call>,
+    calls: HashMap<String, Vec<Pair>>,
 }
 
 impl Desk {
@@ -152,20 +152,25 @@ impl Desk {
 
     /// The description in the place of an offer's or an answer's.
     fn described(&mut self, request: &Dictionary) -> io::Result<String> {
-        let (id, sdp) = (text(request, "call-id"), text(request, "sdp"));
-        let at = media_of(&sdp).ok_or_else(|| io::Error::other("no media is described"))?;
+        let (id, said) = (text(request, "call-id"), sdp::read(&text(request, "sdp")));
+        let lines = said.ok_or_else(|| io::Error::other("no media is described"))?;
         if text(request, "command") == "offer" {
-            let call = Call { caller: self.socket()?, called: self.socket()?, at };
-            let face = call.called.1;
-            self.calls.insert(id, call);
-            return Ok(describe(face, None, Codec::default()));
+            let pair = |line: Line| {
+                Ok(Pair { caller: self.socket()?, called: self.socket()?, at: line.at })
+            };
+            let pairs = lines.into_iter().map(pair).collect::<io::Result<Vec<_>>>()?;
+            let described = face(pairs.iter().map(|pair| pair.called));
+            self.calls.insert(id, pairs);
+            return Ok(described);
         }
-        let call = self.calls.get(&id).ok_or_else(|| io::Error::other("no such call"))?;
-        let ((caller, face), (called, _)) = (call.caller, call.called);
-        let _ = self.orders.send(Order::Lead(caller, called, at));
-        let _ = self.orders.send(Order::Lead(called, caller, call.at));
+        let pairs = self.calls.get(&id).ok_or_else(|| io::Error::other("no such call"))?;
+        for (pair, line) in pairs.iter().zip(lines) {
+            let (caller, called) = (pair.caller.0, pair.called.0);
+            let _ = self.orders.send(Order::Lead(caller, called, line.at));
+            let _ = self.orders.send(Order::Lead(called, caller, pair.at));
+        }
         self.wake.wake();
-        Ok(describe(face, None, Codec::default()))
+        Ok(face(pairs.iter().map(|pair| pair.caller)))
     }
 
     /// A socket that is served from now on, and its address.
@@ -180,4 +185,10 @@ impl Desk {
         self.wake.wake();
         Ok((id, address))
     }
+}
+
+/// The description of these sockets.
+fn face(sockets: impl Iterator<Item = (SocketId, SocketAddr)>) -> String {
+    let lines: Vec<_> = sockets.map(|(_, at)| Line::plain(at)).collect();
+    describe(&lines, Codec::default())
 }

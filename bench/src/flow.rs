@@ -34,11 +34,11 @@ impl Flow {
     pub fn new(
         stream: Stream,
         id: u32,
-        ssrc: u32,
         payload_type: u8,
         mid: Option<(u8, &str)>,
         next: Instant,
     ) -> Self {
+        let ssrc = ssrc(id);
         let extensions = mid.map(|(id, mid)| mid_extension(id, mid)).unwrap_or_default();
         Self {
             stream,
@@ -102,6 +102,11 @@ impl Flow {
     }
 }
 
+/// The source that a stream with this id is sent as.
+pub fn ssrc(id: u32) -> u32 {
+    id.wrapping_mul(0x9e37_79b1) | 2
+}
+
 /// A block with the MID in the one-byte form (RFC 8285 §4.2, RFC 8843 §15.1).
 fn mid_extension(id: u8, mid: &str) -> Vec<u8> {
     let len = mid.len().clamp(1, 16);
@@ -124,7 +129,7 @@ mod tests {
     fn flow() -> Flow {
         let every = Duration::from_millis(33);
         let stream = Stream { media: Media::Video, every, burst: 2, payload: 100, ticks: 3000 };
-        Flow::new(stream, 5, 0x1234_5678, 96, Some((4, "12")), Instant::now())
+        Flow::new(stream, 5, 96, Some((4, "12")), Instant::now())
     }
 
     #[test]
@@ -141,7 +146,7 @@ mod tests {
         assert_eq!(headers[0].timestamp, headers[1].timestamp);
         assert_eq!(next.timestamp, headers[0].timestamp + 3000);
         assert_eq!(next.sequence, headers[0].sequence + 2);
-        assert_eq!((next.payload_type, next.ssrc), (96, 0x1234_5678));
+        assert_eq!((next.payload_type, next.ssrc), (96, ssrc(5)));
     }
 
     #[test]

@@ -232,8 +232,9 @@ impl Work {
 
     /// Calls that can be made, most: at a server of ng no more than it has ports for.
     fn most(&self) -> io::Result<usize> {
-        let own = self.plan.threads * SOCKETS_PER_WORKER / 2;
-        Ok(own.min(CALLS_MAX).min(server::room()?.saturating_sub(SPARE)))
+        let sockets = self.plan.sockets();
+        let own = self.plan.threads * (SOCKETS_PER_WORKER / sockets);
+        Ok(own.min(CALLS_MAX).min(server::room(sockets)?.saturating_sub(SPARE)))
     }
 
     /// Calls that a server is to have room for.
@@ -244,7 +245,8 @@ impl Work {
     /// What legs are, where calls are made this way.
     fn legs(&self, way: &Way) -> String {
         let is_rest = way.is_node && way.ng.is_none();
-        if is_rest { format!("WebRTC, {}", self.plan.mix) } else { self.phones.words() }
+        let legs = if is_rest { "WebRTC".to_owned() } else { self.phones.words() };
+        format!("{legs}, {}", self.plan.mix)
     }
 }
 
@@ -406,7 +408,7 @@ impl fmt::Display for RoundsReport {
         let Self { payload, comparison, .. } = self;
         let (runs, left_out) = (comparison.rounds.len(), comparison.left_out());
         let what = self.words();
-        writeln!(f, "{what}, payloads of {payload} bytes: {runs} runs, {left_out} left out")?;
+        writeln!(f, "{what}, audio payloads of {payload} bytes: {runs} runs, {left_out} left out")?;
         comparison.fmt(f)
     }
 }

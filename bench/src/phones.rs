@@ -1,5 +1,6 @@
 //! What legs over ng are like: phones behind SIP proxies.
 
+use causeway_control::api::Media;
 use causeway_engine::srtp::Suite;
 use clap::ValueEnum;
 use serde::Serialize;
@@ -19,7 +20,7 @@ pub enum Sdes {
     Both,
 }
 
-/// What phones send.
+/// What phones send as audio.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Codec {
@@ -32,6 +33,12 @@ pub enum Codec {
     Opus,
 }
 
+/// The payload type of video.
+const VIDEO_TYPE: u8 = 96;
+/// What a description offers of video, as [`Codec::formats`] does of audio: VP8 (RFC 7741). Nothing is said of
+/// feedback, which belongs to another profile (RFC 4585).
+pub const VIDEO: (&str, &str) = ("96", "a=rtpmap:96 VP8/90000\r\n");
+
 /// See the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Phones {
@@ -39,7 +46,7 @@ pub struct Phones {
     pub sdes: Sdes,
     /// The suite of a caller that does.
     pub suite: Suite,
-    /// What they send.
+    /// What they send as audio.
     pub codec: Codec,
 }
 
@@ -50,9 +57,18 @@ impl Default for Phones {
 }
 
 impl Phones {
+    /// The suites of caller and called, as far as they encrypt.
+    pub fn suites(&self) -> [Option<Suite>; 2] {
+        match self.sdes {
+            Sdes::None => [None, None],
+            Sdes::Caller => [Some(self.suite), None],
+            Sdes::Both => [Some(self.suite), Some(self.called_suite())],
+        }
+    }
+
     /// The suite of one who is called and encrypts: another than the caller's, or a server could pass keys and packets
     /// on as they are.
-    pub fn called_suite(&self) -> Suite {
+    fn called_suite(&self) -> Suite {
         match self.suite {
             Suite::AeadAes256Gcm => Suite::AeadAes128Gcm,
             Suite::AeadAes128Gcm => Suite::AeadAes256Gcm,
@@ -66,16 +82,21 @@ impl Phones {
         Self { sdes: Sdes::None, ..self }
     }
 
+    /// The payload type that media goes out under.
+    pub fn payload_type(&self, media: Media) -> u8 {
+        match media {
+            Media::Audio => self.codec.payload_type(),
+            Media::Video => VIDEO_TYPE,
+        }
+    }
+
     /// Both legs in words.
     pub fn words(&self) -> String {
         let codec = self.codec.name();
-        match self.sdes {
-            Sdes::None => format!("{codec}, plain RTP"),
-            Sdes::Caller => format!("{codec}, {} to plain RTP", self.suite.name()),
-            Sdes::Both => {
-                format!("{codec}, {} to {}", self.suite.name(), self.called_suite().name())
-            }
-        }
+        let [caller, called] = self.suites().map(|suite| suite.map_or("plain RTP", Suite::name));
+        let legs =
+            if self.sdes == Sdes::None { caller.into() } else { format!("{caller} to {called}") };
+        format!("{codec}, {legs}")
     }
 }
 
@@ -162,5 +183,6 @@ mod tests {
             assert_eq!(types.split(' ').next(), Some(own.to_string().as_str()));
             assert!(lines.contains(&format!("a=rtpmap:{own} {}/{}", codec.name(), codec.clock())));
         }
+        assert_eq!(VIDEO.0, Phones::default().payload_type(Media::Video).to_string());
     }
 }

@@ -32,6 +32,8 @@ pub struct Plan {
     pub churn: f64,
     /// What the calls carry.
     pub mix: Mix,
+    /// Whether the m-lines of a leg share a transport (RFC 8843), as those of browsers do.
+    pub bundled: bool,
     /// Bytes of an audio payload; a packet is sent each 20 ms.
     pub audio_bytes: usize,
     /// Ticks of audio's RTP clock per second.
@@ -97,6 +99,11 @@ impl Mix {
     /// Deals the kinds out, as evenly as their shares allow from the first call on.
     pub fn deal(&self) -> Deal {
         Deal { credits: self.0.iter().map(|&(kind, share)| (kind, share, 0)).collect() }
+    }
+
+    /// The m-lines of a call, most.
+    fn lines(&self) -> usize {
+        self.0.iter().map(|(kind, _)| kind.media().len()).max().unwrap_or_default()
     }
 }
 
@@ -174,6 +181,11 @@ impl Plan {
         self.tick < SLEEP_MIN
     }
 
+    /// Sockets of a call, most.
+    pub fn sockets(&self) -> usize {
+        2 * if self.bundled { 1 } else { self.mix.lines() }
+    }
+
     /// What one leg of such a call sends, m-line by m-line.
     pub fn streams(&self, kind: Kind) -> Vec<Stream> {
         kind.media().iter().map(|&media| self.stream(media)).collect()
@@ -232,6 +244,7 @@ mod tests {
             duration: Duration::ZERO,
             churn: 0.0,
             mix: "video".parse().unwrap(),
+            bundled: true,
             audio_bytes: 80,
             audio_clock: OPUS_CLOCK,
             video: Video { fps: 30, kbps: 1500 },
@@ -247,5 +260,6 @@ mod tests {
         let rate = video.payload * video.burst * 8 * 30;
         assert!((1_500_000..1_510_000).contains(&rate), "{rate}");
         assert_eq!(video.burst, 6, "the packets of a frame leave together");
+        assert_eq!((plan.sockets(), Plan { bundled: false, ..plan }.sockets()), (2, 4));
     }
 }

@@ -7,13 +7,13 @@ use causeway_control::api::Media;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::batch::Batch;
 use crate::board::histogram;
+use crate::bundle::Faults;
 use crate::call::{Outcome, StreamOutcome};
 use crate::counters::Counted;
 use crate::curve::Curve;
-use crate::leg::Faults;
 use crate::process::{Cpu, ThreadCost};
-use crate::rest::Workers;
 use crate::rounds::Figure;
 use crate::second::Second;
 
@@ -226,26 +226,6 @@ pub struct Server {
     pub counted: Option<Counted>,
 }
 
-/// Turns of a causeway's workers, as they count them, and what they received in them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Batch {
-    /// Turns.
-    pub turns: u64,
-    /// Datagrams.
-    pub packets: u64,
-    /// Datagrams of each turn.
-    pub packets_per_turn: f64,
-}
-
-impl Batch {
-    /// Of what was done between two looks.
-    pub fn of(now: &Workers, then: &Workers) -> Self {
-        let turns = now.turns.saturating_sub(then.turns);
-        let packets = now.packets_in.saturating_sub(then.packets_in);
-        Self { turns, packets, packets_per_turn: packets as f64 / turns.max(1) as f64 }
-    }
-}
-
 /// What the generator itself did.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Generator {
@@ -420,7 +400,7 @@ impl Report {
             figures.push(Figure::cost(MEMORY, each / 1e3));
             let sleeps = server.threads.iter().map(|thread| thread.sleeps).sum::<u64>();
             let sleeps = sleeps as f64 / server.forwarded.max(1) as f64;
-            figures.extend(kernel_figures(sleeps, server.batch, server.counted.as_ref()));
+            figures.extend(kernel_figures(sleeps, server.batch.as_ref(), server.counted.as_ref()));
         }
         figures
     }
@@ -429,7 +409,7 @@ impl Report {
 /// What servers are compared by beside what they cost: why they cost it.
 pub fn kernel_figures(
     sleeps: f64,
-    batch: Option<Batch>,
+    batch: Option<&Batch>,
     counted: Option<&Counted>,
 ) -> impl Iterator<Item = Figure> {
     let of = |count: fn(&Counted) -> Option<u64>| {

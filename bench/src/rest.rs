@@ -129,6 +129,8 @@ pub struct Workers {
     pub turns: u64,
     /// Datagrams that they have received in them.
     pub packets_in: u64,
+    /// The turns by the most datagrams that one of their size receives; none if the node does not tell.
+    pub turn_sizes: BTreeMap<u64, u64>,
 }
 
 impl Workers {
@@ -140,6 +142,10 @@ impl Workers {
             }
             all.turns += worker["turns"].as_u64().unwrap_or(0);
             all.packets_in += worker["packets_in"].as_u64().unwrap_or(0);
+            for size in worker["turn_sizes"].as_array().into_iter().flatten() {
+                let most = size["packets"].as_u64().unwrap_or(0);
+                *all.turn_sizes.entry(most).or_default() += size["turns"].as_u64().unwrap_or(0);
+            }
         }
         all
     }
@@ -300,11 +306,12 @@ mod tests {
 
     #[test]
     fn workers_are_told_together() {
-        let answer = "HTTP/1.1 200 OK\r\n\r\n{\"workers\":[{\"turns\":2,\"packets_in\":6,\"drops\":{\"a\":1}},\
-            {\"turns\":1,\"packets_in\":1,\"drops\":{\"a\":2,\"b\":0}}]}";
+        let answer = "HTTP/1.1 200 OK\r\n\r\n{\"workers\":[{\"turns\":2,\"packets_in\":6,\"drops\":{\"a\":1},\
+            \"turn_sizes\":[{\"packets\":4,\"turns\":2}]},{\"turns\":1,\"packets_in\":1,\"drops\":{\"a\":2,\"b\":0}}]}";
         let workers = answering(answer).workers().unwrap();
         assert_eq!((workers.turns, workers.packets_in), (3, 7));
         assert_eq!((workers.drops["a"], workers.drops["b"]), (3, 0));
+        assert_eq!(workers.turn_sizes, BTreeMap::from([(4, 2)]), "the other one does not tell");
     }
 
     #[test]

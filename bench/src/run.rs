@@ -10,35 +10,31 @@ use std::time::{Duration, Instant};
 
 use causeway_control::dtls::{Identity, IdentityError};
 use causeway_control::ice::BadAddress;
-use causeway_control::sdp::Crypto;
 use causeway_engine::config::{BackendChoice, SOCKETS_PER_WORKER};
 use causeway_engine::error::StartError;
-use causeway_engine::srtp::Srtp;
 use causeway_engine::sys::probe::{Probed, probe};
 use causeway_engine::sys::socket;
 use hdrhistogram::Histogram;
 
+use crate::batch::Batch;
 use crate::board::histogram;
+use crate::bundle::{Bundle, Incoming};
 use crate::call::{Call, DRAIN};
 use crate::counters::{COUNTING, Counted, Counters};
-use crate::door::{Door, DoorError, NgDoor};
-use crate::flow::Flow;
-use crate::leg::{Incoming, Leg};
-use crate::ng::client::NgError;
-use crate::ng::sdp::{answering, describe, key_of, media_of, srtp};
+use crate::door::{Door, DoorError};
+use crate::flow::{Flow, ssrc};
+use crate::ng::dial::dial;
 use crate::offer::{Answer, BadAnswer, Offer};
-use crate::phones::{Codec, Phones, Sdes};
-use crate::plain::Plain;
 use crate::plan::{Deal, Kind, Plan, Stream};
 use crate::process::{Process, Sample};
-use crate::report::{Asked, Batch, Generator, Ledger, Quantiles, Report, STATION, Server};
+use crate::report::{Asked, Generator, Ledger, Quantiles, Report, STATION, Server};
 use crate::rest::Rest;
 use crate::second::Second;
 use crate::station::{News, Order, Punctuality, Station};
 use crate::transport::Transport;
 use crate::webrtc::Webrtc;
 
-/// Descriptors beside the legs' sockets.
+/// Descriptors beside the bundles' sockets.
 const SPARE_DESCRIPTORS: u64 = 128;
 /// What is being done while all calls stand.
 pub const HOLD: &str = "hold";
@@ -179,11 +175,11 @@ pub struct Flags<'a> {
 
 fn check_limits(plan: &Plan) -> Result<(), RunError> {
     let limit = socket::lift_descriptor_limit()?;
-    let wanted = 2 * plan.calls as u64 + SPARE_DESCRIPTORS;
+    let wanted = (plan.sockets() * plan.calls) as u64 + SPARE_DESCRIPTORS;
     if limit < wanted {
         return Err(RunError::Descriptors { calls: plan.calls, wanted, limit });
     }
-    let most = SOCKETS_PER_WORKER / 2;
+    let most = SOCKETS_PER_WORKER / plan.sockets();
     if plan.calls.div_ceil(plan.threads) > most {
         return Err(RunError::Crowded { most });
     }
@@ -264,6 +260,7 @@ impl<'a, 'd> Conductor<'a, 'd> {
                 core,
                 Arc::clone(&probed),
                 plan.tick,
+                plan.sockets(),
                 tell.clone(),
             )
         });
@@ -400,7 +397,7 @@ impl<'a, 'd> Conductor<'a, 'd> {
         number: u32,
         id: &str,
         asked: Instant,
-    ) -> Result<(Call, [UdpSocket; 2]), RunError> {
+    ) -> Result<(Call, Vec<UdpSocket>), RunError> {
         let kind = self.deal.kind();
         let streams = self.plan.streams(kind);
         let names = [0, 1].map(|_| {
@@ -408,17 +405,17 @@ impl<'a, 'd> Conductor<'a, 'd> {
             self.next_stream += streams.len() as u32;
             first
         });
-        let (legs, sockets) = match self.door {
+        let (bundles, sockets) = match self.door {
             Door::Rest(rest) => {
                 let rest = *rest;
                 let (one, udp_one) = self.join_leg(rest, id, "one", kind, &streams, names)?;
                 let back = [names[1], names[0]];
                 let (other, udp_other) = self.join_leg(rest, id, "other", kind, &streams, back)?;
-                ([one, other], [udp_one, udp_other])
+                (vec![one, other], vec![udp_one, udp_other])
             }
             Door::Ng(door) => dial(door, self.plan, id, number, &streams, names)?,
         };
-        Ok((Call::new(number, kind, legs, asked), sockets))
+        Ok((Call::new(number, kind, bundles, asked), sockets))
     }
 
     /// `names` are the ids of the first stream that the leg sends and of the first that it receives.
@@ -430,7 +427,7 @@ impl<'a, 'd> Conductor<'a, 'd> {
         kind: Kind,
         streams: &[Stream],
         names: [u32; 2],
-    ) -> Result<(Leg, UdpSocket), RunError> {
+    ) -> Result<(Bundle, UdpSocket), RunError> {
         let udp = socket::bind(SocketAddr::new(self.plan.bind, 0), false)?;
         let address = udp.local_addr()?;
         let mut transport = Webrtc::new(address, self.identity.clone())?;
@@ -450,14 +447,14 @@ impl<'a, 'd> Conductor<'a, 'd> {
         let flow = |(place, stream): (u32, &Stream)| {
             let (line, name) = (&answer.lines[place as usize], names[0] + place);
             let mid = line.mid_extension.map(|id| (id, line.mid.as_str()));
-            Flow::new(*stream, name, ssrc(name), line.payload_type, mid, now)
+            Flow::new(*stream, name, line.payload_type, mid, now)
         };
         let flows = (0..).zip(streams).map(flow).collect();
         let incoming = (names[1]..).zip(kind.media());
         let incoming = incoming.map(|(name, &media)| Incoming::new(name, media)).collect();
         transport.start(now, answer)?;
         let transport = Transport::Webrtc(Box::new(transport));
-        Ok((Leg::new(transport, flows, incoming), udp))
+        Ok((Bundle::new(transport, flows, incoming), udp))
     }
 
     /// Ends the oldest call that is up and makes another.
@@ -580,7 +577,7 @@ impl<'a, 'd> Conductor<'a, 'd> {
             resident: [0, last.resident, last.resident_peak],
             socket_drops: process.socket_drops(&ports)?,
             drops: BTreeMap::new(),
-            batch: window.batch,
+            batch: window.batch.clone(),
             counted: window.counted.clone(),
         }))
     }
@@ -641,64 +638,6 @@ impl Plan {
             backend,
         }
     }
-}
-
-/// Makes a call over ng: its legs, with their sockets. `names` are the ids of the streams that they send.
-fn dial(
-    door: &mut NgDoor<'_>,
-    plan: &Plan,
-    id: &str,
-    number: u32,
-    streams: &[Stream],
-    names: [u32; 2],
-) -> Result<([Leg; 2], [UdpSocket; 2]), RunError> {
-    let bind = || socket::bind(SocketAddr::new(plan.bind, 0), false);
-    let sockets = [bind()?, bind()?];
-    let [one, other] = [sockets[0].local_addr()?, sockets[1].local_addr()?];
-    let Phones { sdes, suite, codec } = door.phones;
-    let key = (sdes != Sdes::None).then(|| key_of(2 * number, suite));
-    let transport = if sdes == Sdes::Both { "RTP/SAVP" } else { "RTP/AVP" };
-    let offered = door.client.offer(id, &describe(one, key.as_ref(), codec), transport);
-    let offered = offered.map_err(DoorError::from)?;
-    // What is answered is of the node's offer, whose tag it keeps (RFC 4568 §5.1.2).
-    let back = (sdes == Sdes::Both)
-        .then(|| answering(key_of(2 * number + 1, door.phones.called_suite()), &offered));
-    let answered =
-        door.client.answer(id, &describe(other, back.as_ref(), codec)).map_err(DoorError::from)?;
-    let useless = |sdp: &str| DoorError::from(NgError::Description(sdp.to_owned()));
-    let remote = |sdp: &str| media_of(sdp).ok_or_else(|| useless(sdp));
-    let keys = |own: Option<&Crypto>, theirs: &str| {
-        own.map(|own| srtp(own, theirs).ok_or_else(|| useless(theirs))).transpose()
-    };
-    let (mine, theirs) = (keys(key.as_ref(), &answered)?, keys(back.as_ref(), &offered)?);
-    let legs = [
-        phone(remote(&answered)?, mine, codec, streams, names),
-        phone(remote(&offered)?, theirs, codec, streams, [names[1], names[0]]),
-    ];
-    Ok((legs, sockets))
-}
-
-/// A leg that sends there. `names` are the ids of what it sends and of what it receives.
-fn phone(
-    remote: SocketAddr,
-    keys: Option<Srtp>,
-    codec: Codec,
-    streams: &[Stream],
-    names: [u32; 2],
-) -> Leg {
-    let now = Instant::now();
-    let number = codec.payload_type();
-    let flow =
-        |(name, stream): (u32, &Stream)| Flow::new(*stream, name, ssrc(name), number, None, now);
-    let flows = (names[0]..).zip(streams).map(flow).collect();
-    let incoming = (names[1]..).zip(streams);
-    let incoming = incoming.map(|(name, stream)| Incoming::new(name, stream.media)).collect();
-    Leg::new(Transport::Plain(Box::new(Plain::new(remote, keys))), flows, incoming)
-}
-
-/// The source that a stream is sent as.
-fn ssrc(stream: u32) -> u32 {
-    stream.wrapping_mul(0x9e37_79b1) | 2
 }
 
 /// The port of a `candidate:…` line (RFC 8839 §5.1).

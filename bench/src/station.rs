@@ -30,15 +30,15 @@ pub const LATE: Duration = Duration::from_millis(5);
 const OVERDUE: Duration = Duration::from_millis(200);
 /// Longest time without a look at the orders.
 const REST: Duration = Duration::from_millis(10);
-/// Time between two reports of a leg.
+/// Time between two reports of a bundle.
 const REPORTS_EVERY: Duration = Duration::from_secs(1);
 /// Time between two looks at what is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(500);
 
 /// What a station is told.
 pub enum Order {
-    /// Takes a call with its legs' sockets.
-    Take(Box<Call>, [UdpSocket; 2]),
+    /// Takes a call with its bundles' sockets.
+    Take(Box<Call>, Vec<UdpSocket>),
     /// Ends a call.
     End(u32),
 }
@@ -71,7 +71,7 @@ pub struct Station {
 }
 
 impl Station {
-    /// Starts a station that tells `news`.
+    /// Starts a station that tells `news`, of calls that have so many `sockets` each, or fewer.
     ///
     /// # Errors
     /// What the kernel says to the thread.
@@ -80,6 +80,7 @@ impl Station {
         core: Option<usize>,
         probed: Arc<Probed>,
         tick: Duration,
+        sockets: usize,
         news: Sender<News>,
     ) -> io::Result<Self> {
         let (orders, taken) = channel();
@@ -89,7 +90,7 @@ impl Station {
             if let Some(core) = core {
                 cpu::pin(core)?;
             }
-            Floor::new(Wire::new(&probed)?, tick, shown, news).run(&taken)
+            Floor::new(Wire::new(&probed)?, tick, Seating(sockets), shown, news).run(&taken)
         })?;
         Ok(Self { board, orders, thread })
     }
@@ -109,24 +110,40 @@ impl Station {
     }
 }
 
-/// Which side of which call; the number tells calls apart that had the same place.
+/// Which bundle of which call; the number tells calls apart that had the same place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Side {
+struct Seat {
     place: usize,
     number: u32,
-    side: usize,
+    bundle: usize,
+}
+
+/// How sockets are numbered: by their call's place and their bundle's in it. So many a call may have.
+#[derive(Debug, Clone, Copy)]
+struct Seating(usize);
+
+impl Seating {
+    fn socket(self, seat: Seat) -> SocketId {
+        SocketId((self.0 * seat.place + seat.bundle) as u16)
+    }
+
+    /// The call's place and the bundle's.
+    fn places(self, socket: SocketId) -> (usize, usize) {
+        let number = usize::from(socket.0);
+        (number / self.0, number % self.0)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     /// A burst of a flow.
-    Burst(Side, usize),
-    /// A leg's transport.
-    Tend(Side),
-    /// A leg's reports.
-    Reports(Side),
+    Burst(Seat, usize),
+    /// A bundle's transport.
+    Tend(Seat),
+    /// A bundle's reports.
+    Reports(Seat),
     /// The end of what the call is in.
-    Deadline(Side, State),
+    Deadline(Seat, State),
 }
 
 /// What the thread works on.
@@ -136,7 +153,7 @@ struct Floor {
     board: Arc<Board>,
     news: Sender<News>,
     agenda: Agenda<Due>,
-    /// Each call's sockets are numbered by its place: twice that, plus the side.
+    seating: Seating,
     calls: Vec<Option<Call>>,
     latest: Histogram<u64>,
     lateness: Histogram<u64>,
@@ -148,13 +165,20 @@ struct Floor {
 }
 
 impl Floor {
-    fn new(wire: Wire, tick: Duration, board: Arc<Board>, news: Sender<News>) -> Self {
+    fn new(
+        wire: Wire,
+        tick: Duration,
+        seating: Seating,
+        board: Arc<Board>,
+        news: Sender<News>,
+    ) -> Self {
         Self {
             wire,
             tick,
             board,
             news,
             agenda: Agenda::default(),
+            seating,
             calls: Vec::new(),
             latest: histogram(),
             lateness: histogram(),
@@ -200,19 +224,19 @@ impl Floor {
         }
     }
 
-    fn take(&mut self, call: Call, sockets: [UdpSocket; 2]) -> io::Result<()> {
+    fn take(&mut self, call: Call, sockets: Vec<UdpSocket>) -> io::Result<()> {
         let place = self.calls.iter().position(Option::is_none).unwrap_or(self.calls.len());
         if place == self.calls.len() {
             self.calls.push(None);
         }
         let deadline = call.asked + SET_UP;
-        let of = |side| Side { place, number: call.number, side };
-        self.agenda.note(deadline, Due::Deadline(of(0), State::Connecting));
-        let sides = [of(0), of(1)];
+        let seat = Seat { place, number: call.number, bundle: 0 };
+        self.agenda.note(deadline, Due::Deadline(seat, State::Connecting));
         self.calls[place] = Some(call);
-        for (side, udp) in sides.into_iter().zip(sockets) {
-            self.wire.add(socket_of(side), udp)?;
-            self.follow(side);
+        for (bundle, udp) in sockets.into_iter().enumerate() {
+            let seat = Seat { bundle, ..seat };
+            self.wire.add(self.seating.socket(seat), udp)?;
+            self.follow(seat);
         }
         Ok(())
     }
@@ -221,23 +245,23 @@ impl Floor {
         let now = Instant::now();
         while let Some((at, due)) = self.agenda.due(now) {
             match due {
-                Due::Burst(side, flow) => self.burst(side, flow),
-                Due::Tend(side) => self.tend(side, at, now),
-                Due::Reports(side) => self.report(side, now),
-                Due::Deadline(side, state) => self.end_of(side, state),
+                Due::Burst(seat, flow) => self.burst(seat, flow),
+                Due::Tend(seat) => self.tend(seat, at, now),
+                Due::Reports(seat) => self.report(seat, now),
+                Due::Deadline(seat, state) => self.end_of(seat, state),
             }
         }
     }
 
     /// Sends a flow's burst and notes the next.
-    fn burst(&mut self, side: Side, flow: usize) {
-        let Some(call) = living(&mut self.calls, side) else { return };
-        let (counted, leg) = (call.state == State::Up, &mut call.legs[side.side]);
-        let (Some(remote), true) = (leg.transport.remote(), call.state <= State::Up) else {
+    fn burst(&mut self, seat: Seat, flow: usize) {
+        let Some(call) = living(&mut self.calls, seat) else { return };
+        let (counted, bundle) = (call.state == State::Up, &mut call.bundles[seat.bundle]);
+        let (Some(remote), true) = (bundle.transport.remote(), call.state <= State::Up) else {
             return;
         };
-        let (transport, flow_at) = (&mut leg.transport, flow);
-        let flow = &mut leg.flows[flow];
+        let (transport, flow_at) = (&mut bundle.transport, flow);
+        let flow = &mut bundle.flows[flow];
         let behind = Instant::now().saturating_duration_since(flow.next);
         if behind > OVERDUE {
             self.overdue += flow.stream.burst as u64;
@@ -250,7 +274,7 @@ impl Floor {
             }
             for place in 1..=flow.stream.burst {
                 let last = place == flow.stream.burst;
-                let sent = self.wire.send(socket_of(side), remote, |out| {
+                let sent = self.wire.send(self.seating.socket(seat), remote, |out| {
                     let len = flow.write(out, last, counted, cpu::clock_realtime().0);
                     transport.protect_rtp(out, len)
                 });
@@ -258,27 +282,28 @@ impl Floor {
             }
         }
         flow.advance();
-        self.agenda.note(flow.next, Due::Burst(side, flow_at));
+        self.agenda.note(flow.next, Due::Burst(seat, flow_at));
     }
 
-    fn tend(&mut self, side: Side, at: Instant, now: Instant) {
-        let Some(call) = living(&mut self.calls, side) else { return };
-        let leg = &mut call.legs[side.side];
-        if leg.tend_at == Some(at) {
-            leg.tend_at = None;
-            leg.transport.tend(now);
-            self.follow(side);
+    fn tend(&mut self, seat: Seat, at: Instant, now: Instant) {
+        let Some(call) = living(&mut self.calls, seat) else { return };
+        let bundle = &mut call.bundles[seat.bundle];
+        if bundle.tend_at == Some(at) {
+            bundle.tend_at = None;
+            bundle.transport.tend(now);
+            self.follow(seat);
         }
     }
 
-    fn report(&mut self, side: Side, now: Instant) {
-        let Some(call) = living(&mut self.calls, side) else { return };
-        let leg = &mut call.legs[side.side];
-        if let Some(remote) = leg.transport.remote() {
+    fn report(&mut self, seat: Seat, now: Instant) {
+        let Some(call) = living(&mut self.calls, seat) else { return };
+        let bundle = &mut call.bundles[seat.bundle];
+        if let Some(remote) = bundle.transport.remote() {
             let wall = cpu::clock_realtime();
-            self.wire.send(socket_of(side), remote, |out| leg.write_reports(out, wall));
+            self.wire
+                .send(self.seating.socket(seat), remote, |out| bundle.write_reports(out, wall));
         }
-        self.agenda.note(now + REPORTS_EVERY, Due::Reports(side));
+        self.agenda.note(now + REPORTS_EVERY, Due::Reports(seat));
     }
 
     /// Waits for datagrams until the next thing is due, and looks at them.
@@ -289,14 +314,16 @@ impl Floor {
         let next = (self.tick >= SLEEP_MIN).then_some(next);
         let mut followed = Vec::new();
         let (calls, board, latest) = (&mut self.calls, &self.board, &mut self.latest);
+        let seating = self.seating;
         let mut news = Vec::new();
         self.wire.turn(next, |socket, from, bytes, at| {
-            let (place, side) = (usize::from(socket.0) / 2, usize::from(socket.0) % 2);
+            let (place, bundle) = seating.places(socket);
             let Some(call) = calls.get_mut(place).and_then(Option::as_mut) else { return };
-            let leg = &mut call.legs[side];
+            let seat = Seat { place, number: call.number, bundle };
+            let bundle = &mut call.bundles[bundle];
             match classify(bytes) {
                 Ok(Class::Rtp) => {
-                    let Some(heard) = leg.receive(bytes, arrival(at)) else { return };
+                    let Some(heard) = bundle.receive(bytes, arrival(at)) else { return };
                     board.received.add(1);
                     if heard.counted {
                         call.latency.saturating_record(heard.latency);
@@ -308,35 +335,35 @@ impl Floor {
                         news.push(call.number);
                     }
                 }
-                Ok(Class::Rtcp) => leg.receive_reports(bytes),
+                Ok(Class::Rtcp) => bundle.receive_reports(bytes),
                 Ok(Class::Stun) => {
-                    leg.transport.handle_stun(Instant::now(), from, bytes);
-                    followed.push(Side { place, number: call.number, side });
+                    bundle.transport.handle_stun(Instant::now(), from, bytes);
+                    followed.push(seat);
                 }
                 Ok(Class::Dtls) => {
-                    leg.transport.handle_dtls(Instant::now(), bytes);
-                    followed.push(Side { place, number: call.number, side });
+                    bundle.transport.handle_dtls(Instant::now(), bytes);
+                    followed.push(seat);
                 }
-                _ => leg.faults.unreadable += 1,
+                _ => bundle.faults.unreadable += 1,
             }
         })?;
         for number in news {
             // Whoever does not listen any more is about to end the station.
             let _ = self.news.send(News::Up(number));
         }
-        followed.into_iter().for_each(|side| self.follow(side));
+        followed.into_iter().for_each(|seat| self.follow(seat));
         Ok(())
     }
 
-    /// Does what a leg's transport wants.
-    fn follow(&mut self, side: Side) {
-        let Some(call) = living(&mut self.calls, side) else { return };
-        let leg = &mut call.legs[side.side];
+    /// Does what a bundle's transport wants.
+    fn follow(&mut self, seat: Seat) {
+        let Some(call) = living(&mut self.calls, seat) else { return };
+        let bundle = &mut call.bundles[seat.bundle];
         let (mut secured, mut over) = (false, None);
-        while let Some(step) = leg.transport.step() {
+        while let Some(step) = bundle.transport.step() {
             match step {
                 Step::Send(remote, bytes) => {
-                    self.wire.send(socket_of(side), remote, |out| {
+                    self.wire.send(self.seating.socket(seat), remote, |out| {
                         out.get_mut(..bytes.len())?.copy_from_slice(&bytes);
                         Some(bytes.len())
                     });
@@ -345,50 +372,50 @@ impl Floor {
                 Step::Over(why) => over = Some(why),
             }
         }
-        if let Some(at) = leg.transport.wake_at()
-            && leg.tend_at.is_none_or(|known| at < known)
+        if let Some(at) = bundle.transport.wake_at()
+            && bundle.tend_at.is_none_or(|known| at < known)
         {
-            leg.tend_at = Some(at);
-            self.agenda.note(at, Due::Tend(side));
+            bundle.tend_at = Some(at);
+            self.agenda.note(at, Due::Tend(seat));
         }
         if secured {
-            self.open(side);
+            self.open(seat);
         }
         if let Some(why) = over {
-            self.fail(side, why);
+            self.fail(seat, why);
         }
     }
 
-    /// A leg has its keys: its flows start, each at its own place within its interval.
-    fn open(&mut self, side: Side) {
-        let Some(call) = living(&mut self.calls, side) else { return };
-        let (now, leg) = (Instant::now(), &mut call.legs[side.side]);
-        leg.secured = true;
-        for (place, flow) in leg.flows.iter_mut().enumerate() {
+    /// A bundle has its keys: its flows start, each at its own place within its interval.
+    fn open(&mut self, seat: Seat) {
+        let Some(call) = living(&mut self.calls, seat) else { return };
+        let (now, bundle) = (Instant::now(), &mut call.bundles[seat.bundle]);
+        bundle.secured = true;
+        for (place, flow) in bundle.flows.iter_mut().enumerate() {
             flow.next = now + flow.stream.every.mul_f64(spread(flow.id));
-            self.agenda.note(flow.next, Due::Burst(side, place));
+            self.agenda.note(flow.next, Due::Burst(seat, place));
         }
-        let phase = spread(leg.flows.first().map_or(0, |flow| flow.id));
-        self.agenda.note(now + REPORTS_EVERY.mul_f64(phase), Due::Reports(side));
+        let phase = spread(bundle.flows.first().map_or(0, |flow| flow.id));
+        self.agenda.note(now + REPORTS_EVERY.mul_f64(phase), Due::Reports(seat));
     }
 
-    fn fail(&mut self, side: Side, why: String) {
-        let Some(call) = living(&mut self.calls, side) else { return };
+    fn fail(&mut self, seat: Seat, why: String) {
+        let Some(call) = living(&mut self.calls, seat) else { return };
         // That the node closes a call that is ending is no failure.
         if call.state <= State::Up {
-            call.failure = Some(format!("leg {}: {why}", side.side + 1));
-            self.close(side.place);
+            call.failure = Some(format!("leg {}: {why}", seat.bundle % 2 + 1));
+            self.close(seat.place);
         }
     }
 
-    fn end_of(&mut self, side: Side, state: State) {
-        let Some(call) = living(&mut self.calls, side) else { return };
+    fn end_of(&mut self, seat: Seat, state: State) {
+        let Some(call) = living(&mut self.calls, seat) else { return };
         match state {
             State::Connecting if call.state == State::Connecting => {
                 call.failure = Some(format!("{} within {SET_UP:?}", unheard(call)));
-                self.close(side.place);
+                self.close(seat.place);
             }
-            State::Draining if call.state == State::Draining => self.close(side.place),
+            State::Draining if call.state == State::Draining => self.close(seat.place),
             _ => {}
         }
     }
@@ -398,26 +425,27 @@ impl Floor {
         let Some(call) = &mut self.calls[place] else { return };
         if call.state <= State::Up {
             call.state = State::Draining;
-            let side = Side { place, number: call.number, side: 0 };
-            self.agenda.note(Instant::now() + DRAIN, Due::Deadline(side, State::Draining));
+            let seat = Seat { place, number: call.number, bundle: 0 };
+            self.agenda.note(Instant::now() + DRAIN, Due::Deadline(seat, State::Draining));
         }
     }
 
     fn close(&mut self, place: usize) {
         let Some(call) = &mut self.calls[place] else { return };
         call.state = State::Closing;
-        for side in 0..2 {
-            self.wire.remove(socket_of(Side { place, number: call.number, side }));
+        for bundle in 0..call.bundles.len() {
+            let seat = Seat { place, number: call.number, bundle };
+            self.wire.remove(self.seating.socket(seat));
         }
     }
 
     /// Reports the calls whose sockets are gone.
     fn bury(&mut self) {
         while let Some((socket, drops)) = self.wire.closed() {
-            let (place, side) = (usize::from(socket.0) / 2, usize::from(socket.0) % 2);
+            let (place, bundle) = self.seating.places(socket);
             let Some(call) = self.calls.get_mut(place).and_then(Option::as_mut) else { continue };
-            call.legs[side].socket_drops = Some(drops);
-            if call.legs.iter().all(|leg| leg.socket_drops.is_some())
+            call.bundles[bundle].socket_drops = Some(drops);
+            if call.bundles.iter().all(|bundle| bundle.socket_drops.is_some())
                 && let Some(call) = self.calls[place].take()
             {
                 self.before.0 += call.missing();
@@ -439,13 +467,9 @@ impl Floor {
     }
 }
 
-fn living(calls: &mut [Option<Call>], side: Side) -> Option<&mut Call> {
-    let call = calls.get_mut(side.place)?.as_mut();
-    call.filter(|call| call.number == side.number && call.state < State::Closing)
-}
-
-fn socket_of(side: Side) -> SocketId {
-    SocketId((2 * side.place + side.side) as u16)
+fn living(calls: &mut [Option<Call>], seat: Seat) -> Option<&mut Call> {
+    let call = calls.get_mut(seat.place)?.as_mut();
+    call.filter(|call| call.number == seat.number && call.state < State::Closing)
 }
 
 /// Where in its interval a flow has its place: multiples of the golden ratio spread evenly however
@@ -460,6 +484,6 @@ fn arrival(at: Nanos) -> Nanos {
 }
 
 fn unheard(call: &Call) -> &'static str {
-    let secured = call.legs.iter().filter(|leg| leg.secured).count();
-    if secured < 2 { "a leg did not finish ICE and DTLS" } else { "media did not come both ways" }
+    let all_secured = call.bundles.iter().all(|bundle| bundle.secured);
+    if all_secured { "media did not come both ways" } else { "a leg did not finish ICE and DTLS" }
 }

@@ -126,7 +126,7 @@ fn drops(f: &mut fmt::Formatter<'_>, server: &Server) -> fmt::Result {
     }
     writeln!(f, "{said}")?;
     if let Some(batch) = &server.batch {
-        writeln!(f, "its workers received {:.2} packets in each turn", batch.packets_per_turn)?;
+        writeln!(f, "{batch}")?;
     }
     server.counted.as_ref().map_or(Ok(()), |counted| write!(f, "{}", CountedTable(counted)))
 }

@@ -23,6 +23,7 @@ fn plan(calls: usize, seconds: f64, mix: &str) -> Plan {
         duration: Duration::from_secs_f64(seconds),
         churn: 0.0,
         mix: mix.parse().expect("a mix"),
+        bundled: true,
         audio_bytes: 80,
         audio_clock: OPUS_CLOCK,
         video: Video { fps: 25, kbps: 400 },
@@ -61,6 +62,15 @@ fn three_calls_lose_nothing_and_the_report_says_so() {
     assert!((1..=4 * 6 * 50).contains(&audio), "{text}");
     assert!(report.media["video"].received > 0, "{text}");
 
+    let server = report.server.as_ref().expect("the node is on this host");
+    let batch = server.batch.as_ref().expect("it says what its workers do");
+    let turns = batch.sizes.iter().map(|size| size.turns).sum::<u64>();
+    assert_eq!(
+        (turns, batch.sizes.last().map(|size| size.most)),
+        (batch.turns, Some(256)),
+        "{text}"
+    );
+
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["verdict"], "clean");
     for field in [
@@ -74,6 +84,7 @@ fn three_calls_lose_nothing_and_the_report_says_so() {
         "/server/socket_drops",
         "/server/threads/0/sleeps",
         "/server/batch/packets_per_turn",
+        "/server/batch/sizes/9/turns",
         "/server/counted/total/system_calls",
         "/generator/lateness_us/p99",
         "/generator/headroom/limit",
@@ -125,7 +136,7 @@ fn a_node_that_is_full_ends_the_run_with_its_words_and_no_call_left() {
 #[test]
 fn phones_behind_a_proxy_hear_each_other_while_further_calls_are_asked_for() {
     let node = LocalNode::start(&Setup::default());
-    let plan = Plan { audio_bytes: 160, audio_clock: G711_CLOCK, ..plan(2, 1.0, "audio") };
+    let plan = phone_plan(2, "audio");
     let client = NgClient::new(node.proxies, "test").unwrap();
     let phones = Phones { sdes: Sdes::Caller, ..Phones::default() };
     let mut door = Door::Ng(NgDoor { client, run: "test", phones, rest: None });
@@ -144,6 +155,32 @@ fn phones_behind_a_proxy_hear_each_other_while_further_calls_are_asked_for() {
     assert!(all.iter().all(|asked| asked.answered == asked.sent && asked.failed == 0), "{text}");
     assert!(step.offers.done > 0 && step.strange == 0, "{text}");
     node.wait("no proxied call", |stats| stats["proxied"]["live"] == 0 && stats["legs"] == 0);
+}
+
+#[test]
+fn phones_with_video_have_each_m_line_on_a_port_of_its_own_encrypted_or_not() {
+    // Its ports are another node's, too, but not at this address.
+    let node = LocalNode::start(&Setup { bind: [127, 0, 0, 3].into(), ..Setup::default() });
+    let (stop, enough) = (AtomicBool::new(false), AtomicBool::new(false));
+    let flags = Flags { stop: &stop, enough: &enough };
+    for sdes in [Sdes::None, Sdes::Caller, Sdes::Both] {
+        let run_name = format!("video{sdes:?}");
+        let client = NgClient::new(node.proxies, &run_name).unwrap();
+        let phones = Phones { sdes, ..Phones::default() };
+        let mut door = Door::Ng(NgDoor { client, run: &run_name, phones, rest: None });
+        let plan = phone_plan(3, "audio=2,video=1");
+        let report = run(&plan, &mut door, None, flags, &mut |_| {}).unwrap();
+        let text = Table(&report).to_string();
+        assert_eq!((report.calls.up, report.verdict), (3, Verdict::Clean), "{sdes:?} {text}");
+        let heard = ["audio", "video"].map(|media| report.media[media].received > 0);
+        assert_eq!(heard, [true, true], "{sdes:?} {text}");
+    }
+    node.wait("no proxied call", |stats| stats["proxied"]["live"] == 0 && stats["legs"] == 0);
+}
+
+fn phone_plan(calls: usize, mix: &str) -> Plan {
+    let plan = plan(calls, 1.0, mix);
+    Plan { bundled: false, audio_bytes: 160, audio_clock: G711_CLOCK, ..plan }
 }
 
 #[test]

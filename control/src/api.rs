@@ -439,6 +439,15 @@ pub struct CallStats {
     pub latency_us: Latency,
 }
 
+/// Turns of a worker's loop that received about as many datagrams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TurnSize {
+    /// The most datagrams of such a turn: 0, 1, 2, 4 and so on; at least one more than in the entry before.
+    pub packets: u64,
+    /// Turns.
+    pub turns: u64,
+}
+
 /// One worker's statistics.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct WorkerStats {
@@ -468,6 +477,9 @@ pub struct WorkerStats {
     pub system_calls: u64,
     /// Loop turns.
     pub turns: u64,
+    /// The same by datagrams received in each, the smallest first.
+    #[serde(default)]
+    pub turn_sizes: Vec<TurnSize>,
     /// Commands applied or refused.
     pub commands: u64,
     /// Datagrams handed to control.

@@ -5,6 +5,7 @@
 use hdrhistogram::Histogram;
 
 use crate::command::{SinkId, StreamId, TransportId};
+use crate::config::RX_BATCH;
 use crate::error::DropReason;
 use crate::plain::{Plain, Reader, Shape, Unreadable, Writer, plain, write_len};
 
@@ -71,6 +72,32 @@ impl LegDrops {
     }
 }
 
+/// Buckets of [`TurnSizes`]: one for none, and one for each power of two up to [`RX_BATCH`].
+pub const TURN_BUCKETS: usize = 2 + RX_BATCH.ilog2() as usize;
+const _: () = assert!(RX_BATCH.is_power_of_two(), "the last bucket ends with the largest batch");
+
+/// Turns of a worker's loop by the datagrams that each received: 0, 1, 2, 3 to 4, 5 to 8 and so on up to
+/// [`RX_BATCH`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TurnSizes([u64; TURN_BUCKETS]);
+
+impl TurnSizes {
+    /// Counts a turn that received so many, [`RX_BATCH`] at most.
+    pub fn count(&mut self, packets: usize) {
+        let bucket = match packets {
+            0 => 0,
+            _ => 1 + packets.next_power_of_two().ilog2() as usize,
+        };
+        self.0[bucket.min(TURN_BUCKETS - 1)] += 1;
+    }
+
+    /// The most datagrams that a bucket counts, and its turns; the smallest bucket first.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
+        let most = |bucket: usize| bucket.checked_sub(1).map_or(0, |power| 1 << power);
+        self.0.iter().enumerate().map(move |(bucket, &turns)| (most(bucket), turns))
+    }
+}
+
 /// What a worker has done since it started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WorkerCounters {
@@ -102,8 +129,8 @@ pub struct WorkerCounters {
     pub rearms: u64,
     /// Times that a receive found no free frame; the packets stay in the socket meanwhile.
     pub starved: u64,
-    /// Turns by number of packets received: bucket `n` counts 2^n to 2^(n+1) - 1.
-    pub batch_sizes: [u64; 10],
+    /// Turns by number of datagrams received.
+    pub turn_sizes: TurnSizes,
     /// Legs now.
     pub legs: u64,
     /// Sockets now.
@@ -354,5 +381,21 @@ plain! {
     struct TransportCounters {
         packets_in, bytes_in, packets_out, bytes_out, remote, checks, keyed, strangers,
         heard_ago_ms, bandwidth,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_counted_up_to_powers_of_two_and_no_turn_is_left_out() {
+        let mut sizes = TurnSizes::default();
+        for packets in 0..=RX_BATCH {
+            sizes.count(packets);
+        }
+        let buckets: Vec<_> = sizes.buckets().collect();
+        assert_eq!(buckets[..5], [(0, 1), (1, 1), (2, 1), (4, 2), (8, 4)]);
+        assert_eq!(buckets.last(), Some(&(RX_BATCH as u64, RX_BATCH as u64 / 2)));
     }
 }

@@ -250,7 +250,7 @@ impl Worker {
         let now = cpu::clock_monotonic();
         self.now = now;
         self.count_io(&io, outcome.is_err());
-        self.count_batch(rx.len());
+        self.counters.turn_sizes.count(rx.len());
         self.tables.warm(rx);
         for packet in rx.drain(..) {
             self.walk(packet, now);
@@ -730,13 +730,6 @@ impl Worker {
         counters.drops.add(DropReason::Truncated, io.truncated);
         counters.starved += io.no_frames;
         counters.drops.add(DropReason::SocketGone, io.closed_socket);
-    }
-
-    fn count_batch(&mut self, packets: usize) {
-        if packets > 0 {
-            let bucket = (packets.ilog2() as usize).min(self.counters.batch_sizes.len() - 1);
-            self.counters.batch_sizes[bucket] += 1;
-        }
     }
 
     /// Hands a plain packet to the worker that owns its sink.

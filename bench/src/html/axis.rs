@@ -69,6 +69,13 @@ impl Axis {
         Self { label: String::new(), ticks, from: -0.6, to: last as f64 + 0.6, is_log: false }
     }
 
+    /// One column for each name, from 0 on along a horizontal axis.
+    pub fn columns(label: &str, names: &[String]) -> Self {
+        let ticks = names.iter().enumerate().map(|(place, name)| (place as f64, name.clone()));
+        let to = names.len() as f64 - 0.4;
+        Self { label: label.to_owned(), ticks: ticks.collect(), from: -0.6, to, is_log: false }
+    }
+
     /// Where `value` is: 0 at the beginning of the axis, 1 at its end.
     pub fn share(&self, value: f64) -> f64 {
         let value = value.clamp(self.from.min(self.to), self.to);

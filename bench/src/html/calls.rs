@@ -4,6 +4,7 @@ use super::axis::{number, whole};
 use super::figures;
 use super::page::{Cell, Page, Tile};
 use super::{Drawn, Show};
+use crate::batch::Batch;
 use crate::counters::Counted;
 use crate::curve::Curve;
 use crate::job::{Outcome, Report as JobReport};
@@ -49,6 +50,10 @@ impl Drawn for Outcome {
 
     fn seconds(&self) -> &[Second] {
         self.report().map_or(&[], |report| &report.seconds)
+    }
+
+    fn batch(&self) -> Option<&Batch> {
+        self.report()?.server.as_ref()?.batch.as_ref()
     }
 
     fn search(&self) -> Option<&SearchReport> {
@@ -185,8 +190,7 @@ fn server(server: &Server, page: &mut Page) {
         server.socket_drops
     ));
     if let Some(batch) = &server.batch {
-        let each = number(batch.packets_per_turn);
-        page.paragraph(&format!("Its workers received {each} packets in each turn of their loop."));
+        turns(batch, page);
     }
     threads(&server.threads, server.forwarded, server.counted.as_ref(), page);
     if !server.drops.is_empty() {
@@ -201,6 +205,13 @@ fn server(server: &Server, page: &mut Page) {
             &rows,
         );
     }
+}
+
+/// What workers received in a turn.
+pub fn turns(batch: &Batch, page: &mut Page) {
+    let each = number(batch.packets_per_turn);
+    page.paragraph(&format!("Its workers received {each} packets in each turn of their loop."));
+    figures::batches(&[("", Some(batch))]).iter().for_each(|plot| page.plot(plot));
 }
 
 /// What threads cost, and what was counted of them.

@@ -2,6 +2,7 @@
 
 use super::axis::{Axis, number, rarity, whole};
 use super::plot::{Mark, NEUTRAL, Plot};
+use crate::batch::{Batch, Size};
 use crate::curve::Curve;
 use crate::rounds::Row;
 use crate::search::{Finding, SearchReport};
@@ -116,6 +117,31 @@ pub fn beside(all: &[(&str, &[Second])]) -> Vec<Plot> {
     }
     let plot = plot.described(format!("up to {} packets per second", number(most)));
     std::iter::once(plot).chain(missing(all, end)).collect()
+}
+
+/// How many packets workers received in a turn: bars of the shares of turns, of those that tell them beside each other.
+pub fn batches(all: &[(&str, Option<&Batch>)]) -> Option<Plot> {
+    let named = all.iter().enumerate();
+    let told = named.filter_map(|(series, (name, batch))| Some((series, *name, (*batch)?)));
+    let told: Vec<_> = told.filter(|(_, _, batch)| !batch.sizes.is_empty()).collect();
+    let (_, _, first) = told.first()?;
+    let names: Vec<_> = first.sizes.iter().map(Size::to_string).collect();
+    let shares = told.iter().flat_map(|(_, _, batch)| batch.shares());
+    let most = shares.map(|(_, share)| 100.0 * share).fold(0.0, f64::max);
+    let (x, y) = (Axis::columns("packets", &names), Axis::linear("% of turns", most, 4));
+    let mut plot = Plot::new("Packets received in a turn", LOW, x, y);
+    let width = 0.8 / told.len() as f64;
+    for (place, (series, name, batch)) in told.iter().enumerate() {
+        let shift = (place as f64 + 0.5) * width - 0.4;
+        for (column, (_, share)) in batch.shares().enumerate() {
+            plot.bar(*series, column as f64 + shift, width, 100.0 * share);
+        }
+        if all.len() > 1 {
+            plot.name(*series, name, Some(Mark::Disc));
+        }
+    }
+    let words: Vec<_> = told.iter().map(|(_, name, batch)| format!("{name}: {batch}")).collect();
+    Some(plot.described(words.join("; ").trim_start_matches(": ").to_owned()))
 }
 
 /// Bars of what was missing, if anything was; series beside each other.

@@ -33,6 +33,8 @@ pub trait Drawn: Outcome {
     fn latency(&self) -> Option<&crate::curve::Curve>;
     /// How it went.
     fn seconds(&self) -> &[crate::second::Second];
+    /// What the server's workers did in a turn, if it says so.
+    fn batch(&self) -> Option<&crate::batch::Batch>;
     /// The search, if it was one.
     fn search(&self) -> Option<&SearchReport>;
 }
@@ -48,6 +50,7 @@ pub fn page(report: &impl Show, about: &About) -> String {
 #[cfg(test)]
 mod tests {
     use crate::about::{About, Server};
+    use crate::batch::{Batch, Size};
     use crate::job::{Outcome, Report, RoundsReport};
     use crate::report::Verdict;
     use crate::report::tests::made;
@@ -67,6 +70,16 @@ mod tests {
         report.remarks.push(BAD.into());
         report.calls.failures.insert(BAD.into(), 1);
         report.seconds = vec![Second { at: 1.0, sent: 9.0, missing: 1, ..Second::default() }];
+        Box::new(report)
+    }
+
+    /// Calls at a node of whose turns three received 5 to 8 packets and one fewer.
+    fn batched() -> Box<crate::report::Report> {
+        let size = |(least, most, turns)| Size { least, most, turns };
+        let sizes = [(0, 4, 1), (5, 8, 3)].map(size).to_vec();
+        let batch = Batch { turns: 4, packets: 20, packets_per_turn: 5.0, sizes };
+        let mut report = made(10, 900, 0);
+        report.server = Some(crate::report::Server { batch: Some(batch), ..Default::default() });
         Box::new(report)
     }
 
@@ -118,6 +131,25 @@ mod tests {
         for part in ["Figures", "Each figure, round by round", "Rounds", "What was run"] {
             assert!(html.contains(&format!("<h2>{part}</h2>")), "{part}");
         }
+    }
+
+    #[test]
+    fn turns_are_bars_of_those_that_tell_them_in_the_colour_of_their_server() {
+        let html = super::page(&Report::One(Outcome::Calls(batched())), &about());
+        assert_sound(&html);
+        assert!(html.contains("Packets received in a turn") && html.contains(">5–8</text>"));
+        assert_eq!(html.matches("<rect class=\"bar s0\"").count(), 2);
+        let round = |contestant: &str, report| Round {
+            number: 0,
+            contestant: contestant.into(),
+            outcome: Outcome::Calls(report),
+        };
+        let rounds = vec![round("other", Box::new(made(10, 900, 0))), round("own", batched())];
+        let comparison = Comparison::of(vec!["other".into(), "own".into()], rounds);
+        let legs = String::new();
+        let report = RoundsReport { calls: 10, goal: None, legs, payload: 80, comparison };
+        let html = super::page(&Report::Rounds(report), &about());
+        assert_eq!(html.matches("<rect class=\"bar s1\"").count(), 2);
     }
 
     #[test]

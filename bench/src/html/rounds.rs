@@ -32,21 +32,27 @@ pub fn show<O: Drawn>(comparison: &Comparison<O>, page: &mut Page) {
     let small =
         rows.iter().skip(1).filter(is_told).map(|row| figures::spread(row, contestants, false));
     page.plots(&small.collect::<Vec<_>>());
-    let first: Vec<_> = contestants
-        .iter()
-        .filter_map(|name| {
-            let mut own =
-                rounds.iter().filter(|round| round.contestant == *name && counts(&round.outcome));
-            own.next().map(|round| (name.as_str(), round.outcome.seconds()))
-        })
-        .collect();
-    let plots = figures::beside(&first);
-    if !plots.is_empty() {
-        page.heading("Over time, first round");
-        plots.iter().for_each(|plot| page.plot(plot));
-    }
+    firsts(comparison, page);
     page.heading("Rounds");
     all(rounds, page);
+}
+
+/// The first round of each server that counts.
+fn firsts<O: Drawn>(comparison: &Comparison<O>, page: &mut Page) {
+    let Comparison { contestants, rounds, .. } = comparison;
+    let first = |name: &String| {
+        let mut own = rounds.iter().filter(|r| r.contestant == *name && counts(&r.outcome));
+        own.next().map(|round| (round.contestant.as_str(), &round.outcome))
+    };
+    let first: Vec<_> = contestants.iter().filter_map(first).collect();
+    let batches: Vec<_> = first.iter().map(|(name, outcome)| (*name, outcome.batch())).collect();
+    let seconds: Vec<_> = first.iter().map(|(name, outcome)| (*name, outcome.seconds())).collect();
+    let plots = figures::beside(&seconds).into_iter().chain(figures::batches(&batches));
+    let plots: Vec<_> = plots.collect();
+    if !plots.is_empty() {
+        page.heading("First round");
+        plots.iter().for_each(|plot| page.plot(plot));
+    }
 }
 
 fn verdict<O: Drawn>(comparison: &Comparison<O>, page: &mut Page) {

@@ -3,6 +3,7 @@
 use super::axis::{number, whole};
 use super::page::{Cell, Page, Tile};
 use super::{Drawn, Show, calls, figures};
+use crate::batch::Batch;
 use crate::curve::Curve;
 use crate::report::Tally;
 use crate::search::SearchReport;
@@ -43,6 +44,11 @@ impl Drawn for Outcome {
 
     fn seconds(&self) -> &[Second] {
         if let Self::Traffic(report) = self { &report.seconds } else { &[] }
+    }
+
+    fn batch(&self) -> Option<&Batch> {
+        let Self::Traffic(report) = self else { return None };
+        report.server.as_ref()?.batch.as_ref()
     }
 
     fn search(&self) -> Option<&SearchReport> {
@@ -100,6 +106,7 @@ fn traffic(report: &TrafficReport, page: &mut Page) {
     let packets = report.server.as_ref().map_or(total.received, |cost| cost.packets);
     if let Some(cost) = &report.server {
         page.heading("Server");
+        cost.batch.iter().for_each(|batch| calls::turns(batch, page));
         calls::threads(&cost.threads, cost.packets, cost.counted.as_ref(), page);
     }
     page.heading("Generator");

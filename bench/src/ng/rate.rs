@@ -19,7 +19,7 @@ use hdrhistogram::Histogram;
 
 use super::client::{self, connect, datagram, reason, text};
 use super::report::{Asked, Step};
-use super::sdp;
+use super::sdp::{self, Line};
 use crate::board::histogram;
 use crate::phones::Codec;
 use crate::report::Quantiles;
@@ -162,7 +162,7 @@ impl Due {
     fn describe(&self, side: u8) -> String {
         let port = 10_000 + (self.call % 20_000) as u16 * 2;
         let at = (Ipv4Addr::new(127, 0, 1, side), port).into();
-        sdp::describe(at, None, Codec::default())
+        sdp::describe(&[Line::plain(at)], Codec::default())
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::net::SocketAddr;
 
-use causeway_control::sdp::{Crypto, SessionParameters};
+use causeway_control::api::Media;
+use causeway_control::sdp::{Crypto, MediaSection, Sdp, SessionParameters};
 use causeway_engine::srtp::{MasterKey, Srtp, Suite};
 use zeroize::Zeroizing;
 
-use crate::phones::Codec;
+use crate::phones::{Codec, VIDEO};
+use crate::plain::Plain;
+use crate::plan::Kind;
 
-/// The SDES key of a leg: it protects nothing but noise, so that it may be told from the leg's number.
+/// The SDES key of an m-line of a leg: it protects nothing but noise, so that it may be told from a number.
 pub fn key_of(number: u32, suite: Suite) -> Crypto {
     let [one, two, three, four] = number.to_be_bytes();
     let bytes = |seed: u8, len: usize| {
@@ -28,44 +31,84 @@ pub fn key_of(number: u32, suite: Suite) -> Crypto {
     }
 }
 
-/// An offer or answer of audio at `at`, encrypted if there is a key. RTP and RTCP share the port.
-pub fn describe(at: SocketAddr, key: Option<&Crypto>, codec: Codec) -> String {
-    let (ip, port) = (at.ip(), at.port());
-    let family = if at.is_ipv4() { "IP4" } else { "IP6" };
-    let (types, formats) = codec.formats();
-    let profile = if key.is_some() { "RTP/SAVP" } else { "RTP/AVP" };
-    let crypto = key.map(|key| format!("a={}\r\n", *key.write(true))).unwrap_or_default();
-    format!(
-        "v=0\r\no=- {port} 1 IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
-         m=audio {port} {profile} {types}\r\n{formats}a=sendrecv\r\na=rtcp-mux\r\n\
-         a=ptime:20\r\n{crypto}"
-    )
+/// An m-line of a description.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Where media goes, RTP and RTCP.
+    pub at: SocketAddr,
+    /// The keys that it may be encrypted under; none if it is not.
+    pub keys: Vec<Crypto>,
 }
 
-/// Where the node takes the first m-line's media; `None` if the description does not say.
-pub fn media_of(sdp: &str) -> Option<SocketAddr> {
-    let line = |start| sdp.lines().find_map(|line: &str| line.trim_end().strip_prefix(start));
-    let ip = line("c=IN IP4 ").or_else(|| line("c=IN IP6 "))?.parse().ok()?;
-    let port = line("m=audio ")?.split(' ').next()?.parse().ok().filter(|port| *port != 0)?;
-    Some(SocketAddr::new(ip, port))
+impl Line {
+    /// One that is not encrypted.
+    pub fn plain(at: SocketAddr) -> Self {
+        Self { at, keys: Vec::new() }
+    }
+
+    /// Makes it the answer to `offer`, whose tags it keeps (RFC 4568 §5.1.2).
+    #[must_use]
+    pub fn answering(mut self, offer: &Self) -> Self {
+        for key in &mut self.keys {
+            key.tag = offer.key(key.suite).map_or(key.tag, |offered| offered.tag);
+        }
+        self
+    }
+
+    /// How whoever described this line sends to whoever described `theirs`, encrypted if there is an own key; `None`
+    /// if there is no key of its suite on the other side.
+    pub fn transport(&self, theirs: &Self) -> Option<Plain> {
+        let master = |of: &Crypto| MasterKey::new(of.suite, &of.key, &of.salt).ok();
+        let srtp = |own: &Crypto| Some(Srtp::new(&master(theirs.key(own.suite)?)?, &master(own)?));
+        let srtp = match self.keys.first() {
+            Some(own) => Some(srtp(own)?),
+            None => None,
+        };
+        Some(Plain::new(theirs.at, srtp))
+    }
+
+    fn key(&self, suite: Suite) -> Option<&Crypto> {
+        self.keys.iter().find(|key| key.suite == suite)
+    }
+
+    fn write(&self, media: Media, codec: Codec) -> String {
+        let (kind, (types, formats), more) = match media {
+            Media::Audio => ("audio", codec.formats(), "a=ptime:20\r\n"),
+            Media::Video => ("video", VIDEO, ""),
+        };
+        let profile = if self.keys.is_empty() { "RTP/AVP" } else { "RTP/SAVP" };
+        let keys = self.keys.iter().map(|key| format!("a={}\r\n", *key.write(true)));
+        format!(
+            "m={kind} {} {profile} {types}\r\nc={}\r\n{formats}a=sendrecv\r\na=rtcp-mux\r\n{more}{}",
+            self.at.port(),
+            connection(self.at),
+            keys.collect::<String>(),
+        )
+    }
 }
 
-/// `own` as the answer to an offer, which has several keys.
-pub fn answering(own: Crypto, offer: &str) -> Crypto {
-    Crypto { tag: theirs(offer, own.suite).map_or(own.tag, |offered| offered.tag), ..own }
+/// An offer or answer of these m-lines: audio, and behind it video if there are two.
+pub fn describe(lines: &[Line], codec: Codec) -> String {
+    let media = Kind::Video.media().iter().zip(lines);
+    let sections: String = media.map(|(&media, line)| line.write(media, codec)).collect();
+    let session = lines.first().map_or(0, |line| line.at.port());
+    let origin = lines.first().map(|line| connection(line.at)).unwrap_or_default();
+    format!("v=0\r\no=- {session} 1 {origin}\r\ns=-\r\nt=0 0\r\n{sections}")
 }
 
-/// The key of this suite in a description.
-fn theirs(sdp: &str, suite: Suite) -> Option<Crypto> {
-    let lines = sdp.lines().filter_map(|line| line.strip_prefix("a=crypto:"));
-    lines.filter_map(|value| Crypto::parse(value).ok()).find(|key| key.suite == suite)
+/// The m-lines of a description; `None` if it is none, or one of them does not say where media goes.
+pub fn read(description: &str) -> Option<Vec<Line>> {
+    let sdp = Sdp::parse(description).ok()?;
+    let line = |section: MediaSection<'_>| {
+        let at = section.rtp_address().filter(|_| !section.is_rejected())?;
+        Some(Line { at, keys: section.cryptos().filter_map(Result::ok).collect() })
+    };
+    sdp.media().map(line).collect()
 }
 
-/// What protects a leg that has `own` and got this description; `None` if it has no key of the suite.
-pub fn srtp(own: &Crypto, description: &str) -> Option<Srtp> {
-    let theirs = theirs(description, own.suite)?;
-    let master = |of: &Crypto| MasterKey::new(of.suite, &of.key, &of.salt).ok();
-    Some(Srtp::new(&master(&theirs)?, &master(own)?))
+/// An address as `o=` and `c=` have it.
+fn connection(at: SocketAddr) -> String {
+    format!("IN {} {}", if at.is_ipv4() { "IP4" } else { "IP6" }, at.ip())
 }
 
 #[cfg(test)]
@@ -76,41 +119,53 @@ mod tests {
 
     #[test]
     fn what_is_described_is_read() {
-        let at = "127.0.0.2:4000".parse().unwrap();
-        let plain = describe(at, None, Codec::Pcmu);
-        assert_eq!(media_of(&plain), Some(at));
+        let [audio, video] =
+            ["127.0.0.2:4000", "[::1]:4002"].map(|at| Line::plain(at.parse().unwrap()));
+        let plain = describe(std::slice::from_ref(&audio), Codec::Pcmu);
+        assert_eq!(read(&plain), Some(vec![audio.clone()]));
         assert!(!plain.contains("crypto") && plain.contains("RTP/AVP 0 8 101"));
-        assert_eq!(media_of(&plain.replace("m=audio 4000", "m=audio 0")), None);
-        assert_eq!(media_of("v=0\r\n"), None);
-        assert!(describe(at, None, Codec::Opus).contains("a=rtpmap:111 opus/48000/2\r\n"));
+        assert!(!plain.contains("m=video"));
+        assert_eq!(read(&plain.replace("m=audio 4000", "m=audio 0")), None);
+        assert_eq!(read("x"), None);
+        let keys = vec![key_of(1, CALLER), key_of(2, Suite::AeadAes128Gcm)];
+        let both = [audio, Line { keys, ..video }];
+        let said = describe(&both, Codec::Opus);
+        assert_eq!(read(&said), Some(both.to_vec()));
+        assert!(said.contains("m=video 4002 RTP/SAVP 96\r\nc=IN IP6 ::1\r\n"));
+        for format in ["111 opus/48000/2", "96 VP8/90000"] {
+            assert!(said.contains(&format!("a=rtpmap:{format}\r\n")), "{said}");
+        }
+        assert_eq!(read(&said.replace("m=video 4002", "m=video 0")), None);
     }
 
     #[test]
     fn both_sides_keys_make_a_context_that_the_other_side_understands() {
-        let at = "127.0.0.2:4000".parse().unwrap();
-        let described = |key: &Crypto| describe(at, Some(key), Codec::Pcmu);
+        let described = |key: &Crypto| line(vec![key.clone()]);
         for &suite in Suite::ALL {
-            let (own, other) = (key_of(1, suite), key_of(2, suite));
-            let mut mine = srtp(&own, &described(&other)).unwrap();
-            let mut theirs = srtp(&other, &described(&own)).unwrap();
+            let [own, other] = [1, 2].map(|number| described(&key_of(number, suite)));
+            let mut mine = own.transport(&other).unwrap();
+            let mut theirs = other.transport(&own).unwrap();
             let mut packet = [0; 100];
             packet[0] = 0x80;
-            let header = causeway_engine::rtp::RtpHeader::parse(&packet[..50]).unwrap();
-            let len = mine.outbound.protect_rtp(&header, &mut packet, 50).unwrap();
-            let read = theirs.inbound.unprotect_rtp(&header, &mut packet[..len]);
-            assert_eq!(read.unwrap(), 50, "{suite:?}");
+            let len = mine.protect_rtp(&mut packet, 50).unwrap();
+            let (_, read) = theirs.unprotect_rtp(&mut packet[..len]).unwrap();
+            assert_eq!((read, len), (50, 50 + suite.rtp_overhead()), "{suite:?}");
         }
-        let own = key_of(1, CALLER);
-        assert!(srtp(&own, &describe(at, None, Codec::Pcmu)).is_none());
-        assert!(srtp(&own, &described(&key_of(2, Suite::AeadAes128Gcm))).is_none());
+        let (own, plain) = (described(&key_of(1, CALLER)), line(Vec::new()));
+        assert!(own.transport(&plain).is_none());
+        assert!(own.transport(&described(&key_of(2, Suite::AeadAes128Gcm))).is_none());
+        let mut packet = [0x80; 50];
+        assert_eq!(plain.transport(&own).unwrap().protect_rtp(&mut packet, 50), Some(50));
     }
 
     #[test]
     fn an_answer_keeps_the_tag_of_the_key_that_it_takes() {
-        let at = "127.0.0.2:4000".parse().unwrap();
-        let offered = Crypto { tag: 7, ..key_of(1, CALLER) };
-        let described = describe(at, Some(&offered), Codec::Pcmu);
-        let offer = format!("a=crypto:1 NULL inline:x\r\n{described}");
-        assert_eq!(answering(key_of(2, CALLER), &offer).tag, 7);
+        let other = key_of(3, Suite::AeadAes128Gcm);
+        let offered = line(vec![other, Crypto { tag: 7, ..key_of(1, CALLER) }]);
+        assert_eq!(line(vec![key_of(2, CALLER)]).answering(&offered).keys[0].tag, 7);
+    }
+
+    fn line(keys: Vec<Crypto>) -> Line {
+        Line { at: "127.0.0.2:4000".parse().unwrap(), keys }
     }
 }

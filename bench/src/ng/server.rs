@@ -18,18 +18,19 @@ use crate::started::{LOOPBACK, Started, free_port};
 /// The first and the last port of media: below those that the kernel gives to clients.
 const PORTS: [u16; 2] = [10_000, 32_767];
 
-/// Ports, and so sockets, that a call may take: two pairs for each leg.
-const PORTS_PER_CALL: usize = 4;
+/// Ports, and so sockets, that an m-line of a leg may take: RTP and RTCP.
+const PORTS_PER_LINE: usize = 2;
 /// Descriptors of a server beside those of its calls.
 const SPARE_DESCRIPTORS: u64 = 2000;
 
-/// Calls that a server has room for, if it may open as many descriptors as we.
+/// Calls of so many m-lines, of both legs together, that a server has room for, if it may open as many descriptors
+/// as we.
 ///
 /// # Errors
 /// The kernel's.
-pub fn room() -> io::Result<usize> {
+pub fn room(lines: usize) -> io::Result<usize> {
     let [first, last] = ports()?;
-    Ok((usize::from(last - first) + 1) / PORTS_PER_CALL)
+    Ok((usize::from(last - first) + 1) / (PORTS_PER_LINE * lines))
 }
 
 /// The first and the last port that a server gets: a causeway wants a descriptor for each.

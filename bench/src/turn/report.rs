@@ -8,13 +8,12 @@ use serde::Serialize;
 use super::crowd::Tale;
 use super::memory::Growth;
 use super::plan::Plan;
+use crate::batch::Batch;
 use crate::counters::Counted;
 use crate::curve::Curve;
 use crate::plan::SLEEP_MIN;
 use crate::process::{Cpu, ThreadCost, sum};
-use crate::report::{
-    BUSY_SHARE, Batch, Generator, LATE_SHARE, Quantiles, Tally, Verdict, kernel_figures,
-};
+use crate::report::{BUSY_SHARE, Generator, LATE_SHARE, Quantiles, Tally, Verdict, kernel_figures};
 use crate::rounds::Figure;
 use crate::second::Second;
 use crate::table::CountedTable;
@@ -177,7 +176,7 @@ impl TrafficReport {
         if let Some(cost) = &self.server {
             figures.insert(0, Figure::cost("CPU us per packet", cost.us_per_packet()));
             let counted = cost.counted.as_ref();
-            figures.extend(kernel_figures(cost.sleeps_per_packet(), cost.batch, counted));
+            figures.extend(kernel_figures(cost.sleeps_per_packet(), cost.batch.as_ref(), counted));
         }
         figures
     }
@@ -259,8 +258,7 @@ impl fmt::Display for TrafficReport {
             let (us, sleeps) = (cost.us_per_packet(), cost.sleeps_per_packet());
             writeln!(f, "{us:.2} us of CPU and {sleeps:.3} sleeps per packet of {}", cost.packets)?;
             if let Some(batch) = &cost.batch {
-                let each = batch.packets_per_turn;
-                writeln!(f, "its workers received {each:.2} packets in each turn")?;
+                writeln!(f, "{batch}")?;
             }
             if let Some(counted) = &cost.counted {
                 write!(f, "{}", CountedTable(counted))?;

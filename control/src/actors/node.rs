@@ -42,8 +42,8 @@ use crate::address;
 use crate::api::{
     AddLeg, CallStats, CallView, ClientReport, CreateCall, Description, EdgeStats, EndReason,
     InterfaceView, Latency, LegAdded, LegView, LifeEvent, MediaDirection, NodeState, NodeStats,
-    Problem, ProxiedCall, ProxiedStats, ProxiedWhy, Receive, Trickle, TurnStats, What, Why,
-    WorkerStats,
+    Problem, ProxiedCall, ProxiedStats, ProxiedWhy, Receive, Trickle, TurnSize, TurnStats, What,
+    Why, WorkerStats,
 };
 use crate::call::{Eyes, Face, Lifetimes, NodeFacts, Remark, Reply, random_id};
 use crate::calls::{Answer, Calls, NgAsked, NgCalls, Restarted};
@@ -925,6 +925,11 @@ fn worker_stats(desk: &WorkerDesk, backend: &str) -> WorkerStats {
         packets_joined: counters.packets_joined,
         system_calls: counters.system_calls,
         turns: counters.turns,
+        turn_sizes: counters
+            .turn_sizes
+            .buckets()
+            .map(|(packets, turns)| TurnSize { packets, turns })
+            .collect(),
         commands: counters.commands,
         punts: counters.punts,
         latency_us: Latency {

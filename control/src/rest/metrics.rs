@@ -99,6 +99,7 @@ fn encode(stats: &NodeStats, subscribers: usize, counts: &Counts) -> String {
             text.single(name, kind, help, column(edge));
         }
     }
+    turn_packets(&mut text, stats);
     drops(&mut text, stats);
     latency(&mut text, stats);
     if let Some(stats) = &stats.turn {
@@ -110,6 +111,23 @@ fn encode(stats: &NodeStats, subscribers: usize, counts: &Counts) -> String {
     records(&mut text, stats);
     recordings(&mut text, stats);
     text.finish()
+}
+
+/// What workers receive at a time.
+fn turn_packets(text: &mut Text, stats: &NodeStats) {
+    text.family("turn_packets", "histogram", "Datagrams received in a turn of the worker's loop.");
+    for worker in &stats.workers {
+        let number = worker.worker.to_string();
+        let mut turns = 0;
+        for size in &worker.turn_sizes {
+            turns += size.turns;
+            let labels = [("worker", number.as_str()), ("le", &size.packets.to_string())];
+            text.sample("turn_packets_bucket", &labels, turns);
+        }
+        text.sample("turn_packets_bucket", &[("worker", &number), ("le", "+Inf")], turns);
+        text.sample("turn_packets_sum", &[("worker", &number)], worker.packets_in);
+        text.sample("turn_packets_count", &[("worker", &number)], turns);
+    }
 }
 
 /// Every reason of every worker, so that a series is there before it first counts.
@@ -304,7 +322,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::api::Latency;
+    use crate::api::{Latency, TurnSize};
 
     fn stats() -> NodeStats {
         let worker = |number| WorkerStats {
@@ -321,6 +339,9 @@ mod tests {
             packets_joined: 90,
             system_calls: 6,
             turns: 5,
+            turn_sizes: [(0, 1), (1, 0), (2, 3), (4, 1)]
+                .map(|(packets, turns)| TurnSize { packets, turns })
+                .to_vec(),
             commands: 3,
             punts: 1,
             latency_us: Latency { p50: 20, p90: 30, p99: 50, p999: 900, packets: 990 },
@@ -370,6 +391,7 @@ mod tests {
     fn each_sample_follows_its_own_help_and_type_and_is_there_once() {
         let text = encode(&stats(), 3, &Counts::default());
         let (mut family, mut families, mut series) = ("", BTreeSet::new(), BTreeSet::new());
+        let mut is_histogram = false;
         let mut lines = text.lines();
         while let Some(line) = lines.next() {
             if let Some(help) = line.strip_prefix("# HELP ") {
@@ -378,10 +400,14 @@ mod tests {
                 let kind = lines.next().unwrap().strip_prefix("# TYPE ").unwrap();
                 let (name, kind) = kind.split_once(' ').unwrap();
                 assert_eq!((name, kind == "counter"), (family, family.ends_with("_total")));
+                is_histogram = kind == "histogram";
                 continue;
             }
             let (sample, value) = line.rsplit_once(' ').unwrap();
-            assert_eq!(sample.split('{').next().unwrap(), family);
+            let name = sample.split('{').next().unwrap();
+            let parts = ["_bucket", "_sum", "_count"].map(|part| format!("{family}{part}"));
+            let is_part = is_histogram && parts.iter().any(|part| part == name);
+            assert!(name == family || is_part, "{name} of {family}");
             assert!(value.parse::<f64>().is_ok(), "{line}");
             assert!(series.insert(sample), "{sample} twice");
         }
@@ -391,6 +417,12 @@ mod tests {
         );
         for line in [
             "event_streams 3",
+            "turn_packets_bucket{worker=\"1\",le=\"0\"} 1",
+            "turn_packets_bucket{worker=\"1\",le=\"1\"} 1",
+            "turn_packets_bucket{worker=\"1\",le=\"4\"} 5",
+            "turn_packets_bucket{worker=\"1\",le=\"+Inf\"} 5",
+            "turn_packets_sum{worker=\"1\"} 1000",
+            "turn_packets_count{worker=\"1\"} 5",
             "proxied_calls_limited_total{limit=\"cpu\"} 3",
             "proxied_calls_limited_total{limit=\"sessions\"} 0",
             "proxied_calls_ended_total{reason=\"media_timeout\"} 2",

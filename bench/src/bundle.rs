@@ -1,4 +1,4 @@
-//! One side of a call.
+//! What shares a transport: all m-lines of a browser's leg (RFC 8843), one m-line of a phone's.
 
 use std::time::Instant;
 
@@ -13,8 +13,8 @@ use crate::flow::Flow;
 use crate::payload;
 use crate::transport::Transport;
 
-/// A leg: its transport, what it sends and what has come.
-pub struct Leg {
+/// A bundle: its transport, what it sends and what has come.
+pub struct Bundle {
     /// Its way to the node.
     pub transport: Transport,
     /// What it sends.
@@ -47,12 +47,12 @@ pub struct Incoming {
     highest: u32,
 }
 
-/// What a leg should never see.
+/// What a bundle should never see.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Faults {
     /// Authentic packets whose payload is not as it was sent.
     pub corrupt: u64,
-    /// Whole packets of a stream that is not for this leg.
+    /// Whole packets of a stream that is not for this bundle.
     pub misrouted: u64,
     /// Packets that did not authenticate or cannot be read.
     pub unreadable: u64,
@@ -116,8 +116,8 @@ impl Incoming {
     }
 }
 
-impl Leg {
-    /// A leg that has started to connect.
+impl Bundle {
+    /// A bundle that has started to connect.
     pub fn new(transport: Transport, flows: Vec<Flow>, incoming: Vec<Incoming>) -> Self {
         Self {
             transport,
@@ -188,7 +188,7 @@ fn ntp(wall: Nanos) -> u64 {
     (seconds << 32) | (((wall.0 % NANOS) << 32) / NANOS)
 }
 
-/// Bytes of a leg's reports, most: two streams take 168.
+/// Bytes of a bundle's reports, most: two streams take 168.
 const REPORTS_MAX: usize = 512;
 const NANOS: u64 = 1_000_000_000;
 const SECONDS_1900_TO_1970: u64 = 2_208_988_800;
