@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::contestant::{Contestant, Variant};
 use crate::make::Make;
 use crate::ng::search::Signalling;
+use crate::ng::standing::Standing;
 use crate::phones::{self, Codec, Phones, Sdes};
 use crate::plan::{CALLS_MAX, Mix, PAYLOAD_MAX, Plan, Video};
 use crate::rest::Api;
@@ -93,6 +94,10 @@ pub struct Args {
     /// How long that rate is asked for, and the highest and twice the highest.
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
     pub ng_time: Duration,
+    /// Sets --calls calls without media up, all at the same time, looks what memory they take, and deletes them, so many
+    /// times over. Over ng, with servers that are started.
+    #[arg(long, value_name = "TIMES", conflicts_with_all = ["ng", "ng_floor", "ng_rate", "search", "mix"], value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub ng_stand: Option<u32>,
     /// Calls at a time.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=CALLS_MAX as i64))]
     pub calls: u32,
@@ -203,6 +208,12 @@ impl Args {
     /// What a number of calls has to keep, if the highest is looked for.
     pub fn goal(&self) -> Option<Goal> {
         self.search.then_some(Goal { p99_ms: self.p99, allow_loss: self.allow_loss })
+    }
+
+    /// How often calls are to stand that carry nothing.
+    pub fn standing(&self) -> Option<Standing> {
+        let (calls, core) = (self.calls as usize, self.pin.first().copied());
+        self.ng_stand.map(|times| Standing { calls, times, core })
     }
 
     /// What calls without media are wanted besides.

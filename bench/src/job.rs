@@ -21,6 +21,7 @@ use crate::ng::client::NgClient;
 use crate::ng::report::NgReport;
 use crate::ng::search::Signalling;
 use crate::ng::server::{self, Server};
+use crate::ng::standing::{self, Standing, StandingReport};
 use crate::node::Node;
 use crate::phones::Phones;
 use crate::plan::{CALLS_MAX, Plan};
@@ -42,6 +43,7 @@ pub struct Work {
     phones: Phones,
     beside: Option<Signalling>,
     goal: Option<Goal>,
+    standing: Option<Standing>,
 }
 
 /// Where calls are asked for.
@@ -84,6 +86,8 @@ pub enum Outcome {
     Beside(Box<NgReport>),
     /// Calls, more and more of them.
     Search(Box<SearchReport>),
+    /// Calls that carry nothing.
+    Standing(Box<StandingReport>),
 }
 
 /// What came of all rounds.
@@ -191,6 +195,12 @@ impl Work {
             return Ok(Outcome::Search(Box::new(search(goal, range, make, say)?)));
         }
         let name = format!("load{}", std::process::id());
+        if let (Some(asked), Some(server), Some(process)) =
+            (self.standing, target.ng, &target.process)
+        {
+            let report = standing::run(asked, self.phones, server, process, &name, stop)?;
+            return Ok(Outcome::Standing(Box::new(report)));
+        }
         let mut door = target.door(self.phones, &name)?;
         let process = target.process.as_ref();
         if let (Some(asked), Some(server)) = (&self.beside, target.ng) {
@@ -272,6 +282,7 @@ impl Job {
             phones: args.phones(),
             beside: args.signalling(),
             goal: args.goal(),
+            standing: args.standing(),
         };
         let token = args.token();
         let way = |is_node| Way { token: token.clone(), ng: args.ng, is_node };
@@ -331,6 +342,7 @@ impl Report {
             Self::One(Outcome::Calls(report)) => report.verdict.exit_code(),
             Self::One(Outcome::Beside(report)) => report.exit_code(),
             Self::One(Outcome::Search(report)) => report.verdict.exit_code(),
+            Self::One(Outcome::Standing(report)) => report.verdict.exit_code(),
             Self::Rounds(report) => report.comparison.exit_code(),
         }
     }
@@ -343,6 +355,7 @@ impl Outcome {
             Self::Calls(report) => Some(report),
             Self::Beside(report) => Some(&report.media),
             Self::Search(report) => report.best.as_deref(),
+            Self::Standing(_) => None,
         }
     }
 }
@@ -354,6 +367,7 @@ impl rounds::Outcome for Outcome {
             Self::Calls(report) => report,
             Self::Beside(report) => &report.media,
             Self::Search(report) => return report.verdict,
+            Self::Standing(report) => return report.verdict,
         };
         match report.verdict {
             Verdict::Clean if report.generator.headroom.is_exceeded => Verdict::Inconclusive,
@@ -366,6 +380,7 @@ impl rounds::Outcome for Outcome {
             Self::Calls(report) => report.figures(),
             Self::Beside(report) => report.media.figures(),
             Self::Search(report) => report.figures(),
+            Self::Standing(report) => report.figures(),
         }
     }
 
@@ -374,6 +389,7 @@ impl rounds::Outcome for Outcome {
             Self::Calls(report) => &report.remarks,
             Self::Beside(report) => &report.media.remarks,
             Self::Search(report) => &report.remarks,
+            Self::Standing(report) => &report.remarks,
         }
     }
 
@@ -388,6 +404,7 @@ impl fmt::Display for Outcome {
             Self::Calls(report) => Table(report).fmt(f),
             Self::Beside(report) => write!(f, "{}{report}", Table(&report.media)),
             Self::Search(report) => report.fmt(f),
+            Self::Standing(report) => report.fmt(f),
         }
     }
 }

@@ -39,6 +39,7 @@ pub mod flow;
 pub mod html;
 pub mod job;
 pub mod make;
+pub mod memory;
 pub mod ng;
 pub mod node;
 pub mod offer;

@@ -13,3 +13,4 @@ pub mod report;
 pub mod sdp;
 pub mod search;
 pub mod server;
+pub mod standing;

@@ -13,6 +13,7 @@ const TICKS: f64 = 100.0;
 /// A process.
 #[derive(Debug, Clone)]
 pub struct Process {
+    pid: u32,
     folder: PathBuf,
 }
 
@@ -82,14 +83,27 @@ impl Process {
     /// # Errors
     /// If there is none, or it may not be looked at.
     pub fn new(pid: u32) -> io::Result<Self> {
-        let process = Self { folder: format!("/proc/{pid}").into() };
+        let process = Self { pid, folder: format!("/proc/{pid}").into() };
         process.sample()?;
         Ok(process)
     }
 
     /// This process.
     pub fn own() -> Self {
-        Self { folder: "/proc/self".into() }
+        Self { pid: std::process::id(), folder: "/proc/self".into() }
+    }
+
+    /// Its id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Descriptors that it has open.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn descriptors(&self) -> io::Result<usize> {
+        Ok(fs::read_dir(self.folder.join("fd"))?.count())
     }
 
     /// What it has cost so far.

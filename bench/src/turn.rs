@@ -13,7 +13,6 @@ pub mod flood;
 pub mod frame;
 pub mod job;
 pub mod lanes;
-pub mod memory;
 pub mod plan;
 pub mod report;
 pub mod server;

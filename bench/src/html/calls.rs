@@ -9,6 +9,7 @@ use crate::counters::Counted;
 use crate::curve::Curve;
 use crate::job::{Outcome, Report as JobReport};
 use crate::ng::report::{NgReport, Step};
+use crate::ng::standing::StandingReport;
 use crate::process::{Cpu, ThreadCost, sum};
 use crate::report::{Generator, Headroom, Quantiles, Report, Server};
 use crate::search::SearchReport;
@@ -23,6 +24,9 @@ impl Show for JobReport {
                 format!("{}, and requests over ng", title(&report.media))
             }
             Self::One(Outcome::Search(report)) => report.title(),
+            Self::One(Outcome::Standing(report)) => {
+                format!("{} calls that stand", whole(report.calls as u64))
+            }
             Self::Rounds(report) => {
                 let names = report.comparison.contestants.join(", ");
                 format!("{names}: {}", report.words())
@@ -38,6 +42,7 @@ impl Show for JobReport {
                 requests(report, page);
             }
             Self::One(Outcome::Search(report)) => report.show(page),
+            Self::One(Outcome::Standing(report)) => standing(report, page),
             Self::Rounds(report) => super::rounds::show(&report.comparison, page),
         }
     }
@@ -59,6 +64,16 @@ impl Drawn for Outcome {
     fn search(&self) -> Option<&SearchReport> {
         if let Self::Search(report) = self { Some(report) } else { None }
     }
+}
+
+fn standing(report: &StandingReport, page: &mut Page) {
+    page.verdict(report.verdict, table::verdict(report.verdict));
+    page.remarks(&report.remarks);
+    page.heading("Figures");
+    let value = |name: &str, value| vec![Cell::Value(name.to_owned()), Cell::Value(number(value))];
+    let rows: Vec<_> =
+        report.figures().iter().map(|figure| value(figure.name, figure.value)).collect();
+    page.table("", &["", ""], &rows);
 }
 
 fn title(report: &Report) -> String {

@@ -6,9 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::crowd::Crowd;
-use super::memory::Memory;
 use super::plan::{Plan, Target};
 use super::report::AllocationsReport;
+use crate::memory::Memory;
 use crate::process::{Process, sum};
 use crate::report::Verdict;
 

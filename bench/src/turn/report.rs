@@ -6,11 +6,11 @@ use std::fmt;
 use serde::Serialize;
 
 use super::crowd::Tale;
-use super::memory::Growth;
 use super::plan::Plan;
 use crate::batch::Batch;
 use crate::counters::Counted;
 use crate::curve::Curve;
+use crate::memory::Growth;
 use crate::plan::SLEEP_MIN;
 use crate::process::{Cpu, ThreadCost, sum};
 use crate::report::{BUSY_SHARE, Generator, LATE_SHARE, Quantiles, Tally, Verdict, kernel_figures};

@@ -1,4 +1,4 @@
-//! What a server's allocations take: memory of its process, and of the kernel for it.
+//! What a server's calls or allocations take: memory of its process, and of the kernel for it.
 //!
 //! The kernel's share is told of the whole machine, so nothing else may change meanwhile: own sockets are open before
 //! the first look.
@@ -27,7 +27,7 @@ pub struct Memory {
     available: u64,
 }
 
-/// What has come to it, in bytes, of each allocation.
+/// What has come to it, in bytes, of each call or allocation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Growth {
     /// The process's share of its pages.
