@@ -7,6 +7,7 @@ use causeway_bench::door::{Door, NgDoor};
 use causeway_bench::ng::beside::{self, Beside};
 use causeway_bench::ng::client::NgClient;
 use causeway_bench::ng::search::Signalling;
+use causeway_bench::ng::standing::{self, Standing};
 use causeway_bench::phones::{Phones, Sdes};
 use causeway_bench::plan::{G711_CLOCK, OPUS_CLOCK, Plan, Video};
 use causeway_bench::process::Process;
@@ -175,6 +176,26 @@ fn phones_with_video_have_each_m_line_on_a_port_of_its_own_encrypted_or_not() {
         let heard = ["audio", "video"].map(|media| report.media[media].received > 0);
         assert_eq!(heard, [true, true], "{sdes:?} {text}");
     }
+    node.wait("no proxied call", |stats| stats["proxied"]["live"] == 0 && stats["legs"] == 0);
+}
+
+#[test]
+fn calls_that_stand_all_stand_at_once_are_gone_afterwards_and_one_that_is_refused_fails() {
+    let bind = [127, 0, 0, 4].into();
+    let node = LocalNode::start(&Setup { bind, calls: 8, ..Setup::default() });
+    let stand = |calls, name| {
+        let asked = Standing { calls, times: 2, core: None };
+        let (own, stop) = (Process::own(), AtomicBool::new(false));
+        let phones = Phones { sdes: Sdes::Both, ..Phones::default() };
+        standing::run(asked, phones, node.proxies, &own, name, &stop).unwrap()
+    };
+    let report = stand(8, "all");
+    assert_eq!((report.verdict, report.times.len()), (Verdict::Clean, 2), "{report}");
+    // Eight calls have a socket for RTP and one for RTCP on either side.
+    assert!(report.times[0].descriptors > 8 * 4 && report.kept.is_some(), "{report}");
+    let report = stand(9, "more");
+    assert_eq!((report.verdict, report.times.len()), (Verdict::Failed, 1), "{report}");
+    assert!(report.remarks[0].contains("refused `offer`"), "{report}");
     node.wait("no proxied call", |stats| stats["proxied"]["live"] == 0 && stats["legs"] == 0);
 }
 

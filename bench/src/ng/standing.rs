@@ -25,7 +25,7 @@ use crate::rounds::Figure;
 /// Clients that ask at the same time.
 const CLIENTS: usize = 16;
 /// Time for the server and the kernel to come to rest before memory is looked at.
-const REST: Duration = Duration::from_secs(3);
+const REST: Duration = Duration::from_secs(1);
 /// Where phones say that they are.
 const PHONE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
