@@ -3,7 +3,8 @@
 //! [`client`] is one client's protocol without a socket, [`frame`] how data is written and cut out of a stream;
 //! [`lanes`] carries what many clients say over UDP, or over TCP and TLS ([`stream`]). [`crowd`] is all clients of a
 //! run with their allocations. With them [`traffic`] sends packets at a given rate and [`allocations`] asks how fast
-//! allocations come and what [`memory`] they take; [`server`] starts a server for either. [`flood`] asks without credentials from many addresses.
+//! allocations come and what [memory](crate::memory) they take; [`server`] starts a server for either. [`flood`] asks
+//! without credentials from many addresses.
 
 pub mod allocations;
 pub mod args;
