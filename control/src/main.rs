@@ -19,8 +19,8 @@ use causeway_engine::config::EngineConfig;
 use causeway_engine::sys::cpu;
 use tracing_subscriber::EnvFilter;
 
-/// Setting a call up and taking it down is a few hundred allocations of all sizes; with the C library's allocator they
-/// are a third of what that costs in user space, with this one a sixth.
+/// Setting a call up and taking it down is a few hundred allocations of all sizes, with the C library's allocator a
+/// third of what it costs in user space. With this one the whole costs a sixth less, and takes no more memory.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -1,5 +1,5 @@
 //! The doors of the ng protocol, on the arbiter of the calls: a request that changes threads on its way there and
-//! back costs a third more, and what else happens on that arbiter takes microseconds (handshakes, which take more,
+//! back costs a tenth more, and what else happens on that arbiter takes microseconds (handshakes, which take more,
 //! have one of their own). Proxies ask again after a second and give the node up after five.
 //!
 //! | door | framing | where |
