@@ -42,7 +42,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 pub use self::counts::{Closed, Counts, Door, Proxy, Served, Silence};
 pub use self::desk::{Asker, NgDesk};
@@ -61,7 +61,12 @@ pub struct NgServer {
     cookies: Cookies<ReplyTo>,
     work: Arc<Work>,
     doors: Doors,
+    /// Closes the doors and what came in by them when it is dropped, with the actor.
+    open: watch::Sender<()>,
 }
+
+/// Says when the doors close: its sender is gone then.
+type Closing = watch::Receiver<()>;
 
 /// Where a reply goes; closed without one, there is none. It has room for the one.
 type ReplyTo = mpsc::Sender<Bytes>;
@@ -112,7 +117,8 @@ impl NgDoors {
         self.desk.clone()
     }
 
-    /// Takes no more requests. What is in progress gets no reply: the proxy asks another node.
+    /// Closes the doors, and the connections that came by them. What is in progress gets no reply: the proxy asks
+    /// another node.
     pub fn close(self) {
         self.desk.close();
     }
@@ -154,7 +160,8 @@ enum Outcome {
 
 impl NgServer {
     fn new(work: Arc<Work>, doors: Doors) -> Self {
-        Self { cookies: Cookies::new(Instant::now()), work, doors }
+        let open = watch::channel(()).0;
+        Self { cookies: Cookies::new(Instant::now()), work, doors, open }
     }
 
     fn ask(&mut self, ask: Ask, server: Addr<Self>) {
@@ -240,10 +247,12 @@ impl Actor for NgServer {
         let doors = std::mem::take(&mut self.doors);
         let desk = NgDesk::new(ctx.address(), self.work.clone());
         if let Some(socket) = doors.udp {
-            actix_rt::spawn(udp::serve(socket, desk.clone()));
+            spawn_until(self.open.subscribe(), udp::serve(socket, desk.clone()));
         }
         if let Some(listener) = doors.tcp {
-            actix_rt::spawn(tcp::serve(listener, desk, tcp::Patience::default()));
+            let closing = self.open.subscribe();
+            let serve = tcp::serve(listener, desk, tcp::Patience::default(), closing.clone());
+            spawn_until(closing, serve);
         }
     }
 }
@@ -275,6 +284,16 @@ impl Handler<Ended> for NgServer {
     fn handle(&mut self, ended: Ended, _: &mut Self::Context) {
         self.end(ended);
     }
+}
+
+/// Does something on this arbiter until the doors close.
+fn spawn_until(mut closing: Closing, work: impl Future<Output = ()> + 'static) {
+    actix_rt::spawn(async move {
+        tokio::select! {
+            () = work => {}
+            _ = closing.changed() => {}
+        }
+    });
 }
 
 /// Pause after an error of a socket that is not about one packet, such as too little memory.

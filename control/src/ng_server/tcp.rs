@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Asker, BREATH, Closed, Door, NgDesk};
+use super::{Asker, BREATH, Closed, Closing, Door, NgDesk, spawn_until};
 use crate::config::NG_CONNECTIONS_MAX;
 use crate::ng::{Cut, FRAME_MAX};
 
@@ -43,8 +43,13 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<StdListener> {
     Ok(listener)
 }
 
-/// Takes connections, until the arbiter stops.
-pub(super) async fn serve(listener: StdListener, desk: NgDesk, patience: Patience) {
+/// Takes connections, until the doors close.
+pub(super) async fn serve(
+    listener: StdListener,
+    desk: NgDesk,
+    patience: Patience,
+    closing: Closing,
+) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the ng protocol is not served over TCP"),
@@ -52,7 +57,7 @@ pub(super) async fn serve(listener: StdListener, desk: NgDesk, patience: Patienc
     let seats = Arc::new(Semaphore::new(NG_CONNECTIONS_MAX));
     loop {
         match listener.accept().await {
-            Ok((socket, from)) => take(socket, from, &seats, &desk, patience),
+            Ok((socket, from)) => take(socket, from, &seats, &desk, patience, &closing),
             Err(error) => {
                 tracing::warn!(%error, "ng over TCP");
                 tokio::time::sleep(BREATH).await;
@@ -67,6 +72,7 @@ fn take(
     seats: &Arc<Semaphore>,
     desk: &NgDesk,
     patience: Patience,
+    closing: &Closing,
 ) {
     let asker = Asker::new(Door::Tcp, from.ip());
     if !desk.admits(&asker) {
@@ -77,7 +83,7 @@ fn take(
     };
     let _ = socket.set_nodelay(true);
     let connection = Connection::new(desk.clone(), asker, socket, patience);
-    actix_rt::spawn(connection.serve(seat));
+    spawn_until(closing.clone(), connection.serve(seat));
 }
 
 struct Connection {

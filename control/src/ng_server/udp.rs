@@ -19,7 +19,7 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     Ok(socket.into())
 }
 
-/// Answers what comes, until the arbiter stops.
+/// Answers what comes, until the doors close.
 pub(super) async fn serve(socket: std::net::UdpSocket, desk: NgDesk) {
     let socket = match UdpSocket::from_std(socket) {
         Ok(socket) => Rc::new(socket),

@@ -14,7 +14,11 @@ fn door(patience: Patience) -> (Arc<Fake>, NgDesk, SocketAddr) {
     let (fake, desk) = open();
     let listener = tcp::bind(([127, 0, 0, 1], 0).into()).unwrap();
     let address = listener.local_addr().unwrap();
-    actix_rt::spawn(tcp::serve(listener, desk.clone(), patience));
+    let (own, (open, closing)) = (desk.clone(), watch::channel(()));
+    actix_rt::spawn(async move {
+        tcp::serve(listener, own, patience, closing).await;
+        drop(open);
+    });
     (fake, desk, address)
 }
 

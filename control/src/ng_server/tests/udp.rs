@@ -79,6 +79,24 @@ async fn strangers_hear_nothing() {
 }
 
 #[actix_rt::test]
+async fn closed_doors_leave_no_socket_and_no_connection() {
+    let (_, doors, client) = doors(&[]).await;
+    let proxy = tokio::net::TcpStream::connect(doors.tcp.unwrap()).await.unwrap();
+    assert_eq!(exchange(&client, b"c d7:command4:pinge").await, "c d6:result4:ponge");
+    doors.close();
+    proxy.readable().await.unwrap();
+    assert_eq!(proxy.try_read(&mut [0; 8]).unwrap_or(0), 0);
+    // The kernel says so to whoever sends there, with the next thing that it asks.
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    let knock = async {
+        while !client.send(b"c d7:command4:pinge").await.is_err_and(refused) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), knock).await.expect("a closed port");
+}
+
+#[actix_rt::test]
 async fn an_address_that_cannot_be_bound_is_named_with_its_key() {
     let (_, doors, _) = doors(&[]).await;
     let mut config = Config::default();
