@@ -25,6 +25,7 @@ use crate::turn::args::TurnArgs;
 /// 3 packets were lost, but the generator may have lost them itself.
 #[derive(Debug, Parser)]
 #[command(name = "causeway-load", version, verbatim_doc_comment)]
+#[command(group = ArgGroup::new("started_ng").args(["ng_rtpengine", "ng_causeway"]).multiple(true))]
 #[command(group = ArgGroup::new("varied").args(["spawn", "ng_causeway", "turn_causeway"]).multiple(true))]
 pub struct Args {
     /// The node's admin API.
@@ -96,7 +97,7 @@ pub struct Args {
     pub ng_time: Duration,
     /// Sets --calls calls without media up, all at the same time, looks what memory they take, and deletes them, so many
     /// times over. Over ng, with servers that are started.
-    #[arg(long, value_name = "TIMES", conflicts_with_all = ["ng", "ng_floor", "ng_rate", "search", "mix"], value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "TIMES", requires = "started_ng", conflicts_with_all = ["ng", "ng_floor", "ng_rate", "search", "mix"], value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub ng_stand: Option<u32>,
     /// Calls at a time.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=CALLS_MAX as i64))]
@@ -303,6 +304,9 @@ mod tests {
             "--ng 127.0.0.1:1 --ng-causeway causeway",
             "--ng-causeway causeway --turn-causeway causeway",
             "--ng-rate 100",
+            "--ng-stand 1",
+            "--spawn x --ng-stand 1",
+            "--ng-causeway x --ng-stand 1 --ng-floor",
             "--ng 127.0.0.1:1 --ng-search",
             "--ng 127.0.0.1:1 --ng-rate 0",
             "--ng 127.0.0.1:1 --turn 127.0.0.1:1",

@@ -70,10 +70,7 @@ fn standing(report: &StandingReport, page: &mut Page) {
     page.verdict(report.verdict, table::verdict(report.verdict));
     page.remarks(&report.remarks);
     page.heading("Figures");
-    let value = |name: &str, value| vec![Cell::Value(name.to_owned()), Cell::Value(number(value))];
-    let rows: Vec<_> =
-        report.figures().iter().map(|figure| value(figure.name, figure.value)).collect();
-    page.table("", &["", ""], &rows);
+    page.values(report.figures().iter().map(|figure| (figure.name, number(figure.value))));
 }
 
 fn title(report: &Report) -> String {

@@ -129,6 +129,13 @@ impl Page {
         self.html.push_str("</div>\n");
     }
 
+    /// A table of what each thing amounts to.
+    pub fn values<'a>(&mut self, values: impl IntoIterator<Item = (&'a str, String)>) {
+        let row = |(name, value): (&str, _)| vec![Cell::Value(name.to_owned()), Cell::Value(value)];
+        let rows: Vec<_> = values.into_iter().map(row).collect();
+        self.table("", &["", ""], &rows);
+    }
+
     /// A table. The first cell of a row is its name.
     pub fn table(&mut self, caption: &str, head: &[&str], rows: &[Vec<Cell>]) {
         let _ = write!(

@@ -119,17 +119,10 @@ fn allocations(report: &AllocationsReport, page: &mut Page) {
         &format!("{} of {} allocations made", report.made, report.tale.clients),
     );
     page.remarks(&report.remarks);
-    let outcome = report.figures();
-    let row = |figure: &crate::rounds::Figure| {
-        vec![Cell::Value(figure.name.to_owned()), Cell::Value(number(figure.value))]
-    };
     page.heading("Figures");
-    let mut rows = vec![vec![
-        Cell::Value("allocations per second".into()),
-        Cell::Value(number(report.rate())),
-    ]];
-    rows.extend(outcome.iter().map(row));
-    page.table("", &["", ""], &rows);
+    let figures = report.figures();
+    let figures = figures.iter().map(|figure| (figure.name, number(figure.value)));
+    page.values([("allocations per second", number(report.rate()))].into_iter().chain(figures));
 }
 
 fn flood(report: &FloodReport, page: &mut Page) {
@@ -145,11 +138,7 @@ fn flood(report: &FloodReport, page: &mut Page) {
         ("bytes each", whole(report.size as u64)),
         ("seconds", number(report.seconds)),
     ];
-    let rows: Vec<_> = facts
-        .into_iter()
-        .map(|(name, value)| vec![Cell::Value(name.into()), Cell::Value(value)])
-        .collect();
-    page.table("", &["", ""], &rows);
+    page.values(facts);
     calls::quantiles(&[("sent late by, us", &report.lateness_us)], page);
     if let Some(cost) = &report.server {
         page.heading("Server");

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use causeway_engine::sys::socket;
 
-use super::client::NgError;
+use super::client::{NgClient, NgError};
 use super::sdp::{self, Line, describe, key_of};
 use crate::bundle::{Bundle, Incoming};
 use crate::door::{DoorError, NgDoor};
 use crate::flow::Flow;
+use crate::phones::Phones;
 use crate::plan::{Plan, Stream};
 use crate::run::RunError;
 use crate::transport::Transport;
@@ -42,12 +43,8 @@ pub fn dial(
     };
     let ((sockets, caller), (others, called)) = (open(for_caller, 0)?, open(for_called, 1)?);
 
-    let profile = if for_called.is_some() { "RTP/SAVP" } else { "RTP/AVP" };
-    let offered = door.client.offer(id, &describe(&caller, phones.codec), profile);
-    let offered = read(offered, count)?;
-    let called: Vec<_> =
-        called.into_iter().zip(&offered).map(|(own, offer)| own.answering(offer)).collect();
-    let answered = read(door.client.answer(id, &describe(&called, phones.codec)), count)?;
+    let agreed = agree(&mut door.client, phones, id, &caller, called);
+    let Agreed { offered, called, answered } = agreed.map_err(DoorError::from)?;
 
     let mut bundles = Vec::with_capacity(2 * count);
     for (place, stream) in streams.iter().enumerate() {
@@ -62,11 +59,38 @@ pub fn dial(
     Ok((bundles, sockets.collect()))
 }
 
-/// The lines of a description, if they are so many.
-fn read(said: Result<String, NgError>, count: usize) -> Result<Vec<Line>, DoorError> {
-    let said = said?;
-    let lines = sdp::read(&said).filter(|lines| lines.len() == count);
-    Ok(lines.ok_or(NgError::Description(said))?)
+/// What the two sides of a call were told, and what the called one said.
+pub struct Agreed {
+    /// What was offered to the called side.
+    pub offered: Vec<Line>,
+    /// Its answer.
+    pub called: Vec<Line>,
+    /// What was answered to the caller.
+    pub answered: Vec<Line>,
+}
+
+/// Offers the call `id` with the lines of `caller`, and answers with as many of `called`.
+///
+/// # Errors
+/// If the server refuses, or describes another number of lines.
+pub fn agree(
+    client: &mut NgClient,
+    phones: Phones,
+    id: &str,
+    caller: &[Line],
+    called: Vec<Line>,
+) -> Result<Agreed, NgError> {
+    let read = |said: String| {
+        let lines = sdp::read(&said).filter(|lines| lines.len() == caller.len());
+        lines.ok_or(NgError::Description(said))
+    };
+    let [_, for_called] = phones.suites();
+    let profile = if for_called.is_some() { "RTP/SAVP" } else { "RTP/AVP" };
+    let offered = read(client.offer(id, &describe(caller, phones.codec), profile)?)?;
+    let called: Vec<_> =
+        called.into_iter().zip(&offered).map(|(own, offer)| own.answering(offer)).collect();
+    let answered = read(client.answer(id, &describe(&called, phones.codec))?)?;
+    Ok(Agreed { offered, called, answered })
 }
 
 /// One that sends a stream from `own` to `theirs`. `names` are the ids of what it sends and of what it receives.

@@ -15,7 +15,8 @@ use causeway_engine::sys::cpu;
 use serde::Serialize;
 
 use super::client::{NgClient, NgError};
-use super::sdp::{Line, describe, key_of};
+use super::dial::agree;
+use super::sdp::{Line, key_of};
 use crate::memory::{Growth, Memory};
 use crate::phones::Phones;
 use crate::process::{Cpu, Process, sum};
@@ -93,7 +94,7 @@ pub fn run(
     let mut last = start;
     for time in 0..asked.times {
         let (before, began) = (process.sample()?, Instant::now());
-        let mut failures = crowd.each(time, Crowd::set_up)?;
+        let mut failures = crowd.each(time, "up", Crowd::set_up)?;
         let mut seconds = began.elapsed().as_secs_f64();
         let mut cpu = sum(&process.sample()?.since(&before, seconds));
         thread::sleep(REST);
@@ -101,7 +102,7 @@ pub fn run(
         let each = each.since(&start, asked.calls as u64);
         let descriptors = process.descriptors()?;
         let began = Instant::now();
-        failures.extend(crowd.each(time, Crowd::delete)?);
+        failures.extend(crowd.each(time, "down", Crowd::delete)?);
         let deleting = began.elapsed().as_secs_f64();
         let spent = sum(&process.sample()?.since(&standing, deleting));
         seconds += deleting;
@@ -113,7 +114,10 @@ pub fn run(
         if let Some(failure) = failures.first() {
             remarks.push(format!("{} requests failed, the first: {failure}", failures.len()));
         }
-        if stop.load(Ordering::Relaxed) || !failures.is_empty() {
+        if stop.load(Ordering::Relaxed) {
+            remarks.push("ended early, with fewer calls than are told".into());
+        }
+        if !remarks.is_empty() {
             break;
         }
     }
@@ -144,13 +148,14 @@ impl Crowd<'_> {
     fn each(
         &self,
         time: u32,
+        what: &str,
         work: fn(&Self, &mut NgClient, &str, u32) -> Result<(), NgError>,
     ) -> io::Result<Vec<NgError>> {
         let next = AtomicUsize::new(0);
         let ask = |number: usize| {
             self.asked.core.map_or(Ok(()), cpu::pin)?;
-            // Names of its own for each client and each thing that it does: the server remembers what it has answered.
-            let names = format!("{}_{time}_{number}_{:p}", self.run, work as *const ());
+            // Each client has names of its own for each thing that it does: the server remembers what it has answered.
+            let names = format!("{}_{what}{time}_{number}", self.run);
             let mut client = NgClient::new(self.server, &names).map_err(io::Error::other)?;
             let mut failures = Vec::new();
             loop {
@@ -178,15 +183,7 @@ impl Crowd<'_> {
             let port = 1024 + (2 * number + side) % 60_000;
             Line { at: (PHONE, port as u16).into(), keys: key.into_iter().collect() }
         };
-        let codec = self.phones.codec;
-        let profile = if called.is_some() { "RTP/SAVP" } else { "RTP/AVP" };
-        let offered = client.offer(name, &describe(&[line(caller, 0)], codec), profile)?;
-        let own = line(called, 1);
-        let own = match super::sdp::read(&offered).as_deref() {
-            Some([offer]) => own.answering(offer),
-            _ => return Err(NgError::Description(offered)),
-        };
-        client.answer(name, &describe(&[own], codec)).map(drop)
+        agree(client, self.phones, name, &[line(caller, 0)], vec![line(called, 1)]).map(drop)
     }
 
     fn delete(&self, client: &mut NgClient, name: &str, _: u32) -> Result<(), NgError> {
