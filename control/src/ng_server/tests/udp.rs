@@ -84,7 +84,8 @@ async fn closed_doors_leave_no_socket_and_no_connection() {
     let proxy = tokio::net::TcpStream::connect(doors.tcp.unwrap()).await.unwrap();
     assert_eq!(exchange(&client, b"c d7:command4:pinge").await, "c d6:result4:ponge");
     doors.close();
-    proxy.readable().await.unwrap();
+    let limit = Duration::from_secs(20);
+    tokio::time::timeout(limit, proxy.readable()).await.expect("a closed connection").unwrap();
     assert_eq!(proxy.try_read(&mut [0; 8]).unwrap_or(0), 0);
     // The kernel says so to whoever sends there, with the next thing that it asks.
     let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
@@ -93,7 +94,7 @@ async fn closed_doors_leave_no_socket_and_no_connection() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), knock).await.expect("a closed port");
+    tokio::time::timeout(limit, knock).await.expect("a closed port");
 }
 
 #[actix_rt::test]
