@@ -121,7 +121,10 @@ pub struct Args {
     /// What the calls carry: audio, video (which has audio, too), or shares such as audio=80,video=20.
     #[arg(long, default_value = "audio")]
     pub mix: Mix,
-    /// Bytes of an audio payload, one each 20 ms; 80 by default, of G.711 160.
+    /// Milliseconds between two packets of audio. Seconds of them make calls that hardly do more than stand.
+    #[arg(long, value_name = "MS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(5..=10_000))]
+    pub audio_ms: u64,
+    /// Bytes of an audio payload; 80 by default, of G.711 160.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(28..=PAYLOAD_MAX as i64))]
     pub audio_bytes: Option<u32>,
     /// Frames of video per second.
@@ -172,6 +175,7 @@ impl Args {
             bundled: !self.is_ng(),
             audio_bytes: self.audio_bytes.unwrap_or(codec.bytes()) as usize,
             audio_clock: codec.clock(),
+            audio_every: Duration::from_millis(self.audio_ms),
             video: Video { fps: self.video_fps, kbps: self.video_kbps },
             threads: self.threads as usize,
             pin: self.pin.clone(),
@@ -330,6 +334,8 @@ mod tests {
         assert_eq!((opus.audio_bytes, opus.audio_clock), (80, 48_000));
         let g711 = plan("--ng 127.0.0.1:1");
         assert_eq!((g711.audio_bytes, g711.audio_clock), (160, 8_000));
+        let seldom = plan("--audio-ms 5000").streams(Kind::Audio)[0];
+        assert_eq!((seldom.every, seldom.ticks), (Duration::from_secs(5), 240_000));
         let sockets = |line| plan(line).sockets();
         assert_eq!((sockets("--mix video"), sockets("--ng 127.0.0.1:1")), (2, 2));
         assert_eq!(sockets("--ng 127.0.0.1:1 --mix audio=3,video=1"), 4);

@@ -34,8 +34,10 @@ pub struct Plan {
     pub mix: Mix,
     /// Whether the m-lines of a leg share a transport (RFC 8843), as those of browsers do.
     pub bundled: bool,
-    /// Bytes of an audio payload; a packet is sent each 20 ms.
+    /// Bytes of an audio payload.
     pub audio_bytes: usize,
+    /// Time between two packets of audio.
+    pub audio_every: Duration,
     /// Ticks of audio's RTP clock per second.
     pub audio_clock: u32,
     /// What a leg's video is like.
@@ -195,10 +197,11 @@ impl Plan {
         match media {
             Media::Audio => Stream {
                 media,
-                every: Duration::from_millis(20),
+                every: self.audio_every,
                 burst: 1,
                 payload: self.audio_bytes.clamp(payload::LEN_MIN, PAYLOAD_MAX),
-                ticks: self.audio_clock / 50,
+                ticks: (u64::from(self.audio_clock) * self.audio_every.as_millis() as u64 / 1000)
+                    as u32,
             },
             Media::Video => {
                 let frame = (self.video.kbps as usize * 1000 / 8).div_ceil(self.video.fps as usize);
@@ -247,6 +250,7 @@ mod tests {
             bundled: true,
             audio_bytes: 80,
             audio_clock: OPUS_CLOCK,
+            audio_every: Duration::from_millis(20),
             video: Video { fps: 30, kbps: 1500 },
             threads: 1,
             pin: Vec::new(),

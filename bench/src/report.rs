@@ -101,6 +101,8 @@ pub struct Asked {
     pub mix: String,
     /// Bytes of an audio payload.
     pub audio_bytes: usize,
+    /// Milliseconds between two packets of audio.
+    pub audio_ms: u64,
     /// Frames per second of a leg's video.
     pub video_fps: u32,
     /// Thousand payload bits per second of a leg's video.
@@ -572,6 +574,7 @@ pub(crate) mod tests {
             churn: 0.0,
             mix: "video=1".into(),
             audio_bytes: 80,
+            audio_ms: 20,
             video_fps: 30,
             video_kbps: 500,
             threads: 1,

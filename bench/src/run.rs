@@ -631,6 +631,7 @@ impl Plan {
             churn: self.churn,
             mix: self.mix.to_string(),
             audio_bytes: self.audio_bytes,
+            audio_ms: self.audio_every.as_millis() as u64,
             video_fps: self.video.fps,
             video_kbps: self.video.kbps,
             threads: self.threads,

@@ -19,6 +19,7 @@ use hdrhistogram::Histogram;
 
 use crate::agenda::Agenda;
 use crate::board::{Board, histogram};
+use crate::bundle::Bundle;
 use crate::call::{Call, DRAIN, Outcome, SET_UP, State};
 use crate::plan::SLEEP_MIN;
 use crate::webrtc::Step;
@@ -30,7 +31,7 @@ pub const LATE: Duration = Duration::from_millis(5);
 const OVERDUE: Duration = Duration::from_millis(200);
 /// Longest time without a look at the orders.
 const REST: Duration = Duration::from_millis(10);
-/// Time between two reports of a bundle.
+/// Time between two reports of a bundle, least.
 const REPORTS_EVERY: Duration = Duration::from_secs(1);
 /// Time between two looks at what is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(500);
@@ -303,7 +304,7 @@ impl Floor {
             self.wire
                 .send(self.seating.socket(seat), remote, |out| bundle.write_reports(out, wall));
         }
-        self.agenda.note(now + REPORTS_EVERY, Due::Reports(seat));
+        self.agenda.note(now + reports_every(bundle), Due::Reports(seat));
     }
 
     /// Waits for datagrams until the next thing is due, and looks at them.
@@ -396,7 +397,7 @@ impl Floor {
             self.agenda.note(flow.next, Due::Burst(seat, place));
         }
         let phase = spread(bundle.flows.first().map_or(0, |flow| flow.id));
-        self.agenda.note(now + REPORTS_EVERY.mul_f64(phase), Due::Reports(seat));
+        self.agenda.note(now + reports_every(bundle).mul_f64(phase), Due::Reports(seat));
     }
 
     fn fail(&mut self, seat: Seat, why: String) {
@@ -465,6 +466,12 @@ impl Floor {
             self.board.show(&mut self.latest);
         }
     }
+}
+
+/// A bundle that hardly sends has hardly anything to report.
+fn reports_every(bundle: &Bundle) -> Duration {
+    let quickest = bundle.flows.iter().map(|flow| flow.stream.every).min();
+    REPORTS_EVERY.max(quickest.unwrap_or_default())
 }
 
 fn living(calls: &mut [Option<Call>], seat: Seat) -> Option<&mut Call> {

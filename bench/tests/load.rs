@@ -27,6 +27,7 @@ fn plan(calls: usize, seconds: f64, mix: &str) -> Plan {
         bundled: true,
         audio_bytes: 80,
         audio_clock: OPUS_CLOCK,
+        audio_every: Duration::from_millis(20),
         video: Video { fps: 25, kbps: 400 },
         threads: 1,
         pin: Vec::new(),
