@@ -11,6 +11,8 @@
 //! - **Hand-over.** The worker answers checks on installed pairs itself, so this machine stops
 //!   hearing them. After [`Agent::hand_over`] silence therefore means nothing here: no timeout, no failure,
 //!   no check. Checks from addresses that are not installed yet still come up and are answered.
+//! - **Rest.** From then on the `is` agent has nothing left to remember: it is let go of, and made again for a
+//!   check that comes up. Most never are, and four fifths of this machine's memory are the agent's.
 //! - **Bounds.** [`MAX_PAIRS`] far addresses and [`MAX_REMOTE_CANDIDATES`] signalled candidates. A lite
 //!   agent with a ninth address forgets the others (the worker keeps its pairs), since a client may
 //!   wander through more addresses than that in a long call.
@@ -39,7 +41,6 @@ use causeway_engine::command::SocketId;
 use causeway_engine::stun;
 use is::stun::{StunMessage, StunPacket};
 use is::{Candidate, IceAgent, IceAgentEvent, IceConnectionState, IceCreds, Protocol};
-use zeroize::Zeroizing;
 
 pub use candidate::Ignored;
 pub use credentials::Credentials;
@@ -156,15 +157,15 @@ pub struct BadAddress(pub SocketAddr);
 /// ICE of one transport. See the [module](self).
 #[derive(Debug)]
 pub struct Agent {
-    inner: IceAgent,
-    local: Vec<LocalAddress>,
-    component: u8,
-    lite: bool,
+    /// Apart, since it is large; none while it [rests](Self::rest).
+    inner: Option<Box<IceAgent>>,
+    /// What it is made from; the role is as things stand.
+    config: AgentConfig,
+    /// The far side's credentials, once they are here.
+    far: Option<Credentials>,
     /// Its side of a role conflict where it may yield (RFC 8445 §16.1).
     tie_breaker: u64,
     phase: Phase,
-    /// Whether the far side's description is here.
-    described: bool,
     /// The far side's ufrag as its first checks gave it, while its description is not here.
     early_ufrag: Option<String>,
     signalled: usize,
@@ -203,27 +204,17 @@ impl Agent {
     /// # Errors
     /// An announced address that is no candidate, such as `0.0.0.0`.
     pub fn new(config: AgentConfig) -> Result<Self, BadAddress> {
-        let mut inner = IceAgent::new(to_is(&config.credentials));
-        inner.set_max_candidate_pairs(MAX_CHECKS);
-        inner.set_timing_advance(TIMING_ADVANCE);
-        inner.set_ice_lite(config.lite);
-        inner.set_controlling(config.controlling && !config.lite);
-        let tie_breaker = random_tie_breaker();
-        inner.set_control_tie_breaker(if config.lite { u64::MAX } else { tie_breaker });
-        for (place, address) in (0..).zip(&config.local) {
-            let announced = address.announced;
+        for LocalAddress { announced, .. } in &config.local {
             // Tells whether it can be a candidate.
-            Candidate::host(announced, Protocol::Udp).map_err(|_| BadAddress(announced))?;
-            inner.add_local_candidate(candidate::own(address, config.component, place));
+            Candidate::host(*announced, Protocol::Udp).map_err(|_| BadAddress(*announced))?;
         }
+        let config = AgentConfig { controlling: config.controlling && !config.lite, ..config };
         Ok(Self {
-            inner,
-            local: config.local,
-            component: config.component,
-            lite: config.lite,
-            tie_breaker,
+            inner: None,
+            config,
+            far: None,
+            tie_breaker: random_tie_breaker(),
             phase: Phase::Waiting,
-            described: false,
             early_ufrag: None,
             signalled: 0,
             candidates_ended: false,
@@ -237,8 +228,8 @@ impl Agent {
 
     /// The candidates for the description, each as `candidate:…` without `a=`.
     pub fn local_candidates(&self) -> impl Iterator<Item = String> + '_ {
-        (0..).zip(&self.local).map(|(place, LocalAddress { announced, over, .. })| {
-            let component = self.component;
+        (0..).zip(&self.config.local).map(|(place, LocalAddress { announced, over, .. })| {
+            let component = self.config.component;
             let priority = host_priority(*over, component, place);
             let (ip, port) = (announced.ip(), announced.port());
             let (transport, end) = match over {
@@ -254,24 +245,23 @@ impl Agent {
 
     /// What the far side's checks must name and are signed with.
     pub fn local_credentials(&self) -> Credentials {
-        let own = self.inner.local_credentials();
-        Credentials { ufrag: own.ufrag.clone(), password: Zeroizing::new(own.pass.clone()) }
+        self.config.credentials.clone()
     }
 
     /// Whether a check with this username is for this agent (RFC 8445 §7.3).
     pub fn is_named_by(&self, username: &[u8]) -> bool {
-        let own = self.inner.local_credentials().ufrag.as_bytes();
-        username.strip_prefix(own).is_some_and(|rest| rest.first() == Some(&b':'))
+        let own = &self.config.credentials.ufrag;
+        username.strip_prefix(own.as_bytes()).is_some_and(|rest| rest.first() == Some(&b':'))
     }
 
     /// Whether this agent has the controlling role as things stand.
     pub fn is_controlling(&self) -> bool {
-        self.inner.controlling()
+        self.inner.as_ref().map_or(self.config.controlling, |inner| inner.controlling())
     }
 
     /// Whether this agent makes no checks of its own as things stand.
     pub fn is_lite(&self) -> bool {
-        self.lite
+        self.config.lite
     }
 
     /// Takes the far side's description. From here [`SETUP_TIMEOUT`] runs.
@@ -279,21 +269,23 @@ impl Agent {
     /// The same description again changes nothing; one with other credentials is an ICE restart of
     /// the far side, which needs a new agent with new local credentials (RFC 8445 §9), and is ignored.
     pub fn set_remote(&mut self, now: Instant, remote: Remote) {
-        if self.described {
+        if self.far.is_some() {
             return;
         }
-        self.described = true;
         if self.early_ufrag.take().is_some_and(|early| early != remote.credentials.ufrag) {
             self.forget();
             self.nominated = None;
         }
-        self.inner.set_remote_credentials(to_is(&remote.credentials));
-        if self.lite && remote.lite {
-            self.lite = false;
-            self.inner.set_ice_lite(false);
-            self.inner.set_controlling(true);
-            self.inner.set_control_tie_breaker(self.tie_breaker);
+        let (both_are_lite, tie_breaker) = (self.config.lite && remote.lite, self.tie_breaker);
+        let inner = self.awake();
+        inner.set_remote_credentials(to_is(&remote.credentials));
+        if both_are_lite {
+            inner.set_ice_lite(false);
+            inner.set_controlling(true);
+            inner.set_control_tie_breaker(tie_breaker);
+            self.config.lite = false;
         }
+        self.far = Some(remote.credentials);
         if self.phase == Phase::Waiting {
             self.phase = match self.nominated {
                 Some(_) => Phase::Nominated,
@@ -309,9 +301,8 @@ impl Agent {
     /// # Errors
     /// Why the line is of no use; this harms nothing.
     pub fn add_remote_candidate(&mut self, line: &str) -> Result<(), Ignored> {
-        let candidate = candidate::parse(line, self.component)?;
-        let known = self.inner.remote_credentials().filter(|_| self.described);
-        if let (Some(ufrag), Some(known)) = (candidate.ufrag(), known)
+        let candidate = candidate::parse(line, self.config.component)?;
+        if let (Some(ufrag), Some(known)) = (candidate.ufrag(), &self.far)
             && ufrag != known.ufrag
         {
             return Err(Ignored::OtherGeneration);
@@ -320,7 +311,9 @@ impl Agent {
             return Err(Ignored::TooMany);
         }
         self.signalled += 1;
-        self.inner.add_remote_candidate(candidate);
+        if self.phase != Phase::HandedOver {
+            self.awake().add_remote_candidate(candidate);
+        }
         Ok(())
     }
 
@@ -328,7 +321,8 @@ impl Agent {
     /// there is nothing to wait for.
     pub fn end_of_candidates(&mut self) {
         self.candidates_ended = true;
-        if self.makes_checks() && self.inner.state().is_disconnected() {
+        let has_failed = |inner: &IceAgent| inner.state().is_disconnected();
+        if self.makes_checks() && self.inner.as_deref().is_some_and(has_failed) {
             self.fail(IceError::AllPairsFailed);
         }
     }
@@ -343,7 +337,7 @@ impl Agent {
         let is_way = |known: &&LocalAddress| {
             known.socket == local && known.announced.is_ipv4() == from.ip().to_canonical().is_ipv4()
         };
-        let Some(local) = self.local.iter().find(is_way).copied() else { return };
+        let Some(local) = self.config.local.iter().find(is_way).copied() else { return };
         let Ok(message) = StunMessage::parse(bytes) else { return };
         if message.is_binding_request() {
             let nominates = Self::nominates(bytes);
@@ -376,7 +370,7 @@ impl Agent {
     pub fn hand_over(&mut self, now: Instant) {
         match self.phase {
             Phase::Failed | Phase::HandedOver | Phase::Confirming { .. } => {}
-            _ if self.lite => self.phase = Phase::HandedOver,
+            _ if self.config.lite => self.phase = Phase::HandedOver,
             _ => self.phase = Phase::Confirming { until: now + CONFIRM_TIME },
         }
     }
@@ -388,7 +382,14 @@ impl Agent {
 
     /// What is to be done next. Drain it until [`Output::Timeout`] after each call that takes `&mut self`.
     pub fn poll_output(&mut self) -> Output {
-        self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.next_timeout()))
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        self.outputs = VecDeque::new();
+        if self.phase == Phase::HandedOver {
+            self.rest();
+        }
+        Output::Timeout(self.next_timeout())
     }
 
     /// A check of the far side that was not told of yet.
@@ -413,10 +414,10 @@ impl Agent {
         message: StunMessage<'_>,
         nominates: Nomination,
     ) {
-        if !self.described {
+        if self.far.is_none() {
             self.expect_early(&message);
         }
-        if !self.inner.accepts_message(&message) {
+        if !self.awake().accepts_message(&message) {
             self.sights.see(local.announced, from, self.why_refused(&message));
             return;
         }
@@ -437,7 +438,7 @@ impl Agent {
         self.sights.see(local.announced, from, outcome);
         if succeeded {
             self.authenticate(local.socket, from);
-            if self.lite && self.follows(nominates) {
+            if self.config.lite && self.follows(nominates) {
                 self.nominate(local.socket, from);
             }
         }
@@ -448,7 +449,7 @@ impl Agent {
 
     fn why_refused(&self, check: &StunMessage<'_>) -> CheckOutcome {
         let named = check.split_username().map(|(_, far)| far);
-        match self.inner.remote_credentials() {
+        match &self.far {
             Some(known) if named != Some(known.ufrag.as_str()) => CheckOutcome::OtherUfrag,
             _ => CheckOutcome::IntegrityWrong,
         }
@@ -493,8 +494,11 @@ impl Agent {
     ) {
         let silent = matches!(self.phase, Phase::Waiting | Phase::HandedOver);
         // RFC 8445 §7.2.5.2.1: the response must come from where the request went.
-        let asked = || self.inner.remote_candidates().any(|candidate| candidate.addr() == from);
-        if self.lite || silent || !asked() || !self.inner.accepts_message(&message) {
+        let expects = |inner: &mut Box<IceAgent>| {
+            let asked = inner.remote_candidates().any(|candidate| candidate.addr() == from);
+            asked && inner.accepts_message(&message)
+        };
+        if self.config.lite || silent || !self.inner.as_mut().is_some_and(expects) {
             return;
         }
         let succeeded = message.is_successful_binding_response();
@@ -513,8 +517,7 @@ impl Agent {
     fn expect_early(&mut self, message: &StunMessage<'_>) {
         let Some((_, ufrag)) = message.split_username() else { return };
         self.early_ufrag = Some(ufrag.to_owned());
-        let early = IceCreds { ufrag: ufrag.to_owned(), pass: String::new() };
-        self.inner.set_remote_credentials(early);
+        self.awake().set_remote_credentials(early(ufrag));
     }
 
     fn feed(
@@ -526,7 +529,7 @@ impl Agent {
     ) {
         let (proto, destination) = (local.over.protocol(), local.announced);
         let packet = StunPacket { proto, source, destination, message };
-        self.inner.handle_packet(now, packet);
+        self.awake().handle_packet(now, packet);
     }
 
     /// Whether there is room for pairs with one more far address; makes it where that costs nothing.
@@ -534,7 +537,7 @@ impl Agent {
         if !self.authenticated.is_full() || self.authenticated.contains(&from) {
             return true;
         }
-        let may_forget = self.lite || self.phase == Phase::HandedOver;
+        let may_forget = self.config.lite || self.phase == Phase::HandedOver;
         if may_forget {
             self.forget();
         }
@@ -543,12 +546,35 @@ impl Agent {
 
     /// Drops what was learnt of the far side, and keeps credentials and role.
     fn forget(&mut self) {
-        let remote = self.inner.remote_credentials().cloned();
-        self.inner.ice_restart(self.inner.local_credentials().clone(), true);
-        if let Some(remote) = remote {
-            self.inner.set_remote_credentials(remote);
-        }
+        self.rest();
         self.authenticated.clear();
+    }
+
+    /// Lets go of the `is` agent and so of what it knows of the far side, but for credentials and role.
+    fn rest(&mut self) {
+        self.config.controlling = self.is_controlling();
+        self.inner = None;
+    }
+
+    /// The `is` agent; where it rests it is made again.
+    fn awake(&mut self) -> &mut IceAgent {
+        let Self { inner, config, far, early_ufrag, tie_breaker, .. } = self;
+        inner.get_or_insert_with(|| {
+            let mut made = IceAgent::new(to_is(&config.credentials));
+            made.set_max_candidate_pairs(MAX_CHECKS);
+            made.set_timing_advance(TIMING_ADVANCE);
+            made.set_ice_lite(config.lite);
+            made.set_controlling(config.controlling);
+            made.set_control_tie_breaker(if config.lite { u64::MAX } else { *tie_breaker });
+            for (place, address) in (0..).zip(&config.local) {
+                made.add_local_candidate(candidate::own(address, config.component, place));
+            }
+            let far = far.as_ref().map(to_is).or_else(|| early_ufrag.as_deref().map(early));
+            if let Some(far) = far {
+                made.set_remote_credentials(far);
+            }
+            Box::new(made)
+        })
     }
 
     fn authenticate(&mut self, local: SocketId, remote: SocketAddr) {
@@ -572,7 +598,7 @@ impl Agent {
     /// Lets a full agent make its checks. A lite one has nothing to do by the clock.
     fn advance(&mut self, now: Instant) {
         if self.makes_checks() {
-            self.inner.handle_timeout(now);
+            self.awake().handle_timeout(now);
         }
         self.follow_events();
         while let Some(request) = self.next_datagram() {
@@ -581,9 +607,11 @@ impl Agent {
     }
 
     fn follow_events(&mut self) {
-        while let Some(event) = self.inner.poll_event() {
+        while let Some(event) = self.inner.as_mut().and_then(|inner| inner.poll_event()) {
             match event {
-                IceAgentEvent::NominatedSend { proto, source, destination } if !self.lite => {
+                IceAgentEvent::NominatedSend { proto, source, destination }
+                    if !self.config.lite =>
+                {
                     if let Some(local) = self.socket_at(source, proto) {
                         self.nominate(local, destination);
                     }
@@ -604,7 +632,7 @@ impl Agent {
     }
 
     fn next_datagram(&mut self) -> Option<Datagram> {
-        self.inner.poll_transmit().map(|datagram| Datagram {
+        self.inner.as_mut()?.poll_transmit().map(|datagram| Datagram {
             announced: datagram.source,
             protocol: datagram.proto,
             remote: datagram.destination,
@@ -624,7 +652,9 @@ impl Agent {
     }
 
     fn next_timeout(&mut self) -> Option<Instant> {
-        let checks = if self.makes_checks() { self.inner.poll_timeout() } else { None };
+        let makes_checks = self.makes_checks();
+        let checks = self.inner.as_mut().filter(|_| makes_checks);
+        let checks = checks.and_then(|inner| inner.poll_timeout());
         match self.phase {
             Phase::Checking { deadline: end } | Phase::Confirming { until: end } => {
                 Some(checks.map_or(end, |t| t.min(end)))
@@ -639,14 +669,14 @@ impl Agent {
             self.phase,
             Phase::Checking { .. } | Phase::Nominated | Phase::Confirming { .. }
         );
-        checks && !self.lite
+        checks && !self.config.lite
     }
 
     fn socket_at(&self, announced: SocketAddr, protocol: Protocol) -> Option<SocketId> {
         let is_there = |known: &&LocalAddress| {
             known.announced == announced && known.over.protocol() == protocol
         };
-        self.local.iter().find(is_there).map(|known| known.socket)
+        self.config.local.iter().find(is_there).map(|known| known.socket)
     }
 }
 
@@ -674,6 +704,11 @@ struct Datagram {
     protocol: Protocol,
     remote: SocketAddr,
     bytes: Box<[u8]>,
+}
+
+/// The far side's while its description is not here, without the password that only that tells.
+fn early(ufrag: &str) -> IceCreds {
+    IceCreds { ufrag: ufrag.to_owned(), pass: String::new() }
 }
 
 fn to_is(credentials: &Credentials) -> IceCreds {

@@ -47,6 +47,10 @@ impl Sights {
     }
 
     pub(super) fn next(&mut self) -> Option<Sight> {
-        self.0.pop_front()
+        let next = self.0.pop_front();
+        if next.is_none() {
+            self.0 = VecDeque::new();
+        }
+        next
     }
 }

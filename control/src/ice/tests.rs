@@ -1,6 +1,7 @@
 //! The agent against `is` as a full far side, over a link with the node's 1-to-1 NAT in it.
 
 use causeway_engine::command::WorkerId;
+use zeroize::Zeroizing;
 
 use super::*;
 
@@ -130,6 +131,11 @@ impl Link {
             message: StunMessage::parse(bytes).unwrap(),
         };
         self.client.handle_packet(self.now, packet);
+    }
+
+    /// Candidates of the far side that the node remembers.
+    fn known(&self) -> usize {
+        self.node.inner.as_ref().map_or(0, |inner| inner.remote_candidates().count())
     }
 
     fn sent(&self) -> usize {
@@ -382,6 +388,47 @@ fn a_far_side_that_moves_is_followed_after_the_hand_over() {
 }
 
 #[test]
+fn after_the_hand_over_an_agent_rests_and_answers_all_the_same() {
+    for (lite, controlling) in [(true, false), (false, false), (false, true)] {
+        let mut link = Link::new(AgentConfig { controlling, ..config(lite) });
+        link.offer();
+        link.answer();
+        let line = "candidate:1 1 udp 2122260223 198.51.100.7 5000 typ host";
+        link.node.add_remote_candidate(line).unwrap();
+        link.run(1000);
+        link.node.hand_over(link.now);
+        link.now += CONFIRM_TIME;
+        link.node.handle_timeout(link.now);
+        link.drain();
+        assert!(link.node.inner.is_none());
+        assert_eq!(link.node.is_controlling(), controlling);
+        assert_eq!(link.node.add_remote_candidate(line), Ok(()));
+        assert!(link.node.inner.is_none(), "it has nothing to do with candidates");
+
+        let own = link.node.local_credentials();
+        let far = link.remote().credentials;
+        let elsewhere = address("198.51.100.7:6000");
+        for (ufrag, password, answers) in [
+            (far.ufrag.as_str(), "another", 0),
+            ("another", own.password.as_str(), 0),
+            (&far.ufrag, own.password.as_str(), 1),
+        ] {
+            let before = link.sent();
+            let bytes = check(&own, ufrag, password, true);
+            link.node.handle_packet(link.now, elsewhere, BOUND, &bytes);
+            link.drain();
+            assert_eq!(link.sent() - before, answers, "lite: {lite}, {ufrag} {password}");
+            assert!(link.node.inner.is_none());
+            assert_eq!(link.node.is_controlling(), controlling);
+        }
+        let pair = Output::PairAuthenticated { local: BOUND, remote: elsewhere };
+        assert_eq!(link.position(&pair).is_some(), !controlling, "two cannot be in control");
+        let follows = link.position(&Output::Nominated { local: BOUND, remote: elsewhere });
+        assert_eq!(follows.is_some(), lite, "a full agent has left that to the worker");
+    }
+}
+
+#[test]
 fn a_lite_agent_never_becomes_controlling() {
     let config = config(true);
     let credentials = config.credentials.clone();
@@ -408,7 +455,7 @@ fn many_far_addresses_do_not_make_the_agent_grow() {
         let from = SocketAddr::new(address(CLIENT).ip(), port);
         let bytes = check(&credentials, &ufrag, &credentials.password, false);
         link.node.handle_packet(link.now, from, BOUND, &bytes);
-        assert!(link.node.inner.remote_candidates().count() <= MAX_PAIRS);
+        assert!(link.known() <= MAX_PAIRS);
         assert!(link.node.authenticated.len() <= MAX_PAIRS);
         link.drain();
     }
@@ -428,7 +475,7 @@ fn a_full_agent_under_way_refuses_a_ninth_address() {
         link.node.handle_packet(link.now, from, BOUND, &bytes);
         link.drain();
     }
-    assert_eq!(link.node.inner.remote_candidates().count(), MAX_PAIRS);
+    assert_eq!(link.known(), MAX_PAIRS);
 }
 
 #[test]
@@ -442,7 +489,7 @@ fn a_flood_of_candidates_is_bounded() {
             let fits = port <= MAX_REMOTE_CANDIDATES;
             assert_eq!(taken, if fits { Ok(()) } else { Err(Ignored::TooMany) });
         }
-        assert!(link.node.inner.remote_candidates().count() <= MAX_REMOTE_CANDIDATES);
+        assert!(link.known() <= MAX_REMOTE_CANDIDATES);
     }
 }
 
