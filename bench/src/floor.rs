@@ -18,7 +18,7 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 use causeway_control::ng::{Dictionary, Frame, Value, bencode, frame};
 use causeway_engine::command::SocketId;
-use causeway_engine::config::{BackendChoice, DEFAULT_GATHER, SOCKETS_PER_WORKER};
+use causeway_engine::config::{BackendChoice, SOCKETS_PER_WORKER};
 use causeway_engine::packet::Packet;
 use causeway_engine::sys::frames::FramePool;
 use causeway_engine::sys::probe::probe;
@@ -87,7 +87,7 @@ pub fn run(listen: SocketAddr) -> Result<Infallible, Box<dyn Error>> {
 /// How long packets may wait for company: what a node would take from the environment.
 fn gather() -> Result<Duration, ParseIntError> {
     let set = env::var(GATHER).ok().map(|value| value.parse()).transpose()?;
-    Ok(set.map_or(DEFAULT_GATHER, Duration::from_micros))
+    Ok(Duration::from_micros(set.unwrap_or_default()))
 }
 
 /// Forwards; ends only with an error.

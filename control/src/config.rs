@@ -120,7 +120,7 @@ impl Default for Node {
             name: "causeway".into(),
             workers: Vec::new(),
             backend: Backend::Auto,
-            gather_us: 500,
+            gather_us: 0,
             busy_poll: false,
         }
     }

@@ -33,9 +33,7 @@ use super::socket::{self, ADDRESS_LEN, CONTROL_LEN, RawAddress, SendControl};
 use super::wake::Wake;
 use super::{Features, IoCounters};
 use crate::command::SocketId;
-use crate::config::{
-    DEFAULT_GATHER, HEAD_ROOM, PAYLOAD_MAX, RX_BATCH, SOCKETS_PER_WORKER, TX_BATCH,
-};
+use crate::config::{HEAD_ROOM, PAYLOAD_MAX, RX_BATCH, SOCKETS_PER_WORKER, TX_BATCH};
 use crate::packet::Packet;
 
 /// Submission entries: a full batch of sends, and as many receives to arm or cancel.
@@ -137,7 +135,7 @@ impl Uring {
             _ring: ring,
             buffers,
             features,
-            pace: Pace::new(DEFAULT_GATHER),
+            pace: Pace::new(Duration::ZERO),
             wake: wake.clone(),
             wake_armed: false,
             slots: Slots::new(),
