@@ -59,15 +59,27 @@ pub(crate) struct LegLine {
 /// One thing that happened.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// The first time, since the call began.
-    pub(crate) at: Duration,
-    /// The last time, since the call began.
-    pub(crate) last: Duration,
+    /// The first time, in milliseconds since the call began.
+    pub(crate) at: u32,
+    /// The last time, as [`Self::at`].
+    pub(crate) last: u32,
     pub(crate) times: u32,
     pub(crate) leg: Option<Arc<str>>,
     /// Whether it is about the leg's transport for RTCP alone.
     pub(crate) rtcp: bool,
     pub(crate) note: Note,
+}
+
+impl Entry {
+    /// The first time, since the call began.
+    pub(crate) fn age(&self) -> Duration {
+        Duration::from_millis(self.at.into())
+    }
+}
+
+/// Whole milliseconds; seven weeks at most.
+pub(crate) fn millis(age: Duration) -> u32 {
+    u32::try_from(age.as_millis()).unwrap_or(u32::MAX)
 }
 
 impl Journal {
@@ -222,7 +234,7 @@ impl Journal {
     }
 
     fn add(&mut self, leg: Option<Arc<str>>, rtcp: bool, note: Note) {
-        let at = self.age();
+        let at = millis(self.age());
         let kind = mem::discriminant(&note);
         let mut of_kind = self.entries.iter_mut().filter(|entry| {
             entry.leg == leg && entry.rtcp == rtcp && mem::discriminant(&entry.note) == kind

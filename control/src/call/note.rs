@@ -10,7 +10,7 @@ use crate::dtls::DtlsError;
 use crate::ice::{Agent, CheckOutcome, IceError, Ignored, Over, RTCP, RTP};
 use crate::sdp::{CANDIDATES_MAX, Decision, Negotiated, decisions};
 
-/// Something that happened in a call.
+/// Something that happened in a call. Small, since each call keeps dozens: what is large stands apart.
 #[derive(Debug, Clone)]
 pub(crate) enum Note {
     /// The call was created.
@@ -29,7 +29,7 @@ pub(crate) enum Note {
     /// Whoever joined reached the REST API at this address.
     AskedAt(IpAddr),
     /// Checks are expected here.
-    ListensAt(Face),
+    ListensAt(Box<Face>),
     /// The node's certificate is one that browsers do not trust, which they say of a page but not of `turns:`.
     Untrusted,
     /// The far side has described itself.
@@ -40,24 +40,17 @@ pub(crate) enum Note {
         node_is_client: bool,
     },
     /// A far side without ICE has said where its media goes and how it is protected.
-    Signalled {
-        /// Where the node takes its media.
-        at: SocketAddr,
-        /// Where the node sends to, if it has said that.
-        remote: Option<SocketAddr>,
-        /// What protects packets; empty while a handshake is yet to say it.
-        security: String,
-    },
+    Signalled(Box<Signal>),
     /// A candidate of the far side.
     Candidate(FarCandidate),
     /// The far side has no more candidates.
     CandidatesEnded,
     /// What became of the codecs of an m-line.
-    Codecs(Decision),
+    Codecs(Box<Decision>),
     /// A check of the far side.
     Check {
         /// Where it came in.
-        face: Face,
+        face: Box<Face>,
         /// Where it came from.
         remote: SocketAddr,
         /// What became of it.
@@ -115,7 +108,7 @@ pub(crate) enum Note {
     /// The leg was asked to offer again.
     OfferWanted(String),
     /// A request was refused.
-    Refused(Refused),
+    Refused(Box<Refused>),
     /// The worker could not take something.
     WorkerRefused(Refusal),
     /// What the browser said.
@@ -135,6 +128,17 @@ pub(crate) struct Face {
     pub(crate) bound: SocketAddr,
     /// What carries its packets.
     pub(crate) over: Over,
+}
+
+/// What a far side without ICE has said of an m-line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Signal {
+    /// Where the node takes its media.
+    pub(crate) at: SocketAddr,
+    /// Where the node sends to, if it has said that.
+    pub(crate) remote: Option<SocketAddr>,
+    /// What protects packets; empty while a handshake is yet to say it.
+    pub(crate) security: String,
 }
 
 /// A request that was refused.
@@ -295,16 +299,19 @@ impl Heard {
     pub(crate) fn notes(self) -> impl Iterator<Item = Note> {
         let candidates = self.candidates.into_iter().map(Note::Candidate);
         let ended = self.ended.then_some(Note::CandidatesEnded);
-        self.codecs.into_iter().map(Note::Codecs).chain(candidates).chain(ended)
+        self.codecs.into_iter().map(codecs).chain(candidates).chain(ended)
     }
 
     /// What is left to say of a description that was refused: why, and which codecs it had.
     pub(crate) fn refused(self, what: Asked, problem: &Problem) -> impl Iterator<Item = Note> {
         let mut refused = Refused::of(what, problem);
         refused.role = self.role;
-        let codecs = self.codecs.into_iter().map(Note::Codecs);
-        std::iter::once(Note::Refused(refused)).chain(codecs)
+        std::iter::once(Note::Refused(Box::new(refused))).chain(self.codecs.into_iter().map(codecs))
     }
+}
+
+fn codecs(decision: Decision) -> Note {
+    Note::Codecs(Box::new(decision))
 }
 
 impl Refused {
@@ -335,10 +342,7 @@ impl Note {
             (Self::Refused(a), Self::Refused(b)) => a == b,
             (Self::Remark(a), Self::Remark(b)) => a == b,
             (Self::ListensAt(a), Self::ListensAt(b)) => a == b,
-            (
-                Self::Signalled { at, remote, security },
-                Self::Signalled { at: a, remote: r, security: s },
-            ) => (at, remote, security) == (a, r, s),
+            (Self::Signalled(a), Self::Signalled(b)) => a == b,
             (Self::AskedAt(a), Self::AskedAt(b)) => a == b,
             (Self::OfferWanted(a), Self::OfferWanted(b)) => a == b,
             (Self::WorkerRefused(a), Self::WorkerRefused(b)) => a == b,
@@ -360,3 +364,5 @@ impl Note {
         }
     }
 }
+
+const _: () = assert!(size_of::<Note>() <= 56);

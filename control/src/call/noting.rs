@@ -8,7 +8,7 @@ use causeway_engine::stats::LegReading;
 
 use super::journal::Journal;
 use super::leg::CallLeg;
-use super::note::{Asked, Eyes, Face, Heard, Note, Remark};
+use super::note::{Asked, Eyes, Face, Heard, Note, Remark, Signal};
 use super::transport::CallTransport;
 use super::{Call, DtlsInput, Face as Listens, Pending, RequestId, media};
 use crate::api::{AddLeg, ClientReport, Problem};
@@ -120,7 +120,7 @@ impl Call {
         for id in ids.filter(|_| has_ice) {
             for face in facts.faces_of(id) {
                 let Listens { announced, bound, over, .. } = *face;
-                self.note_at(id, Note::ListensAt(Face { announced, bound, over }));
+                self.note_at(id, Note::ListensAt(Box::new(Face { announced, bound, over })));
                 if over == Over::Tcp && facts.self_signed {
                     self.note_at(id, Note::Untrusted);
                 }
@@ -141,7 +141,7 @@ impl Call {
         let note = |held: &CallTransport| {
             let (at, remote) = (leg.local.ports.get(held.far)?.rtp, held.remote());
             let security = held.security().unwrap_or_default().to_owned();
-            Some(Note::Signalled { at, remote, security })
+            Some(Note::Signalled(Box::new(Signal { at, remote, security })))
         };
         let notes: Vec<_> = fixed.filter_map(note).collect();
         notes.into_iter().for_each(|note| self.note(place, note));
@@ -184,7 +184,7 @@ impl Call {
             let bound = faces.into_iter().find(|face| face.announced == sight.announced);
             let (bound, over) =
                 bound.map_or((sight.announced, Over::Udp), |face| (face.bound, face.over));
-            let face = Face { announced: sight.announced, bound, over };
+            let face = Box::new(Face { announced: sight.announced, bound, over });
             let check = Note::Check { face, remote: sight.remote, outcome: sight.outcome };
             self.note_at(id, check);
         }

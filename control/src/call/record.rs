@@ -12,7 +12,7 @@ impl Journal {
     pub fn record(&self) -> EndRecord {
         let began = Duration::from_millis(self.began_ms);
         let over = |entry: &&Entry| matches!(entry.note, Note::Over(_));
-        let lasted = self.entries.iter().find(over).map_or_else(|| self.age(), |entry| entry.at);
+        let lasted = self.entries.iter().find(over).map_or_else(|| self.age(), Entry::age);
         let legs = self.entries.iter().filter_map(|entry| match &entry.note {
             Note::Counters(stats) => Some(stats),
             _ => None,

@@ -7,8 +7,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::journal::{Entry, Journal, LegLine};
-use super::note::{Asked, Eyes, Face, Note, Refused, Remark};
+use super::journal::{self, Entry, Journal, LegLine};
+use super::note::{Asked, Eyes, Face, Note, Refused, Remark, Signal};
 use super::words::{self, Teller};
 use crate::api::{
     CallState, ClientReport, EndReason, Finding, Gravity, LegStats, MediaStats, Moment, Topic,
@@ -69,10 +69,10 @@ impl Journal {
         let teller = Teller::new(eyes, entry.leg.as_deref(), signalled);
         let (topic, gravity) = words::class(&entry.note);
         let moment = |topic, gravity, text| Moment {
-            at_ms: self.began_ms + millis(entry.at),
-            since_ms: millis(entry.at),
+            at_ms: self.began_ms + u64::from(entry.at),
+            since_ms: entry.at.into(),
             times: entry.times,
-            last_ms: millis(entry.last),
+            last_ms: entry.last.into(),
             leg: line.map(|line| line.id.to_string()),
             role: line.map(|line| line.role.clone()),
             topic,
@@ -93,6 +93,7 @@ impl Journal {
     fn tell_counters(&self, stats: &LegStats, at: Duration) -> Vec<Moment> {
         let leg = self.legs.iter().find(|line| *line.id == *stats.leg).map(|line| line.id.clone());
         let note = Note::Counters(Box::new(stats.clone()));
+        let at = journal::millis(at);
         self.tell(&Entry { at, last: at, times: 1, leg, rtcp: false, note }, &Eyes::Operator)
     }
 
@@ -157,7 +158,7 @@ impl<'a> Story<'a> {
         rtcp: bool,
     ) -> Self {
         let own = || journal.entries.iter().filter(|entry| entry.leg.as_ref() == Some(&line.id));
-        let began = own().next().map_or(Duration::ZERO, |entry| entry.at);
+        let began = own().next().map_or(Duration::ZERO, Entry::age);
         let mut story = Self {
             line,
             lived: journal.age().saturating_sub(began),
@@ -191,10 +192,11 @@ impl<'a> Story<'a> {
 
     fn hear(&mut self, entry: &'a Entry, began: Duration) {
         match &entry.note {
-            Note::ListensAt(face) => self.faces.push(*face),
+            Note::ListensAt(face) => self.faces.push(**face),
             Note::Untrusted => self.untrusted = true,
             Note::AskedAt(host) => self.asked_at = Some(*host),
-            Note::Signalled { at, security, .. } => {
+            Note::Signalled(signal) => {
+                let Signal { at, security, .. } = &**signal;
                 self.described = true;
                 self.agreed =
                     Some(security.as_str()).filter(|known| !known.is_empty()).or(self.agreed);
@@ -223,7 +225,7 @@ impl<'a> Story<'a> {
             Note::Counters(stats) => self.stats = Some(stats),
             Note::LegOver(reason) => {
                 self.over = Some(*reason);
-                self.lived = entry.at.saturating_sub(began);
+                self.lived = entry.age().saturating_sub(began);
             }
             _ => {}
         }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use causeway_engine::error::DropReason;
 
 use super::media;
-use super::note::{Asked, CandidateWord, Eyes, Face, FarCandidate, Note, Refused, Remark};
+use super::note::{Asked, CandidateWord, Eyes, Face, FarCandidate, Note, Refused, Remark, Signal};
 use crate::api::{
     ClientPair, ClientReport, ClientState, EndReason, Gravity, LegStats, MediaStats, PairState,
     Topic,
@@ -59,11 +59,12 @@ impl<'a> Teller<'a> {
             Note::Joined { offers: false } => "Joined by letting the node offer.".into(),
             Note::AskedAt(host) if self.far => format!("Reached the node's API at {host}."),
             Note::AskedAt(_) => "Reached the node's API by its address.".into(),
-            Note::ListensAt(face) => format!("The node expects checks at {}.", self.face(*face)),
+            Note::ListensAt(face) => format!("The node expects checks at {}.", self.face(**face)),
             Note::Untrusted => "The node's certificate is self-signed: browsers refuse turns: with \
                                 it without a word."
                 .into(),
-            Note::Signalled { at, remote, security } => {
+            Note::Signalled(signal) => {
+                let Signal { at, remote, security } = &**signal;
                 let to = remote.map_or_else(
                     || "it names no address to send to".into(),
                     |remote| format!("the node sends to {}", self.at(remote)),
@@ -78,7 +79,7 @@ impl<'a> Teller<'a> {
             Note::Candidate(candidate) => self.candidate(candidate),
             Note::CandidatesEnded => "The far side has no more candidates.".into(),
             Note::Codecs(decision) => codec_words(decision),
-            Note::Check { face, remote, outcome } => self.check(*face, *remote, *outcome),
+            Note::Check { face, remote, outcome } => self.check(**face, *remote, *outcome),
             Note::Nominated { remote, by_worker } => format!(
                 "The far side settled on the path from {}{}.",
                 self.at(*remote),
@@ -358,7 +359,7 @@ pub(super) fn class(note: &Note) -> (Topic, Gravity) {
         Note::Over(reason) | Note::LegOver(reason) => (Topic::Life, end_gravity(*reason)),
         Note::Remark(_) => (Topic::Access, Bad),
         Note::Described { .. }
-        | Note::Signalled { .. }
+        | Note::Signalled(_)
         | Note::Held(_)
         | Note::Renegotiated(_)
         | Note::Proposed(_)

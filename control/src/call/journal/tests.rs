@@ -15,7 +15,7 @@ fn check(number: u16) -> Note {
     let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let face = Face { announced: at(1), bound: at(1), over: Over::Udp };
     let outcome = CheckOutcome::Answered { nominates: false };
-    Note::Check { face, remote: at(number), outcome }
+    Note::Check { face: Box::new(face), remote: at(number), outcome }
 }
 
 fn ports(journal: &Journal) -> Vec<u16> {
@@ -39,7 +39,7 @@ fn what_happens_again_is_counted_where_it_stands() {
     }
     assert_eq!(ports(&journal), [5, 6]);
     let first = of_leg(&journal, "a")[0];
-    assert_eq!((first.times, first.at, first.last), (3, ms(250), ms(1000)));
+    assert_eq!((first.times, first.at, first.last), (3, 250, 1000));
     assert_eq!(journal.left_out, 0);
 }
 

@@ -29,7 +29,7 @@ impl Bench {
         self.journal.join(leg, role);
         for note in [
             Note::Joined { offers: true },
-            Note::ListensAt(face()),
+            Note::ListensAt(Box::new(face())),
             Note::Described { lite: false, node_is_client: false },
             candidate("198.51.100.7:5000"),
         ] {
@@ -89,13 +89,16 @@ fn candidate(at: &str) -> Note {
 }
 
 fn check(from: &str, outcome: CheckOutcome) -> Note {
-    Note::Check { face: face(), remote: address(from), outcome }
+    Note::Check { face: Box::new(face()), remote: address(from), outcome }
 }
 
 fn path() -> [Note; 2] {
     let remote = address("198.51.100.7:5000");
     let outcome = CheckOutcome::Answered { nominates: true };
-    [Note::Check { face: face(), remote, outcome }, Note::Nominated { remote, by_worker: false }]
+    [
+        Note::Check { face: Box::new(face()), remote, outcome },
+        Note::Nominated { remote, by_worker: false },
+    ]
 }
 
 fn keys() -> [Note; 4] {
@@ -170,7 +173,7 @@ fn a_network_that_comes_by_no_way_at_all_is_told_what_browsers_refuse_in_silence
     for trusted in [true, false] {
         let mut bench = Bench::new();
         let streams = Face { announced: address("203.0.113.5:443"), over: Over::Tcp, ..face() };
-        bench.note([Note::ListensAt(streams)]);
+        bench.note([Note::ListensAt(Box::new(streams))]);
         if !trusted {
             bench.note([Note::Untrusted]);
         }
