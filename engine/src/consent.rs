@@ -15,11 +15,10 @@
 
 use std::net::SocketAddr;
 
-use arrayvec::ArrayVec;
-
 use crate::command::{Credentials, IceSpec, Refusal};
 use crate::config::PAIRS_PER_TRANSPORT;
 use crate::error::DropReason;
+use crate::few::Few;
 use crate::packet::Nanos;
 use crate::plain::plain;
 use crate::stun::{
@@ -58,7 +57,7 @@ pub struct Consent {
     component: u8,
     generation: u32,
     tie_breaker: u64,
-    pairs: ArrayVec<Pair, PAIRS_PER_TRANSPORT>,
+    pairs: Few<Pair, PAIRS_PER_TRANSPORT>,
     nominated: Option<usize>,
     highest_nomination: Option<u32>,
     checks: Checks,
@@ -111,7 +110,7 @@ impl Consent {
             component: spec.component,
             generation: spec.generation,
             tie_breaker,
-            pairs: ArrayVec::new(),
+            pairs: Few::new(),
             nominated: None,
             highest_nomination: None,
             checks: Checks::new(&*seed),
@@ -416,7 +415,7 @@ impl Consent {
             Ok(()) => (self.pairs.len() - 1, None),
             Err(full) => {
                 let index = self.least_recently_heard();
-                let evicted = std::mem::replace(&mut self.pairs[index], full.element());
+                let evicted = std::mem::replace(&mut self.pairs[index], full);
                 (index, Some(evicted.remote))
             }
         }

@@ -163,7 +163,8 @@ pub enum Kind {
 #[derive(Debug, Clone)]
 pub struct Route {
     media: Track,
-    rtx: Option<Track>,
+    /// Apart, since audio has none.
+    rtx: Option<Box<Track>>,
     mid: Option<(u8, Mid)>,
     map: RouteMap,
     first_timestamp: u32,
@@ -186,7 +187,7 @@ impl Route {
     ) -> Self {
         Self {
             media: Track::new(ssrc, first_sequence),
-            rtx: rtx_ssrc.map(|ssrc| Track::new(ssrc, first_rtx_sequence)),
+            rtx: rtx_ssrc.map(|ssrc| Box::new(Track::new(ssrc, first_rtx_sequence))),
             mid: mid_extension.zip(mid),
             map: RouteMap::default(),
             first_timestamp,
@@ -392,7 +393,7 @@ impl Route {
     fn track(&self, kind: Kind) -> Option<&Track> {
         match kind {
             Kind::Media => Some(&self.media),
-            Kind::Rtx => self.rtx.as_ref(),
+            Kind::Rtx => self.rtx.as_deref(),
         }
     }
 
@@ -400,7 +401,7 @@ impl Route {
         let feeds = |track: &&Track| {
             track.segments.last().is_some_and(|segment| segment.source_ssrc == source_ssrc)
         };
-        Some(&self.media).filter(feeds).or_else(|| self.rtx.as_ref().filter(feeds))
+        Some(&self.media).filter(feeds).or_else(|| self.rtx.as_deref().filter(feeds))
     }
 
     fn extensions(

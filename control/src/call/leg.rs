@@ -522,12 +522,14 @@ fn remote(negotiated: &Negotiated) -> Option<Remote> {
 fn local(facts: &NodeFacts, slot: LegId, credentials: &Credentials) -> Result<Local, Problem> {
     let ids = [MEDIA, REPORTS].map(|index| TransportId { leg: slot, index });
     let [address, rtcp] = ids.map(|id| facts.faces_of(id).next().map(|face| face.announced));
+    let mut candidates: Vec<_> = ids.into_iter().flat_map(|id| candidates(facts, id)).collect();
+    candidates.shrink_to_fit();
     Ok(Local {
         session_id: random() >> 1,
         address: address.ok_or_else(|| Problem::internal("no interface"))?,
         rtcp,
         ports: Vec::new(),
-        candidates: ids.into_iter().flat_map(|id| candidates(facts, id)).collect(),
+        candidates,
         end_of_candidates: true,
         credentials: IceCredentials {
             ufrag: credentials.ufrag.clone(),

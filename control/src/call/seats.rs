@@ -94,7 +94,8 @@ impl Seats {
             })
         };
         let feeds = seated().flat_map(|(seat, source)| source.feeds(negotiated, seat));
-        let feeds = feeds.map(|feed| kept(&self.feeds, feed)).collect();
+        let mut feeds: Vec<_> = feeds.map(|feed| kept(&self.feeds, feed)).collect();
+        feeds.shrink_to_fit();
         self.wants = wanted(negotiated, seated());
         self.feeds = feeds;
     }

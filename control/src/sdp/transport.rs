@@ -119,5 +119,7 @@ fn candidates_of(sections: &[MediaSection<'_>], rtcp_mux: bool) -> Vec<Candidate
             candidates.push(candidate);
         }
     }
+    // They stay as long as the call, and most have one.
+    candidates.shrink_to_fit();
     candidates
 }

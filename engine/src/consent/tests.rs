@@ -122,7 +122,7 @@ fn success(transaction: TransactionId, key: &IntegrityKey) -> Vec<u8> {
 
 fn refusal(transaction: TransactionId, code: ErrorCode, key: Option<&IntegrityKey>) -> Vec<u8> {
     let mut out = vec![0; MESSAGE_MAX];
-    let unknown = ArrayVec::new();
+    let unknown = arrayvec::ArrayVec::new();
     let len = stun::write_binding_error(&mut out, transaction, code, &unknown, key).unwrap();
     out.truncate(len);
     out

@@ -254,6 +254,7 @@ impl Server {
         self.defragment_buffer = self.engine.pop_buffer();
         self.client_certificates = Vec::new();
         self.local_events = VecDeque::new();
+        self.retained_hello = VecDeque::new();
         self.shared_secret = None;
         self.active_key_exchange = None;
         self.handshake_secret = None;
