@@ -25,8 +25,8 @@ pub enum Waiting {
     /// It sleeps, and may let packets wait for company, so that one wake serves several: for so long at most,
     /// and only as long as that saves CPU time. Needs kernel 6.12 and io_uring; without them no packet waits.
     ///
-    /// 0, the default, lets none wait. A busy worker finds company in its sockets anyway, so waiting makes room for no
-    /// more calls; at half load it saves a tenth to a fifth of the CPU time, for ten times the median delay (bench/README.md).
+    /// 0, the default, lets none wait. The busier a worker, the more company it finds in its sockets anyway; at half load
+    /// waiting saves a tenth to a fifth of the CPU time, for up to ten times the median delay (bench/README.md).
     Gather(Duration),
     /// It never sleeps but looks again at once, on a core that nothing else needs: the least delay, and all of the
     /// core's time whatever the load.
