@@ -362,12 +362,21 @@ impl Range {
         even: bool,
     ) -> Result<(u16, u16, UdpSocket), PortError> {
         self.wake(now);
-        if !even && let Some(port) = self.halves.pop() {
-            let udp = self.bind_one(port)?;
-            self.out.entry(port - 1).and_modify(|out| *out += 1);
-            return Ok((port - 1, port, udp));
-        }
         let mut error = self.exhausted();
+        let halves = if even { 0 } else { self.halves.len() };
+        for _ in 0..ATTEMPTS.min(halves) {
+            let Some(port) = self.halves.pop() else { break };
+            match self.bind_one(port) {
+                Ok(udp) => {
+                    self.out.entry(port - 1).and_modify(|out| *out += 1);
+                    return Ok((port - 1, port, udp));
+                }
+                Err(refused) => {
+                    self.halves.insert(0, port);
+                    error = refused;
+                }
+            }
+        }
         for _ in 0..ATTEMPTS.min(self.free.len()) {
             let Some(port) = self.free.pop_front() else { break };
             match self.bind_one(port) {

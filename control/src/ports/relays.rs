@@ -155,6 +155,7 @@ impl Default for MadeUpPorts {
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -209,6 +210,18 @@ mod tests {
         desk.free(now, edge, one.socket);
         let next = desk.lease_relays(now, edge, false, RelayPorts::Any).unwrap();
         assert_eq!(numbers(&next), [28_112]);
+    }
+
+    #[test]
+    fn an_odd_port_that_another_program_holds_is_passed_over_until_it_is_free() {
+        let (mut desk, now, edge) = (desk(28_120), Instant::now(), WorkerId::EDGE);
+        let held = UdpSocket::bind("127.0.0.1:28121").unwrap();
+        let mut lease = || desk.lease_relays(now, edge, false, RelayPorts::Any);
+        let three: Vec<_> = (0..3).flat_map(|_| numbers(&lease().unwrap())).collect();
+        assert_eq!(three, [28_120, 28_122, 28_123]);
+        assert!(matches!(lease(), Err(PortError::Bind { .. })));
+        drop(held);
+        assert_eq!(numbers(&lease().unwrap()), [28_121]);
     }
 
     #[test]
