@@ -191,6 +191,8 @@ pub struct WorkerLink {
     /// Answers in a row for the same one, which go up together.
     answers: Option<(Asker, Vec<Applied>)>,
     removals: HashMap<Ticket, LegId>,
+    /// Whether the worker is to be woken once the mailbox is empty.
+    posted: bool,
     spare: Option<Box<WorkerReading>>,
 }
 
@@ -207,6 +209,7 @@ impl WorkerLink {
             pending: HashMap::new(),
             answers: None,
             removals: HashMap::new(),
+            posted: false,
             spare: Some(Box::new(WorkerReading::new())),
         }
     }
@@ -312,9 +315,13 @@ impl WorkerLink {
         }
     }
 
-    /// One wake for all that was posted: each costs as much as ten commands.
-    fn wake_worker(&self) {
-        self.link.iter().for_each(Link::wake_worker);
+    /// One wake for all that calls have asked for by now: each costs as much as ten commands.
+    fn wake_worker(&mut self, ctx: &mut Context<Self>) {
+        if !self.posted {
+            self.posted = true;
+            // Comes after what waits in the mailbox.
+            ctx.notify(Wake);
+        }
     }
 
     fn post(&mut self, call: &Asker, tag: u64, command: Command) {
@@ -434,13 +441,26 @@ impl Handler<OwnTurn> for WorkerLink {
 impl Handler<Tell> for WorkerLink {
     type Result = ();
 
-    fn handle(&mut self, Tell { call, commands }: Tell, _: &mut Self::Context) {
+    fn handle(&mut self, Tell { call, commands }: Tell, ctx: &mut Self::Context) {
         let call = Rc::new(call);
         for (tag, command) in commands {
             self.post(&call, tag, command);
         }
         self.hand_up();
-        self.wake_worker();
+        self.wake_worker(ctx);
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Wake;
+
+impl Handler<Wake> for WorkerLink {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, _: &mut Self::Context) {
+        self.posted = false;
+        self.link.iter().for_each(Link::wake_worker);
     }
 }
 
@@ -490,7 +510,7 @@ impl Handler<GiveBack> for WorkerLink {
             self.post(&call, tag, command);
         }
         self.hand_up();
-        self.wake_worker();
+        self.wake_worker(ctx);
         self.watch(ctx);
         ctx.notify(Pump);
     }
