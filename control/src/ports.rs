@@ -140,7 +140,7 @@ struct Range {
     /// How many sockets of a pair are out.
     out: HashMap<u16, u8>,
     /// Upper ports of pairs whose lower one alone is out and was never with another.
-    halves: Vec<u16>,
+    halves: VecDeque<u16>,
     /// The pair that was given last.
     last: Option<u16>,
 }
@@ -332,26 +332,17 @@ impl Range {
             free,
             resting: VecDeque::new(),
             out: HashMap::new(),
-            halves: Vec::new(),
+            halves: VecDeque::new(),
             last: None,
         }
     }
 
-    /// Binds the pair that was free longest; those that another program holds go to the back.
+    /// Binds the pair that was free longest.
     fn bind(&mut self, now: Instant) -> Result<(u16, [UdpSocket; 2]), PortError> {
         self.wake(now);
-        let mut error = self.exhausted();
-        for _ in 0..ATTEMPTS.min(self.free.len()) {
-            let Some(port) = self.free.pop_front() else { break };
-            match self.bind_pair(port) {
-                Ok(pair) => return Ok((port, pair)),
-                Err(refused) => {
-                    self.free.push_back(port);
-                    error = refused;
-                }
-            }
-        }
-        Err(error)
+        let Self { interface, free, .. } = self;
+        let pair = |port| Ok([interface.bind_at(port)?, interface.bind_at(port + 1)?]);
+        first(free, pair).map_err(|refused| refused.unwrap_or_else(|| self.exhausted()))
     }
 
     /// Binds one port: the upper one of a pair whose lower one is out, or the lower one of another pair. Says
@@ -362,50 +353,22 @@ impl Range {
         even: bool,
     ) -> Result<(u16, u16, UdpSocket), PortError> {
         self.wake(now);
-        let mut error = self.exhausted();
-        let halves = if even { 0 } else { self.halves.len() };
-        for _ in 0..ATTEMPTS.min(halves) {
-            let Some(port) = self.halves.pop() else { break };
-            match self.bind_one(port) {
-                Ok(udp) => {
-                    self.out.entry(port - 1).and_modify(|out| *out += 1);
-                    return Ok((port - 1, port, udp));
-                }
-                Err(refused) => {
-                    self.halves.insert(0, port);
-                    error = refused;
-                }
+        let Self { interface, free, halves, out, .. } = self;
+        let upper = if even { Err(None) } else { first(halves, |port| interface.bind_at(port)) };
+        match upper {
+            Ok((port, udp)) => {
+                out.entry(port - 1).and_modify(|out| *out += 1);
+                Ok((port - 1, port, udp))
             }
-        }
-        for _ in 0..ATTEMPTS.min(self.free.len()) {
-            let Some(port) = self.free.pop_front() else { break };
-            match self.bind_one(port) {
-                Ok(udp) => {
-                    self.out.insert(port, 1);
-                    self.halves.push(port + 1);
-                    return Ok((port, port, udp));
+            Err(held) => match first(free, |port| interface.bind_at(port)) {
+                Ok((port, udp)) => {
+                    out.insert(port, 1);
+                    halves.push_back(port + 1);
+                    Ok((port, port, udp))
                 }
-                Err(refused) => {
-                    self.free.push_back(port);
-                    error = refused;
-                }
-            }
+                Err(refused) => Err(refused.or(held).unwrap_or_else(|| self.exhausted())),
+            },
         }
-        Err(error)
-    }
-
-    fn bind_pair(&self, port: u16) -> Result<[UdpSocket; 2], PortError> {
-        Ok([self.bind_one(port)?, self.bind_one(port + 1)?])
-    }
-
-    fn bind_one(&self, port: u16) -> Result<UdpSocket, PortError> {
-        let PortInterface { name, bind, dont_fragment, .. } = &self.interface;
-        let address = SocketAddr::new(*bind, port);
-        let bound = socket::bind(address, false).and_then(|udp| {
-            socket::set_fragmentation(&udp, !dont_fragment)?;
-            Ok(udp)
-        });
-        bound.map_err(|source| PortError::Bind { name: name.clone(), address, source })
     }
 
     fn exhausted(&self) -> PortError {
@@ -443,6 +406,39 @@ impl Range {
         let rested = self.resting.iter().take_while(|(until, _)| *until <= now).count();
         self.free.extend(self.resting.drain(..rested).map(|(_, port)| port));
     }
+}
+
+impl PortInterface {
+    fn bind_at(&self, port: u16) -> Result<UdpSocket, PortError> {
+        let address = SocketAddr::new(self.bind, port);
+        let bound = socket::bind(address, false).and_then(|udp| {
+            socket::set_fragmentation(&udp, !self.dont_fragment)?;
+            Ok(udp)
+        });
+        bound.map_err(|source| PortError::Bind { name: self.name.clone(), address, source })
+    }
+}
+
+/// The first of these ports that can be bound; those that another program holds go to the back.
+///
+/// # Errors
+/// The last refusal; none where there are no ports.
+fn first<T>(
+    ports: &mut VecDeque<u16>,
+    bind: impl Fn(u16) -> Result<T, PortError>,
+) -> Result<(u16, T), Option<PortError>> {
+    let mut last = None;
+    for _ in 0..ATTEMPTS.min(ports.len()) {
+        let Some(port) = ports.pop_front() else { break };
+        match bind(port) {
+            Ok(bound) => return Ok((port, bound)),
+            Err(refused) => {
+                ports.push_back(port);
+                last = Some(refused);
+            }
+        }
+    }
+    Err(last)
 }
 
 #[cfg(test)]
